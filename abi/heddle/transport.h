@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Transports: how a message leaves.
+ */
+#ifndef HEDDLE_TRANSPORT_H
+#define HEDDLE_TRANSPORT_H
+#include <heddle/abi.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+struct heddle_job_info {
+    uint32_t struct_size, recipients, hosts, flags;
+    struct heddle_slice sender, path; /* after errors_to; file, directory or pipe text of a child, or ABSENT */
+    uint32_t uid, gid;                /* what this process already runs as */
+};
+struct heddle_recipient {
+    uint32_t struct_size, flags;   /* DSN flags */
+    struct heddle_slice address, local_part, domain, original, envid;
+};
+struct heddle_outcome { /* for one recipient; the worst of them is the job's */
+    uint32_t struct_size;
+    int32_t result, smtp, host; /* OK, FAIL, DEFER, ERROR; reply code or 0; index of the host or -1 */
+    char enhanced[12];          /* "5.1.1" or empty, NUL-terminated */
+    uint32_t flags;             /* HEDDLE_X_: what the failure is about; drives the retry key */
+    struct heddle_slice text;   /* the remote's reply or our words */
+};
+enum { HEDDLE_X_HOST = 1, HEDDLE_X_MESSAGE = 2, HEDDLE_X_RECIPIENT = 4, HEDDLE_X_FREEZE = 8 };
+#define HEDDLE_DELIVERY_ID "heddle.delivery.1"
+struct heddle_delivery_service {
+    uint32_t struct_size, reserved;
+    int32_t (*info)(struct heddle_call *, const struct heddle_job *, struct heddle_job_info *);
+    int32_t (*recipient)(struct heddle_call *, const struct heddle_job *, uint32_t i, struct heddle_recipient *);
+    int32_t (*host)(struct heddle_call *, const struct heddle_job *, uint32_t i, struct heddle_route_host *);
+    int32_t (*field)(struct heddle_call *, const struct heddle_job *, struct heddle_slice, struct heddle_slice *out);
+    /* Handed to the queue's log; deliver's return and next_job wait for it.  The first one of a recipient stands. */
+    int32_t (*outcome)(struct heddle_call *, struct heddle_job *, uint32_t i, const struct heddle_outcome *);
+    int32_t (*host_result)(struct heddle_call *, struct heddle_job *, uint32_t i, const struct heddle_outcome *);
+    /* Another job for host i, while its connection is open; FAIL: none.  Settles the present job first. */
+    int32_t (*next_job)(struct heddle_call *, struct heddle_job **io, uint32_t i);
+    /* SMTP or LMTP client: EHLO, STARTTLS with DANE and MTA-STS, AUTH.  conn NULL: connects to host i itself. */
+    int32_t (*session)(struct heddle_call *, struct heddle_job *, uint32_t i, struct heddle_conn *, uint32_t lmtp,
+                       struct heddle_session **out);
+    int32_t (*send)(struct heddle_call *, struct heddle_session *, struct heddle_job *); /* records outcomes */
+};
+struct heddle_limits { uint32_t struct_size, max_recipients, one_domain, same_hosts; }; /* in: generic options */
+enum { HEDDLE_TR_LOCAL = 1, HEDDLE_TR_REMOTE = 2 }; /* runs as a user in an agent; or in the kernel, with hosts */
+struct heddle_transport_ops {
+    uint32_t struct_size, kind;
+    int32_t (*limits)(struct heddle_call *, void *inst, struct heddle_limits *); /* how to batch; optional */
+    /* Every recipient without an outcome on return gets the returned result; OK without one counts as DEFER. */
+    int32_t (*deliver)(struct heddle_call *, void *inst, struct heddle_job *);
+    /* Callout: as far as RCPT, outcomes as in deliver, no data.  NULL: callouts skip this transport. */
+    int32_t (*probe)(struct heddle_call *, void *inst, struct heddle_job *);
+};
+/* ---- layout on 64-bit machines ---------------------------------------------------------------------- */
+#if UINTPTR_MAX == UINT64_MAX
+static_assert(sizeof(struct heddle_outcome) == 48 && sizeof(struct heddle_job_info) == 56, "transport");
+#endif
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * driver/call: the kernel's side of struct heddle_call, and the one place from which drivers are called.
+ * No lock is held across a call.  A call belongs to one thread.  Its arena dies with it unless the caller lends one.
+ */
+#ifndef HEDDLE_DRIVER_CALL_H
+#define HEDDLE_DRIVER_CALL_H
+#include "config/config.h"
+#include "driver/driver.h"
+
+struct heddle_call {
+	struct arena *arena;              /* results live here */
+	struct eval *eval;                /* context: variables, snapshot, deadline */
+	struct services *services;
+	const struct heddle_instance *instance; /* or NULL (lookups of no section) */
+	int64_t deadline_us;
+	struct cancel *cancel;            /* or NULL */
+	/* what reason() said last */
+	int32_t reason_smtp;
+	slice_t reason_shown, reason_logged;
+	bool reason_given, service_deferred;
+	void *routing;                    /* deliver's state while route() runs, NULL otherwise */
+	void *job;                        /* deliver's state while deliver()/probe() runs */
+};
+
+/* Set up a call under an eval: arena, deadline and cancel come from it. */
+void call_init(struct heddle_call *c, struct eval *ev, const struct heddle_instance *inst);
+/* Turn what an operation returned into an rc; numbers outside 0..3 are ERROR, and what reason() said (or "NAME gave no
+ * reason") goes to err. */
+enum rc call_result(struct heddle_call *c, int32_t result, const char *what, struct error *err);
+
+/* The services of this process that drivers reach through the host table; owned by main, immutable once published. */
+struct services {
+	struct heddle_host host;          /* first: the host table is handed out as this */
+	const void *(*find_service)(const struct services *s, const char *id); /* made of the tables below */
+	const struct heddle_routing_service *routing;   /* set by deliver, NULL in agents and tests */
+	const struct heddle_delivery_service *delivery;
+	const struct heddle_message_service *message;
+	const struct heddle_spawn_service *spawn;
+	const struct heddle_file_service *file;
+	const struct heddle_dns_service *dns;
+	const struct heddle_net_service *net;
+	const struct heddle_hints_service *hints;
+	struct log *log;
+	struct resolver *resolver;
+	struct pool *pool;                /* block_begin/end */
+	struct lookups *lookups;          /* open handles: driver/lookup.h */
+	void *spare;
+};
+/* Fill in the core host table (alloc, join, cstr, log, options, expansion, variables, lookup, random, digest, same). */
+void services_init(struct services *s);
+#endif
