@@ -44,7 +44,14 @@ struct arena {
 	struct block *top, *spare;
 	size_t next_size, keep_max, total;
 	char *last; /* the newest allocation: the one that can grow where it is */
+	struct cleanup *cleanups; /* newest first */
 	bool secret;
+};
+
+struct cleanup { /* in the arena itself */
+	struct cleanup *next;
+	void (*fn)(void *arg);
+	void *arg;
 };
 
 static void *must_malloc(size_t size)
@@ -87,6 +94,22 @@ static void block_free(const struct arena *a, struct block *b)
 	free(b);
 }
 
+static void run_cleanups(struct arena *a, const void *until)
+{
+	while (a->cleanups && a->cleanups != until) {
+		struct cleanup *c = a->cleanups;
+		a->cleanups = c->next;
+		c->fn(c->arg);
+	}
+}
+
+void arena_on_free(struct arena *a, void (*fn)(void *arg), void *arg)
+{
+	struct cleanup *c = ARENA_NEW(a, struct cleanup);
+	*c = (struct cleanup){a->cleanups, fn, arg};
+	a->cleanups = c;
+}
+
 struct arena *arena_new(size_t first)
 {
 	struct arena *a = must_malloc(sizeof *a);
@@ -100,6 +123,7 @@ void arena_free(struct arena **a)
 {
 	if (!*a)
 		return;
+	run_cleanups(*a, NULL);
 	while ((*a)->top) {
 		struct block *b = (*a)->top;
 		(*a)->top = b->prev;
@@ -173,6 +197,7 @@ bool arena_extend(struct arena *a, void *p, size_t old, size_t size)
 
 void arena_reset(struct arena *a)
 {
+	run_cleanups(a, NULL);
 	while (a->top) {
 		struct block *b = a->top;
 		a->top = b->prev;
@@ -189,6 +214,7 @@ void arena_reset(struct arena *a)
 
 void arena_release(struct arena *a, struct arena_mark m)
 {
+	run_cleanups(a, m.cleanup);
 	while (a->top && a->top != m.block) {
 		struct block *b = a->top;
 		a->top = b->prev;
@@ -224,6 +250,7 @@ bool arena_extend(struct arena *a, void *p, size_t old, size_t size)
 
 void arena_release(struct arena *a, struct arena_mark m)
 {
+	run_cleanups(a, m.cleanup);
 	while (a->top && a->top != m.block) {
 		struct block *b = a->top;
 		a->top = b->prev;
@@ -244,7 +271,7 @@ struct arena_mark arena_mark(struct arena *a)
 {
 	/* what was allocated before must not grow over the mark: the release would cut it */
 	a->last = NULL;
-	return (struct arena_mark){a->top, a->top ? a->top->used : 0, a->total};
+	return (struct arena_mark){a->top, a->top ? a->top->used : 0, a->total, a->cleanups};
 }
 
 void *arena_alloc(struct arena *a, size_t size)

@@ -38,10 +38,15 @@ slice_t arena_vprintf(struct arena *a, const char *fmt, va_list ap) PRINTF_LIKE(
 /* Bytes handed out since new or reset. */
 size_t arena_used(const struct arena *a);
 
+/* Call fn(arg) when the arena is freed or reset, or a frame that began before this call is released; last in, first out.
+ * For what an arena's object holds outside of it: a descriptor, JIT memory, a lock. */
+void arena_on_free(struct arena *a, void (*fn)(void *arg), void *arg);
+
 /* Frames: what was allocated after the mark is gone after the release. */
 struct arena_mark {
 	void *block;
 	size_t used, total;
+	void *cleanup;
 };
 struct arena_mark arena_mark(struct arena *a);
 void arena_release(struct arena *a, struct arena_mark m);
