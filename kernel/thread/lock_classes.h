@@ -19,7 +19,9 @@
 	X(store_table, queue_index, "where the store's records lie, its segments, the housekeeping") \
 	X(store_queue, store_table, "records on their way to the committer, sequence and id counters") \
 	X(store_wait, store_queue, "one thread's wait for its commit") \
-	X(cancel, store_wait, "listeners and descriptor of one cancellation token") \
+	X(lookup_pool, store_wait, "open lookup handles and who uses them") \
+	X(text_cache, lookup_pool, "lists and ACLs that were compiled at run time, by text") \
+	X(cancel, text_cache, "listeners and descriptor of one cancellation token") \
 	X(dns, cancel, "a resolver's outstanding questions") \
 	X(dns_wait, dns, "one worker's wait for an answer") \
 	X(reactor_slots, dns_wait, "free slots of a reactor") \
