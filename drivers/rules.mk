@@ -24,10 +24,11 @@ endif
 define driver_rule
 $(B)/drivers/$(1).so: $$(wildcard drivers/$(1)/*.c drivers/$(1)/*.h abi/heddle/*.h)
 	@mkdir -p $$(@D)
-	$$(CC) -Iabi $$(CPPFLAGS) $$(H_CFLAGS) $$(CFLAGS) $$(if $$(driver_pkgs_$(1)),$$(call PCC,$$(driver_pkgs_$(1)))) \
+	$$(call say,DRIVER $(1))
+	$$(Q)$$(CC) -Iabi $$(CPPFLAGS) $$(H_CFLAGS) $$(CFLAGS) $$(if $$(driver_pkgs_$(1)),$$(call PCC,$$(driver_pkgs_$(1)))) \
 		-fPIC -shared -Wl,-z,nodelete $$(H_LDFLAGS) $$(LDFLAGS) -o $$@.tmp $$(wildcard drivers/$(1)/*.c) \
 		$$(if $$(driver_pkgs_$(1)),$$(call PC,$$(driver_pkgs_$(1)))) $$(driver_libs_$(1))
-	mv $$@.tmp $$@
+	$$(Q)mv $$@.tmp $$@
 drivers: $(B)/drivers/$(1).so
 endef
 .PHONY: drivers

@@ -16,6 +16,10 @@ WARN += -Wthread-safety -Wthread-safety-beta -Wcomma -Wassign-enum -Wunreachable
 endif
 WERROR ?= -Werror
 
+#: V=1              show whole command lines
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)';)
+
 ifeq ($(VARIANT),asan)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g
 else ifeq ($(VARIANT),tsan)

@@ -33,12 +33,13 @@ LIBS_KERNEL := -lpcre2-8 -lunbound -lidn2 -lwolfssl -lcrypt -ldl
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(H_CPPFLAGS) $(CPPFLAGS) $(H_CFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC $<)
+	$(Q)$(CC) $(H_CPPFLAGS) $(CPPFLAGS) $(H_CFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define module_rule
 $(call archive,$(1)): $(call module_obj,$(1))
 	@mkdir -p $$(@D)
-	rm -f $$@ && ar rcsD $$@ $$^
+	$$(Q)rm -f $$@ && ar rcsD $$@ $$^
 endef
 $(foreach m,$(MODULES),$(if $(call module_src,$(m)),$(eval $(call module_rule,$(m)))))
 
@@ -63,7 +64,8 @@ prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-ldl),$(LIB
 define program_rule
 $(2): $(patsubst %.c,$(B)/obj/%.o,$(call prog_src,$(1))) $(call prog_shared,$(1)) $(call prog_archives,$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(H_LDFLAGS) -pie $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) \
+	$$(call say,LD $$@)
+	$$(Q)$$(CC) $$(H_LDFLAGS) -pie $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) \
 		$$(call link_group,$$(filter %.a,$$^)) $$(call prog_libs,$(1))
 programs: $(2)
 endef

@@ -14,7 +14,8 @@ TESTLIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/lib/*.c))
 define unit_rule
 $(B)/tests/unit/$(1)/$(2): $(B)/obj/tests/unit/$(1)/$(2).o $(TESTLIB_OBJ) $(call archives_for,$(call deps_of,$(1)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(H_LDFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call link_group,$$(filter %.a,$$^)) $$(LIBS_KERNEL)
+	$$(call say,LD $$@)
+	$$(Q)$$(CC) $$(H_LDFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call link_group,$$(filter %.a,$$^)) $$(LIBS_KERNEL)
 endef
 $(foreach s,$(UNIT_SRC),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $(s)))),$(notdir $(basename $(s))))))
 

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The socket: one park accepts, one park for each request reads its line; the answer is written by the worker that made it. */
+#include "base/io.h"
+#include "control/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REQUEST_MAX  4096
+#define PEER_TIMEOUT (10 * US_PER_SEC)
+#define ANSWER_MAX   ((size_t)256 << 20)
+
+struct control {
+	struct control_config cfg; /* constant */
+	int fd;
+	struct park *park;
+};
+
+/* One connection; belongs to whoever runs its park. */
+struct asker {
+	struct control_config cfg; /* a copy: the listener may go first */
+	struct park *park;
+	int fd;
+	int64_t deadline_us;
+	size_t have;
+	char line[REQUEST_MAX];
+};
+
+static void asker_end(struct asker *q)
+{
+	park_free(&q->park);
+	close(q->fd);
+	free(q);
+}
+
+static bool may_ask(const struct control_config *cfg, const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid() ||
+	    (cfg->admin_gid >= 0 && peer->gid == (gid_t)cfg->admin_gid);
+}
+
+/* All of it, waiting for the peer at most PEER_TIMEOUT for each piece. */
+static void write_out(int fd, slice_t s)
+{
+	size_t at = 0;
+
+	while (at < s.len) {
+		ssize_t n = send(fd, s.ptr + at, s.len - at, MSG_NOSIGNAL);
+		if (n > 0) {
+			at += (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		if (n == 0 || errno != EAGAIN || poll(&p, 1, (int)(PEER_TIMEOUT / 1000)) <= 0)
+			return;
+	}
+}
+
+static void answer(struct asker *q, slice_t request, struct worker *w)
+{
+	struct arena *a = arena_new(0);
+	struct strbuf out;
+	struct error err = {.text = ""};
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t len = sizeof peer;
+	enum rc rc;
+
+	strbuf_init(&out, a, ANSWER_MAX);
+	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || !may_ask(&q->cfg, &peer)) {
+		rc = error_set(&err, RC_FAIL, "permission denied");
+	} else {
+		slice_t who = arena_printf(a, "uid %lu", (unsigned long)peer.uid);
+		rc = control_answer(&q->cfg, request, who, &out, &err);
+	}
+	if (rc == RC_OK && strbuf_is_overfull(&out)) {
+		strbuf_reset(&out);
+		rc = error_set(&err, RC_FAIL, "the answer is too long");
+	}
+	if (rc == RC_OK)
+		strbuf_text(&out, "ok\n");
+	else
+		strbuf_printf(&out, "%s %s\n", rc == RC_DEFER ? "defer" : "fail", err.text);
+	/* a peer that reads slowly holds this worker: say so, so that another one runs in its place */
+	if (pool_blocking_begin(w, POOL_FOR_ACL, peer.uid, NULL) == RC_OK) {
+		write_out(q->fd, strbuf_slice(&out));
+		pool_blocking_end(w);
+	}
+	arena_free(&a);
+}
+
+static void asker_run(void *owner, enum wake why, struct worker *w)
+{
+	struct asker *q = owner;
+
+	if (why == WAKE_TIMEOUT || why == WAKE_CANCEL) {
+		asker_end(q);
+		return;
+	}
+	for (;;) {
+		ssize_t n = read(q->fd, q->line + q->have, sizeof q->line - q->have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			park_wait(q->park, EPOLLIN, q->deadline_us, "control request");
+			return;
+		}
+		if (n <= 0)
+			break;
+		q->have += (size_t)n;
+		const char *nl = memchr(q->line, '\n', q->have);
+		if (nl) {
+			answer(q, slice_tainted(q->line, (size_t)(nl - q->line)), w);
+			break;
+		}
+		if (q->have == sizeof q->line)
+			break;
+	}
+	asker_end(q);
+}
+
+static void accept_one(struct control *c, int fd)
+{
+	struct asker *q = calloc(1, sizeof *q);
+
+	if (!q) {
+		close(fd);
+		return;
+	}
+	q->cfg = c->cfg;
+	q->fd = fd;
+	q->deadline_us = clock_mono_us() + PEER_TIMEOUT;
+	q->park = park_new(c->cfg.reactor, fd, asker_run, q, NULL);
+	if (!q->park) {
+		close(fd);
+		free(q);
+		return;
+	}
+	park_start(q->park);
+}
+
+static void accept_run(void *owner, enum wake why, struct worker *w)
+{
+	struct control *c = owner;
+
+	(void)w;
+	if (why == WAKE_CANCEL) {
+		park_free(&c->park);
+		close(c->fd);
+		free(c);
+		return;
+	}
+	for (int i = 0; i < 64; i++) {
+		int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0)
+			accept_one(c, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			break;
+	}
+	/* out of descriptors: look again in a second rather than at once */
+	bool full = errno == EMFILE || errno == ENFILE;
+	park_wait(c->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER, "control connections");
+}
+
+static int listen_at(const char *path, struct error *err)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	size_t n = strlen(path);
+
+	if (n >= sizeof sun.sun_path) {
+		(void)error_set(err, RC_ERROR, "%s: too long for a socket's path", path);
+		return -1;
+	}
+	memcpy(sun.sun_path, path, n + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		(void)error_errno(err, RC_ERROR, errno, "socket");
+		return -1;
+	}
+	(void)unlink(path);
+	mode_t mask = umask(0117); /* before any thread that makes files: start-up only */
+	int bound = bind(fd, (const struct sockaddr *)&sun, sizeof sun);
+	int saved = errno;
+	(void)umask(mask);
+	if (bound != 0 || listen(fd, 64) != 0) {
+		(void)error_errno(err, RC_ERROR, bound != 0 ? saved : errno, "%s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+enum rc control_new(const struct control_config *cfg, struct control **out, struct error *err)
+{
+	struct control *c = calloc(1, sizeof *c);
+
+	MUST(c != NULL);
+	c->cfg = *cfg;
+	c->fd = listen_at(cfg->path, err);
+	if (c->fd < 0) {
+		free(c);
+		return RC_ERROR;
+	}
+	c->park = park_new(cfg->reactor, c->fd, accept_run, c, err);
+	if (!c->park) {
+		close(c->fd);
+		free(c);
+		return RC_ERROR;
+	}
+	*out = c;
+	park_start(c->park);
+	return RC_OK;
+}
+
+void control_free(struct control **c)
+{
+	if (*c)
+		park_cancel((*c)->cfg.reactor, park_ref_of((*c)->park));
+	*c = NULL;
+}
