@@ -25,19 +25,13 @@ struct agent_identity {
 	bool is_constant;    /* named as a constant by the configuration (uid below the minimum allowed) */
 	slice_t purpose;     /* "transport NAME", "router NAME": master logs it */
 };
-/* What master's resolver says of a user; strings on the arena given, CLEAN. */
-struct agent_user {
-	slice_t name, home, shell, gecos;
-	int64_t uid, gid;
-};
-
 /* master_fd: the request socket that master gave us; limits: 0 for defaults (8 per identity, 64 in all). */
 MUST_USE enum rc agents_new(int master_fd, const char *const *driver_folders, bool any_owner, unsigned per_identity,
     unsigned total, struct log *log, struct agents **out, struct error *err);
 void agents_free(struct agents **a);
 
 /* getpwnam through master's exec'd resolver, cached for a minute.  RC_FAIL: no such user; RC_DEFER: cannot say. */
-MUST_USE enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us, struct agent_user *out,
+MUST_USE enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us, struct user_info *out,
     struct error *err);
 
 /* Run the driver's deliver() for c->job in an agent.  c->instance names the transport; outcomes are recorded through the

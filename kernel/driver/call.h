@@ -29,6 +29,12 @@ void call_init(struct heddle_call *c, struct eval *ev, const struct heddle_insta
  * reason") goes to err. */
 enum rc call_result(struct heddle_call *c, int32_t result, const char *what, struct error *err);
 
+/* What the system knows of a login; strings on the arena given, CLEAN. */
+struct user_info {
+	slice_t name, home, shell, gecos;
+	int64_t uid, gid;
+};
+
 /* The services of this process that drivers reach through the host table; owned by main, immutable once published. */
 struct services {
 	struct heddle_host host;          /* first: the host table is handed out as this */
@@ -45,7 +51,13 @@ struct services {
 	struct resolver *resolver;
 	struct pool *pool;                /* block_begin/end */
 	struct lookups *lookups;          /* open handles: driver/lookup.h */
-	void *spare;
+	/* getpwnam: the kernel asks master's resolver, testing modes ask NSS themselves.  RC_FAIL: no such user; RC_DEFER:
+	 * cannot say.  NULL: nobody to ask, which is DEFER. */
+	enum rc (*find_user)(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
+	    struct error *err);
+	struct agents *agents;            /* NULL: commands and users' files defer */
+	const struct host_addresses *own_addresses; /* for @[] and self; net/net.h; may be NULL */
+	void *deliver;                    /* deliver's own */
 };
 /* Fill in the core host table (alloc, join, cstr, log, options, expansion, variables, lookup, random, digest, same). */
 void services_init(struct services *s);

@@ -13,6 +13,8 @@
 #define SEGMENT_HEADER_COPY  512u
 #define SEGMENT_HEADER_BYTES 1024u
 #define RECORD_HEADER_BYTES  64u
+#define RECORD_MAX_BYTES     (1u << 30) /* of one record */
+#define RECORD_BODY_FILE     1u         /* header flag: the body is in a file of its own */
 #define SIDECAR_HEADER_BYTES 40u
 
 enum record_type {
@@ -28,8 +30,9 @@ struct segment_header {
 	uint64_t created_us;
 	uint32_t number;
 	uint32_t generation; /* 0: written by the committer; n: output of the n-th compaction of what it holds */
-	uint32_t void_segment; /* 0: none.  In that segment everything from void_offset on is void: its sync failed */
-	uint32_t void_offset;
+	/* Where the segment before this one ended: it had been synced up to there, what lies behind is void.  0: not known
+	 * (the first of a run, the output of a compaction). */
+	uint32_t void_segment, void_offset;
 };
 /* SEGMENT_HEADER_BYTES. */
 void segment_header_encode(const struct segment_header *h, void *out);
@@ -89,7 +92,10 @@ struct sidecar_header {
 };
 #define SIDECAR_DAMAGED (1u << 0) /* the segment is damaged: to be set aside */
 void sidecar_header_encode(const struct sidecar_header *h, void *out);
+/* p: the whole file; its CRC is verified. */
 MUST_USE bool sidecar_header_decode(const void *p, size_t n, struct sidecar_header *out);
+/* Over the encoded header but its last field, and the entries. */
+uint32_t sidecar_crc(const void *header, const void *entries, size_t n);
 struct sidecar_entry {
 	struct record_header h;
 	uint32_t offset;
