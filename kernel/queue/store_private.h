@@ -143,6 +143,8 @@ struct store {
 
 	/* committer only (in manual mode: the caller's thread) */
 	struct store_segment *active;
+	struct iovec *iov; /* of one batch */
+	size_t n_iov, cap_iov;
 };
 
 LOCK_FNS(store_queue, struct store, queue_lock, lk_store_queue)
