@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The walk: which router, what it said, what becomes of the address. */
+#include "deliver/route.h"
+
+#include "message/message.h"
+#include "thread/cancel.h"
+
+#define MAX_ADDRESSES 10000 /* of one run: a list of lists ends somewhere */
+#define MAX_DEPTH     100   /* generations */
+
+static slice_t lower(struct arena *a, slice_t s)
+{
+	char *p = arena_bytes(a, s.len + 1u);
+
+	for (uint32_t i = 0; i < s.len; i++)
+		p[i] = ascii_lower(s.ptr[i]);
+	p[s.len] = '\0';
+	return slice_of(p, s.len, s.flags);
+}
+
+void routing_init(struct routing *r, struct arena *a, struct eval *ev, uint32_t flags)
+{
+	*r = (struct routing){.arena = a, .eval = ev, .flags = flags};
+	r->seen = map_new(a, MAP_EXACT);
+}
+
+static struct address *new_address(struct routing *r, slice_t text)
+{
+	struct address *a = ARENA_NEW(r->arena, struct address);
+	struct address_facts *f = &a->facts;
+	slice_t none = slice_absent();
+
+	*VEC_PUSH(r->arena, &r->addresses, struct address *) = a;
+	a->text = arena_dup(r->arena, text);
+	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = none;
+	a->uid = a->gid = -1;
+	*f = (struct address_facts){.arena = r->arena, .local_part = none, .domain = none, .local_part_data = none,
+	    .domain_data = none, .local_part_prefix = none, .local_part_prefix_v = none, .local_part_suffix = none,
+	    .local_part_suffix_v = none, .original_local_part = none, .original_domain = none, .parent_local_part = none,
+	    .parent_domain = none, .address_data = none, .address_file = none, .address_pipe = none, .home = none,
+	    .self_hostname = none, .router_name = none, .transport_name = none, .local_user_uid = -1, .local_user_gid = -1,
+	    .verify_mode = none};
+	if (r->flags & ROUTE_VERIFY)
+		f->verify_mode = (r->flags & ROUTE_VERIFY_SENDER) ? SL("S") : SL("R");
+	return a;
+}
+
+static void split(struct routing *r, struct address *a)
+{
+	slice_t local, domain;
+
+	if (!address_split(a->text, &local, &domain)) {
+		local = a->text;
+		domain = slice_sub(a->text, a->text.len, 0);
+	}
+	a->facts.local_part = local;
+	a->facts.domain = lower(r->arena, domain);
+}
+
+struct address *routing_add(struct routing *r, slice_t address, uint32_t recipient)
+{
+	struct address *a = new_address(r, address);
+
+	a->recipient = recipient;
+	split(r, a);
+	a->facts.original_local_part = a->facts.local_part;
+	a->facts.original_domain = a->facts.domain;
+	return a;
+}
+
+static enum rc fail(struct address *a, enum route_result result, slice_t shown, slice_t logged)
+{
+	a->result = result;
+	a->shown = shown;
+	a->logged = logged;
+	return RC_OK;
+}
+
+/* Same local part and domain as an ancestor? */
+bool route_is_ancestor(const struct address *a, slice_t address)
+{
+	for (; a; a = a->parent)
+		if (a->kind == ADDRESS_PLAIN && slice_eqi(a->text, address))
+			return true;
+	return false;
+}
+
+/* A router is not given an address that it has already handled as an ancestor of this one (unless it differs), and with
+ * repeat_use off none that descends from one of its own. */
+static bool repeat_use(const struct heddle_instance *router)
+{
+	const struct driver *d = router->driver;
+
+	for (uint32_t i = 0; d && i < d->option_count; i++)
+		if (strcmp(d->options[i].name, "repeat_use") == 0)
+			return router->own[i].number != 0;
+	return true;
+}
+
+static bool is_repeat(const struct address *a, const struct heddle_instance *router)
+{
+	for (const struct address *p = a->parent; p; p = p->parent) {
+		if (p->router != router)
+			continue;
+		if (!repeat_use(router) || slice_eqi(p->text, a->text))
+			return true;
+	}
+	return false;
+}
+
+static enum rc expand_option(struct route_step *s, enum router_option o, slice_t *out, struct error *err)
+{
+	const struct option_value *v = &s->router->generic[o];
+
+	*out = slice_absent();
+	if (!v->expr)
+		return RC_OK;
+	enum rc rc = expr_eval(s->run->eval, v->expr, out, err);
+	if (rc != RC_OK && rc != RC_FAIL)
+		return error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), v->row->name);
+	return rc;
+}
+
+static slice_t append_text(struct arena *a, slice_t old, slice_t more, char between)
+{
+	struct strbuf sb;
+
+	if (slice_is_absent(more) || more.len == 0)
+		return old;
+	if (slice_is_absent(old) || old.len == 0)
+		return more;
+	strbuf_init(&sb, a, 0);
+	strbuf_add(&sb, old);
+	if (old.ptr[old.len - 1] != between)
+		strbuf_char(&sb, between);
+	strbuf_add(&sb, more);
+	return strbuf_slice(&sb);
+}
+
+/* What an accepting router adds: headers, errors_to, user and group. */
+static enum rc apply_generic(struct route_step *s, struct address *a, struct error *err)
+{
+	slice_t v;
+	enum rc rc = expand_option(s, RO_headers_add, &v, err);
+
+	if (rc != RC_OK && rc != RC_FAIL)
+		return rc;
+	if (rc == RC_OK)
+		a->headers_add = append_text(s->run->arena, a->headers_add, v, '\n');
+	rc = expand_option(s, RO_headers_remove, &v, err);
+	if (rc != RC_OK && rc != RC_FAIL)
+		return rc;
+	if (rc == RC_OK)
+		a->headers_remove = append_text(s->run->arena, a->headers_remove, v, ':');
+	rc = expand_option(s, RO_errors_to, &v, err);
+	if (rc == RC_OK && !slice_is_absent(v))
+		a->errors_to = v;
+	return rc == RC_FAIL ? RC_OK : rc;
+}
+
+/* The transport's name: the driver's word, else the router's option. */
+static enum rc set_transport(struct route_step *s, const struct heddle_route *out, struct error *err)
+{
+	struct address *a = s->addr;
+	slice_t name = out->transport;
+
+	if (slice_is_absent(name)) {
+		enum rc rc = expand_option(s, RO_transport, &name, err);
+		if (rc != RC_OK)
+			return rc == RC_FAIL ? error_set(err, RC_DEFER, "router %.*s: transport: forced failure", SL_ARG(s->router->name))
+			                     : rc;
+	}
+	if (slice_is_absent(name) || name.len == 0) {
+		if (s->run->flags & ROUTE_VERIFY)
+			return RC_OK; /* a router that only verifies needs none */
+		return error_set(err, RC_DEFER, "no transport set in router %.*s", SL_ARG(s->router->name));
+	}
+	if (!slice_is_clean(name))
+		return error_set(err, RC_DEFER, "attempt to use tainted value '%.*s' from '%.*s' for transport", SL_ARG(name),
+		    SL_ARG(s->router->name));
+	a->transport = config_transport_named(s->run->eval->cfg, name);
+	if (!a->transport)
+		return error_set(err, RC_DEFER, "transport \"%.*s\" not found in router %.*s", SL_ARG(name), SL_ARG(s->router->name));
+	a->facts.transport_name = a->transport->name;
+	return RC_OK;
+}
+
+/* The same place twice is delivered to once: the key is what makes two of them the same. */
+static bool is_duplicate(struct routing *r, struct address *a)
+{
+	slice_t t = a->transport ? a->transport->name : SL("");
+	slice_t key = a->kind == ADDRESS_PLAIN
+	    ? arena_printf(r->arena, "a%.*s\n%.*s", SL_ARG(a->text), SL_ARG(t))
+	    : arena_printf(r->arena, "%d%.*s\n%u\n%.*s", (int)a->kind, SL_ARG(a->text),
+	          a->kind == ADDRESS_PIPE || a->kind == ADDRESS_REPLY ? (unsigned)(uintptr_t)a->parent : 0u, SL_ARG(t));
+
+	if (map_get(r->seen, key))
+		return true;
+	map_put(r->seen, key, a);
+	return false;
+}
+
+/* "unseen": this one is delivered, and a copy goes on to the next router. */
+static void add_unseen_copy(struct route_step *s, const struct heddle_instance **next)
+{
+	struct address *c = new_address(s->run, s->addr->text);
+
+	c->parent = s->addr->parent;
+	c->recipient = s->addr->recipient;
+	c->depth = s->addr->depth;
+	split(s->run, c);
+	c->facts.original_local_part = s->addr->facts.original_local_part;
+	c->facts.original_domain = s->addr->facts.original_domain;
+	c->facts.parent_local_part = s->addr->facts.parent_local_part;
+	c->facts.parent_domain = s->addr->facts.parent_domain;
+	c->router = *next; /* where it goes on: see first_router */
+	c->deliver = s->run; /* mark: `router` is where to begin */
+}
+
+static enum rc accept_address(struct route_step *s, const struct heddle_route *out, struct error *err)
+{
+	struct address *a = s->addr;
+	enum rc rc = apply_generic(s, a, err);
+
+	if (rc == RC_OK && !slice_is_absent(out->address_data))
+		a->facts.address_data = arena_dup(s->run->arena, out->address_data);
+	if (rc == RC_OK)
+		rc = set_transport(s, out, err);
+	if (rc != RC_OK)
+		return rc;
+	a->hosts = s->hosts;
+	if (s->run_uid >= 0) {
+		a->uid = s->run_uid;
+		a->gid = s->run_gid;
+	}
+	a->result = is_duplicate(s->run, a) && !(s->run->flags & ROUTE_VERIFY) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
+	return RC_OK;
+}
+
+/* A child that is a file, directory, pipe or reply: its transport comes from the router's own options of these names. */
+static enum rc child_transport(struct route_step *s, struct address *c, struct error *err)
+{
+	static const char *const names[] = {[HEDDLE_C_FILE] = "file_transport", [HEDDLE_C_DIRECTORY] = "directory_transport",
+	    [HEDDLE_C_PIPE] = "pipe_transport", [HEDDLE_C_REPLY] = "reply_transport"};
+	const struct driver *d = s->router->driver;
+
+	for (uint32_t i = 0; i < d->option_count; i++) {
+		const struct option_value *v = &s->router->own[i];
+		slice_t name = slice_absent();
+		if (!slice_eqs(slice_cstr(names[c->kind]), d->options[i].name))
+			continue;
+		name = v->text;
+		if (v->expr) {
+			enum rc rc = expr_eval(s->run->eval, v->expr, &name, err);
+			if (rc != RC_OK)
+				return error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), names[c->kind]);
+		}
+		if (slice_is_absent(name))
+			break;
+		c->transport = config_transport_named(s->run->eval->cfg, name);
+		if (!c->transport)
+			return error_set(err, RC_DEFER, "%s \"%.*s\" not found in router %.*s", names[c->kind], SL_ARG(name),
+			    SL_ARG(s->router->name));
+		c->facts.transport_name = c->transport->name;
+		return RC_OK;
+	}
+	return error_set(err, RC_DEFER, "%s unset in router %.*s", names[c->kind], SL_ARG(s->router->name));
+}
+
+static enum rc finish_child(struct route_step *s, struct address *c, struct error *err)
+{
+	struct address *a = s->addr;
+	enum rc rc = apply_generic(s, c, err);
+
+	if (rc != RC_OK)
+		return rc;
+	if (s->run_uid >= 0) {
+		c->uid = s->run_uid;
+		c->gid = s->run_gid;
+	} else if (c->kind != ADDRESS_PLAIN) {
+		c->uid = a->uid;
+		c->gid = a->gid;
+	}
+	if (c->kind == ADDRESS_PLAIN)
+		return RC_OK;
+	c->facts.local_part = a->facts.local_part;
+	c->facts.domain = a->facts.domain;
+	c->facts.local_part_data = a->facts.local_part_data;
+	c->facts.domain_data = a->facts.domain_data;
+	c->facts.home = a->facts.home;
+	c->facts.local_user_uid = a->facts.local_user_uid;
+	c->facts.local_user_gid = a->facts.local_user_gid;
+	c->facts.address_data = a->facts.address_data;
+	c->facts.router_name = s->router->name;
+	c->router = s->router;
+	if (c->kind == ADDRESS_FILE || c->kind == ADDRESS_DIRECTORY)
+		c->facts.address_file = c->text;
+	else
+		c->facts.address_pipe = c->text;
+	rc = child_transport(s, c, err);
+	if (rc == RC_OK)
+		c->result = is_duplicate(s->run, c) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
+	return rc;
+}
+
+/* The children were made by the routing service; they have been put in the run's list as it went. */
+static enum rc redirect_address(struct route_step *s, struct error *err)
+{
+	struct address *a = s->addr;
+
+	VEC_FOREACH(&s->children, struct address *, it)
+	{
+		enum rc rc = finish_child(s, *it, err);
+		if (rc != RC_OK) {
+			VEC_FOREACH(&s->children, struct address *, c)(void) fail(*c, ROUTE_DISCARDED, SL(""), SL(""));
+			return rc;
+		}
+	}
+	a->result = s->children.count ? ROUTE_REDIRECTED : ROUTE_DISCARDED;
+	return RC_OK;
+}
+
+enum walk { WALK_DONE, WALK_NEXT, WALK_PASS };
+
+static slice_t say(struct routing *r, const struct error *err)
+{
+	return arena_dup(r->arena, slice_cstr(err->text));
+}
+
+static enum walk driver_failed(struct route_step *s, enum rc rc, const struct error *why)
+{
+	struct address *a = s->addr;
+	struct heddle_call *c = &s->call;
+	slice_t logged = c->reason_given ? arena_dup(s->run->arena, c->reason_logged) : say(s->run, why);
+	slice_t shown = c->reason_given ? arena_dup(s->run->arena, c->reason_shown) : slice_absent();
+
+	if (slice_is_absent(logged))
+		logged = shown;
+	a->smtp_code = c->reason_smtp;
+	(void)fail(a, rc == RC_FAIL ? ROUTE_FAILED : ROUTE_DEFERRED, shown, logged);
+	return WALK_DONE;
+}
+
+static enum walk on_verdict(struct route_step *s, const struct heddle_route *out, struct error *err)
+{
+	struct address *a = s->addr;
+	enum rc rc = RC_OK;
+
+	switch (out->verdict) {
+	case HEDDLE_R_DECLINE:
+		return WALK_NEXT;
+	case HEDDLE_R_PASS:
+		return WALK_PASS;
+	case HEDDLE_R_ACCEPT:
+		rc = accept_address(s, out, err);
+		break;
+	case HEDDLE_R_REROUTE:
+		rc = redirect_address(s, err);
+		break;
+	case HEDDLE_R_DISCARD:
+		a->result = ROUTE_DISCARDED;
+		break;
+	case HEDDLE_R_FREEZE:
+		(void)driver_failed(s, RC_DEFER, err);
+		a->result = ROUTE_FROZEN;
+		return WALK_DONE;
+	default:
+		rc = error_set(err, RC_DEFER, "router %.*s gave the unknown verdict %u", SL_ARG(s->router->name), out->verdict);
+		break;
+	}
+	if (rc != RC_OK)
+		(void)fail(a, ROUTE_DEFERRED, slice_absent(), say(s->run, err));
+	return WALK_DONE;
+}
+
+static void fill_address(const struct address *a, uint32_t flags, struct heddle_address *out)
+{
+	const struct address_facts *f = &a->facts;
+
+	*out = (struct heddle_address){.struct_size = sizeof *out, .address = a->text, .local_part = f->local_part,
+	    .domain = f->domain, .prefix = f->local_part_prefix, .suffix = f->local_part_suffix,
+	    .local_part_data = f->local_part_data, .domain_data = f->domain_data, .depth = a->depth};
+	if (flags & ROUTE_VERIFY)
+		out->flags |= HEDDLE_A_VERIFY;
+	if (flags & ROUTE_VERIFY_SENDER)
+		out->flags |= HEDDLE_A_VERIFY_SENDER;
+	if (flags & ROUTE_EXPN)
+		out->flags |= HEDDLE_A_EXPN;
+	if (flags & ROUTE_TEST)
+		out->flags |= HEDDLE_A_TEST;
+}
+
+/* address_data and set are evaluated when the preconditions hold, before the driver runs. */
+static enum rc before_driver(struct route_step *s, struct error *err)
+{
+	slice_t v;
+	enum rc rc = expand_option(s, RO_address_data, &v, err);
+
+	if (rc == RC_OK && !slice_is_absent(v))
+		s->addr->facts.address_data = v;
+	return rc;
+}
+
+static enum walk try_router(struct route_step *s)
+{
+	const struct heddle_router_ops *ops = s->router->driver ? s->router->driver->ops : NULL;
+	struct heddle_route out = {.struct_size = sizeof out, .transport = {NULL, 0, HEDDLE_ABSENT, 0},
+	    .address_data = {NULL, 0, HEDDLE_ABSENT, 0}};
+	struct heddle_address ha;
+	struct error err = {.text = ""};
+	enum rc rc;
+
+	rc = route_precondition(s, &err);
+	if (rc == RC_OK)
+		rc = before_driver(s, &err);
+	if (rc == RC_FAIL)
+		return WALK_NEXT;
+	if (rc == RC_OK && !ops)
+		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of router %.*s", SL_ARG(s->router->name));
+	if (rc != RC_OK) {
+		s->addr->router = s->router;
+		(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
+		return WALK_DONE;
+	}
+	call_init(&s->call, s->run->eval, s->router);
+	s->call.routing = s;
+	fill_address(s->addr, s->run->flags, &ha);
+	s->addr->router = s->router;
+	rc = call_result(&s->call, ops->route(&s->call, s->router->inst, &ha, &out), "route", &err);
+	if (rc != RC_OK)
+		return driver_failed(s, rc, &err);
+	enum walk w = on_verdict(s, &out, &err);
+	if (w == WALK_DONE && s->addr->result == ROUTE_DELIVER &&
+	    ((out.flags & HEDDLE_R_UNSEEN) || s->router->generic[RO_unseen].number != 0)) {
+		const struct heddle_instance *next = config_router(s->run->eval->cfg, s->router->index + 1);
+		add_unseen_copy(s, &next);
+	}
+	return w;
+}
+
+/* Where a router that declines or passes leads: the next one, or pass_router's. */
+static const struct heddle_instance *after(struct route_step *s, enum walk w, bool *out_stop)
+{
+	const struct config *cfg = s->run->eval->cfg;
+	const struct option_value *p = &s->router->generic[RO_pass_router];
+
+	*out_stop = false;
+	if (w == WALK_PASS && !slice_is_absent(p->text))
+		return config_router_named(cfg, p->text);
+	if (w == WALK_NEXT) {
+		const struct option_value *m = &s->router->generic[RO_more];
+		bool more = m->number != 0;
+		if (m->expr) {
+			struct error err;
+			if (expr_eval_bool(s->run->eval, m->expr, &more, &err) != RC_OK) {
+				(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
+				*out_stop = true;
+				return NULL;
+			}
+		}
+		if (!more) {
+			*out_stop = true;
+			return NULL;
+		}
+	}
+	return config_router(cfg, s->router->index + 1);
+}
+
+/* No router took it. */
+static void unrouteable(struct route_step *s)
+{
+	slice_t shown = SL("Unrouteable address");
+	struct error err;
+	slice_t v;
+
+	if (s->router && s->router->generic[RO_cannot_route_message].expr &&
+	    expand_option(s, RO_cannot_route_message, &v, &err) == RC_OK && v.len)
+		shown = v;
+	(void)fail(s->addr, ROUTE_FAILED, shown, shown);
+}
+
+static const struct heddle_instance *first_router(struct routing *r, struct address *a)
+{
+	const struct heddle_instance *first = config_router(r->eval->cfg, 0);
+
+	if (a->deliver == r) { /* an unseen copy */
+		first = a->router;
+		a->router = NULL;
+		a->deliver = NULL;
+	} else if (a->parent && a->parent->router) {
+		const struct option_value *v = &a->parent->router->generic[RO_redirect_router];
+		if (!slice_is_absent(v->text))
+			first = config_router_named(r->eval->cfg, v->text);
+	}
+	return first;
+}
+
+/* The precondition flag that says whether a "no_more" may end the walk: a router that was skipped by its preconditions does
+ * not; one that ran and declined does. */
+static void route_one(struct routing *r, struct address *a)
+{
+	struct route_step s = {.run = r, .addr = a, .local_part_full = a->facts.local_part};
+	const struct heddle_instance *next = first_router(r, a);
+
+	r->eval->address = &a->facts;
+	while (next && a->result == ROUTE_UNDONE) {
+		bool stop;
+		s.router = next;
+		s.children = s.hosts = (struct vec){0};
+		s.run_uid = s.run_gid = -1;
+		if (is_repeat(a, next)) {
+			next = config_router(r->eval->cfg, next->index + 1);
+			continue;
+		}
+		const struct heddle_instance *before = a->router;
+		enum walk w = try_router(&s);
+		if (w == WALK_DONE)
+			break;
+		bool ran = a->router == next && before != next;
+		a->router = NULL;
+		next = ran || w == WALK_PASS ? after(&s, w, &stop) : config_router(r->eval->cfg, next->index + 1);
+	}
+	if (a->result == ROUTE_UNDONE)
+		unrouteable(&s);
+	r->eval->address = NULL;
+}
+
+enum rc routing_run(struct routing *r, struct error *err)
+{
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < r->addresses.count; i++) {
+		struct address *a = *VEC_AT(&r->addresses, struct address *, i);
+		if (a->result != ROUTE_UNDONE)
+			continue;
+		if (cancel_is_set(r->eval->cancel) || clock_mono_us() >= r->eval->deadline_us)
+			rc = error_set(err, RC_DEFER, "routing was cut short");
+		if (rc != RC_OK)
+			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("routing was cut short"));
+		else if (i >= MAX_ADDRESSES)
+			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("too many generated addresses"));
+		else if (a->depth > MAX_DEPTH)
+			(void)fail(a, ROUTE_FAILED, SL("alias loop"), SL("alias loop: more than 100 generations"));
+		else
+			route_one(r, a);
+		if (r->trace && a->result != ROUTE_UNDONE)
+			r->trace(r->trace_ctx, a);
+	}
+	return rc;
+}

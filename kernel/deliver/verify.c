@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Verification for ACLs, and -bt / -bv: routing without a delivery behind it. */
+#include "deliver/deliver.h"
+#include "deliver/route.h"
+#include "message/message.h"
+
+void deliver_services(struct services *s)
+{
+	s->routing = &route_service;
+}
+
+/* The worst of what an address and its children ended in: failed before deferred, as a redirection to several verifies. */
+static const struct address *worst(const struct routing *r, enum route_result which)
+{
+	for (size_t i = 0; i < r->addresses.count; i++) {
+		const struct address *a = *VEC_AT(&r->addresses, struct address *, i);
+		if (a->result == which)
+			return a;
+	}
+	return NULL;
+}
+
+/* A redirection to more than one address verifies whatever becomes of those: the specification's rule. */
+static bool is_split(const struct routing *r)
+{
+	size_t children = 0;
+
+	for (size_t i = 0; i < r->addresses.count; i++) {
+		const struct address *a = *VEC_AT(&r->addresses, struct address *, i);
+		if (a->depth == 1)
+			children++;
+		else if (a->depth == 0 && a->result == ROUTE_DISCARDED)
+			return true;
+	}
+	return children > 1;
+}
+
+static slice_t or_default(slice_t s, const char *text)
+{
+	return slice_is_absent(s) || s.len == 0 ? slice_cstr(text) : s;
+}
+
+enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,
+    slice_t *out_user_text, slice_t *out_log_text, struct error *err)
+{
+	struct routing r;
+	struct address_facts *saved = ev->address;
+	slice_t local, domain;
+
+	*out_user_text = *out_log_text = slice_absent();
+	if (!address_split(address, &local, &domain)) {
+		*out_user_text = *out_log_text = SL("unqualified address");
+		return error_set(err, RC_FAIL, "unqualified address");
+	}
+	routing_init(&r, ev->arena, ev, ROUTE_VERIFY | (is_sender ? ROUTE_VERIFY_SENDER : 0u));
+	struct address *top = routing_add(&r, address, 0);
+	enum rc rc = routing_run(&r, err);
+	ev->address = saved;
+	if (rc != RC_OK)
+		return rc;
+	const struct address *bad = top;
+	if (top->result == ROUTE_REDIRECTED) {
+		if (is_split(&r) || o->success_on_redirect)
+			return RC_OK;
+		bad = worst(&r, ROUTE_FAILED);
+		if (!bad)
+			bad = worst(&r, ROUTE_DEFERRED);
+		if (!bad)
+			return RC_OK;
+	}
+	if (bad->result == ROUTE_FAILED) {
+		*out_user_text = or_default(bad->shown, "Unrouteable address");
+		*out_log_text = or_default(bad->logged, "Unrouteable address");
+		return error_set(err, RC_FAIL, "%.*s", SL_ARG(*out_log_text));
+	}
+	if (bad->result == ROUTE_DEFERRED || bad->result == ROUTE_FROZEN) {
+		if (o->defer_ok)
+			return RC_OK;
+		*out_user_text = or_default(bad->shown, "Could not complete verification");
+		*out_log_text = or_default(bad->logged, "Could not complete verification");
+		return error_set(err, RC_DEFER, "%.*s", SL_ARG(*out_log_text));
+	}
+	return RC_OK;
+}
+
+static void put_hosts(const struct address *a, struct strbuf *out)
+{
+	size_t widest = 0;
+
+	VEC_FOREACH(&a->hosts, struct heddle_route_host, h) widest = h->name.len > widest ? h->name.len : widest;
+	VEC_FOREACH(&a->hosts, struct heddle_route_host, h)
+	{
+		strbuf_printf(out, "  host %-*.*s [%.*s]", (int)widest, SL_ARG(h->name), SL_ARG(h->address));
+		if (h->flags & HEDDLE_H_MX)
+			strbuf_printf(out, " MX=%d", h->preference);
+		if (h->port)
+			strbuf_printf(out, " port=%u", h->port);
+		strbuf_char(out, '\n');
+	}
+}
+
+static void put_ancestors(const struct address *a, struct strbuf *out)
+{
+	for (const struct address *p = a->parent; p; p = p->parent)
+		strbuf_printf(out, "    <-- %.*s\n", SL_ARG(p->text));
+}
+
+static void put_address(const struct address *a, bool verify, struct strbuf *out)
+{
+	switch (a->result) {
+	case ROUTE_FAILED:
+		strbuf_printf(out, verify ? "%.*s failed to verify: %.*s\n" : "%.*s is undeliverable: %.*s\n", SL_ARG(a->text),
+		    SL_ARG(or_default(a->logged, "Unrouteable address")));
+		put_ancestors(a, out);
+		break;
+	case ROUTE_DEFERRED:
+	case ROUTE_FROZEN:
+		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n",
+		    SL_ARG(a->text), SL_ARG(or_default(a->logged, "unknown error")));
+		put_ancestors(a, out);
+		break;
+	case ROUTE_DISCARDED:
+		strbuf_printf(out, "mail to %.*s is discarded\n", SL_ARG(a->text));
+		break;
+	case ROUTE_DELIVER:
+	case ROUTE_DUPLICATE:
+		if (verify) {
+			strbuf_printf(out, "%.*s verified\n", SL_ARG(a->text));
+			break;
+		}
+		strbuf_add(out, a->text);
+		strbuf_char(out, '\n');
+		put_ancestors(a, out);
+		if (a->transport && a->router)
+			strbuf_printf(out, "  router = %.*s, transport = %.*s\n", SL_ARG(a->router->name),
+			    SL_ARG(a->transport->name));
+		put_hosts(a, out);
+		break;
+	case ROUTE_UNDONE:
+	case ROUTE_REDIRECTED:
+		break;
+	}
+}
+
+enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool verify_sender, struct strbuf *out)
+{
+	struct routing r;
+	struct error err;
+	uint32_t flags = verify ? ROUTE_VERIFY | (verify_sender ? ROUTE_VERIFY_SENDER : 0u) : ROUTE_TEST;
+	enum rc result = RC_OK;
+
+	routing_init(&r, ev->arena, ev, flags);
+	(void)routing_add(&r, address, 0);
+	(void)routing_run(&r, &err);
+	for (size_t i = 0; i < r.addresses.count; i++) {
+		const struct address *a = *VEC_AT(&r.addresses, struct address *, i);
+		put_address(a, verify, out);
+		if (a->result == ROUTE_FAILED)
+			result = RC_FAIL;
+		else if ((a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) && result != RC_FAIL)
+			result = RC_DEFER;
+	}
+	return result;
+}
