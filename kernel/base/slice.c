@@ -254,8 +254,7 @@ bool slice_to_ms(slice_t s, int64_t *out_ms)
 			if (!take_fraction(s, &i, &thousandths))
 				return false;
 		}
-		/* a bare number at the end means seconds */
-		int64_t unit = i < s.len ? unit_ms(s.ptr[i]) : 1000;
+		int64_t unit = i < s.len ? unit_ms(s.ptr[i]) : 0; /* no unit, no time */
 		if (unit == 0 || __builtin_mul_overflow(whole, unit, &whole) ||
 		    __builtin_add_overflow(total, whole, &total) ||
 		    __builtin_add_overflow(total, thousandths * (unit / 1000), &total))

@@ -81,13 +81,13 @@
 	X(dnsbl, DNSBL, 1) \
 	X(exec, EXEC, 1) \
 	X(expand, EXPAND, 0) \
-	X(filter, FILTER, 1) \
+	X(filter, FILTER, 0) \
 	X(hints_lookup, HINTS_LOOKUP, 1) \
 	X(host_lookup, HOST_LOOKUP, 1) \
 	X(ident, IDENT, 1) \
-	X(interface, INTERFACE, 1) \
+	X(interface, INTERFACE, 0) \
 	X(lists, LISTS, 1) \
-	X(load, LOAD, 1) \
+	X(load, LOAD, 0) \
 	X(local_scan, LOCAL_SCAN, 1) \
 	X(lookup, LOOKUP, 1) \
 	X(memory, MEMORY, 0) \
@@ -130,7 +130,7 @@ static inline bool log_selector_has(struct log_selector s, enum log_item item)
 	return (s.bits >> item & 1) != 0;
 }
 struct log_selector log_selector_default(void);
-/* "+name -name +all": changes *io.  FAIL: an unknown name (all of them are named), no sign, a numeric mask. */
+/* "+name -name +all": changes *io.  FAIL, in Exim's words: an unknown name, no sign, a mask. */
 MUST_USE enum rc log_selector_parse(slice_t text, struct log_selector *io, struct error *err);
 /* What follows -d: empty is the default set, else "+name-name". */
 MUST_USE enum rc log_debug_parse(slice_t text, uint64_t *out_bits, struct error *err);
