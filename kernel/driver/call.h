@@ -8,6 +8,8 @@
 #include "config/config.h"
 #include "driver/driver.h"
 
+struct worker;
+
 struct heddle_call {
 	struct arena *arena;              /* results live here */
 	struct eval *eval;                /* context: variables, snapshot, deadline */
@@ -21,6 +23,8 @@ struct heddle_call {
 	bool reason_given, service_deferred;
 	void *routing;                    /* deliver's state while route() runs, NULL otherwise */
 	void *job;                        /* deliver's state while deliver()/probe() runs */
+	struct worker *worker;            /* who runs this, for block_begin; NULL: a thread that is no worker */
+	bool blocking;                    /* between block_begin and block_end */
 };
 
 /* Set up a call under an eval: arena, deadline and cancel come from it. */
@@ -48,7 +52,7 @@ struct services {
 	const struct heddle_net_service *net;
 	const struct heddle_hints_service *hints;
 	struct log *log;
-	struct resolver *resolver;
+	struct dns_resolver *resolver;
 	struct pool *pool;                /* block_begin/end */
 	struct lookups *lookups;          /* open handles: driver/lookup.h */
 	/* getpwnam: the kernel asks master's resolver, testing modes ask NSS themselves.  RC_FAIL: no such user; RC_DEFER:
@@ -56,9 +60,16 @@ struct services {
 	enum rc (*find_user)(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
 	    struct error *err);
 	struct agents *agents;            /* NULL: commands and users' files defer */
-	const struct host_addresses *own_addresses; /* for @[] and self; net/net.h; may be NULL */
+	const struct net_interfaces *own_addresses; /* for @[] and self; may be NULL */
 	void *deliver;                    /* deliver's own */
 };
 /* Fill in the core host table (alloc, join, cstr, log, options, expansion, variables, lookup, random, digest, same). */
 void services_init(struct services *s);
+void services_fini(struct services *s);
+/* Of these only what needs no configuration: alloc, join, cstr, reason, time_left, cancel_fd, blocks, random, same.  For
+ * processes that answer the rest in another way (agents); digest is services_digest. */
+void services_init_basic(struct heddle_host *h);
+int32_t services_digest(struct heddle_call *c, uint32_t algo, slice_t key, slice_t in, slice_t *out);
+/* For implementers of services: give the call a formatted reason and return `result`. */
+int32_t call_refuse(struct heddle_call *c, int32_t result, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #endif

@@ -27,13 +27,16 @@ struct driver {
 	const struct heddle_option *options;
 	uint32_t option_count;
 	const void *ops;                     /* struct heddle_CLASS_ops of at least the minimum size; NULL: described only */
-	uint16_t quoter;                     /* lookups: id of slices that its quote() made */
+	uint32_t kind;                       /* lookups, transports: ops->kind; known of a described one too */
+	uint16_t quoter;                     /* lookups: id of slices that its quote() made; 0: it has no quote() */
 };
 
 struct drivers_config {
 	const char *const *folders;          /* each holds auth/ router/ transport/ lookup/; searched in order; NULL-ended */
 	bool any_owner;                      /* started by an ordinary user: files of our own uid are accepted too */
 	const struct heddle_host *host;      /* the services; outlives everything */
+	/* By class: names of the generic options, NULL-ended, which no driver may declare; NULL: not checked. */
+	const char *const *generic_names[HEDDLE_LOOKUP + 1];
 };
 MUST_USE enum rc drivers_new(const struct drivers_config *cfg, struct drivers **out, struct error *err);
 void drivers_free(struct drivers **d); /* only when no call runs and none will */
@@ -42,6 +45,9 @@ void drivers_free(struct drivers **d); /* only when no call runs and none will *
  * RC_FAIL: there is no such file.  driver_class: HEDDLE_AUTH... */
 MUST_USE enum rc driver_find(struct drivers *d, uint16_t driver_class, slice_t name, const struct driver **out,
     struct error *err);
+/* Before a reload: look at the files again.  One that was replaced is opened as a second copy; an unchanged one gives the
+ * same struct driver as before. */
+void drivers_rescan(struct drivers *d);
 /* Only the head, read from the file: no code of the driver runs (heddlectl drivers, -bV, _DRIVER_ macros). */
 MUST_USE enum rc driver_read_head(int fd, struct heddle_driver *out_head, struct error *err);
 /* Installed drivers of a class: names (and aliases), heads that could be read. */
@@ -54,4 +60,11 @@ struct driver_listing {
 };
 void drivers_list(struct drivers *d, uint16_t driver_class, struct arena *a, struct vec *out_listings);
 const char *driver_class_name(uint16_t driver_class); /* "router" */
+
+/* The option tables as text, so that who parses a configuration need not open a driver: a process without privilege
+ * describes what is installed, others read that.  driver_find then gives drivers without desc and ops.
+ * Drivers that are refused are left out of the text.  The format: kernel/driver/README.md. */
+struct strbuf;
+void drivers_describe(struct drivers *d, struct strbuf *out);
+MUST_USE enum rc drivers_from_description(slice_t text, struct drivers **out, struct error *err);
 #endif

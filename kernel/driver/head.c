@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * driver/head: the first 320 bytes of heddle_driver_v1, taken from the file's bytes before any code of it runs.
+ * The symbol is found in .dynsym, its address is turned into a place in the file by the loadable segments.  Every offset
+ * and count comes from the file and is checked against its length; nothing is read in place that may be misaligned.
+ * Source: System V ABI, chapters 4 and 5 (ELF).
+ */
+#include "driver/loader_parts.h"
+
+#include "base/io.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define SYMBOL        "heddle_driver_v1"
+#define SYMBOL_PREFIX "heddle_driver_v"
+#define SYMBOLS_MAX   (1U << 20) /* more make a file that is not a driver a way to keep us busy */
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NATIVE_DATA ELFDATA2LSB
+#else
+#define NATIVE_DATA ELFDATA2MSB
+#endif
+#if UINTPTR_MAX == UINT64_MAX
+#define NATIVE_CLASS ELFCLASS64
+#else
+#define NATIVE_CLASS ELFCLASS32
+#endif
+
+static const struct machine {
+	unsigned em, bits; /* bits 0: either */
+	const char *name;
+	bool native;
+} machines[] = {
+    {EM_X86_64, 64, "x86-64",
+#if defined(__x86_64__) && defined(__LP64__)
+	true
+#else
+	false
+#endif
+    },
+    {EM_AARCH64, 64, "aarch64",
+#if defined(__aarch64__)
+	true
+#else
+	false
+#endif
+    },
+    {EM_386, 32, "i386",
+#if defined(__i386__)
+	true
+#else
+	false
+#endif
+    },
+    {EM_ARM, 32, "arm",
+#if defined(__arm__)
+	true
+#else
+	false
+#endif
+    },
+    {EM_RISCV, 64, "riscv64",
+#if defined(__riscv)
+	true
+#else
+	false
+#endif
+    },
+    {EM_PPC64, 64, "ppc64",
+#if defined(__powerpc64__)
+	true
+#else
+	false
+#endif
+    },
+    {EM_S390, 64, "s390x",
+#if defined(__s390x__)
+	true
+#else
+	false
+#endif
+    },
+};
+#define MACHINES (sizeof machines / sizeof *machines)
+
+struct image {
+	const char *bytes;
+	size_t n;
+	ElfW(Ehdr) eh;
+};
+
+/* n bytes at `at`, copied to out; false: they are not all in the file. */
+static bool take(const struct image *im, uint64_t at, void *out, size_t n)
+{
+	if (at > im->n || n > im->n - at)
+		return false;
+	memcpy(out, im->bytes + at, n);
+	return true;
+}
+
+static bool section(const struct image *im, uint32_t i, ElfW(Shdr) *out)
+{
+	if (i >= im->eh.e_shnum || im->eh.e_shentsize != sizeof *out)
+		return false;
+	uint64_t skip = (uint64_t)i * sizeof *out;
+	return im->eh.e_shoff <= im->n && take(im, im->eh.e_shoff + skip, out, sizeof *out);
+}
+
+static enum rc check_ident(const struct image *im, struct error *err)
+{
+	const unsigned char *id = im->eh.e_ident;
+	if (memcmp(id, ELFMAG, SELFMAG) != 0 || im->eh.e_type != ET_DYN)
+		return error_set(err, RC_ERROR, "is not an ELF shared object");
+	const char *found = "an unknown machine", *wanted = "this machine";
+	bool known = false;
+	for (size_t i = 0; i < MACHINES; i++) {
+		if (machines[i].native)
+			wanted = machines[i].name;
+		if (machines[i].em == im->eh.e_machine) {
+			found = machines[i].name;
+			known = machines[i].native;
+		}
+	}
+	if (!known || id[EI_CLASS] != NATIVE_CLASS || id[EI_DATA] != NATIVE_DATA)
+		return error_set(err, RC_ERROR, "is ELF for %s%s%s, wanted %s", found,
+		    id[EI_CLASS] != NATIVE_CLASS ? " with another word size" : "",
+		    id[EI_DATA] != NATIVE_DATA ? " with another byte order" : "", wanted);
+	return RC_OK;
+}
+
+/* The string at `at` of a string table, if it begins with the prefix of our symbols; it may be cut to the buffer. */
+static bool symbol_name(const struct image *im, const ElfW(Shdr) *str, uint32_t at, char *buf, size_t cap)
+{
+	size_t i = 0;
+	for (; i + 1 < cap; i++) {
+		if ((uint64_t)at + i >= str->sh_size || str->sh_offset > im->n ||
+		    !take(im, str->sh_offset + at + i, &buf[i], 1))
+			return false;
+		if (buf[i] == '\0')
+			break;
+		if (i < sizeof SYMBOL_PREFIX - 1 && buf[i] != SYMBOL_PREFIX[i])
+			return false;
+	}
+	buf[i] = '\0';
+	return i >= sizeof SYMBOL_PREFIX - 1;
+}
+
+/* `others`: further heddle_driver_ names that were met. */
+static bool find_symbol(const struct image *im, ElfW(Sym) *out, char *others, size_t others_cap)
+{
+	others[0] = '\0';
+	for (uint32_t s = 0; s < im->eh.e_shnum; s++) {
+		ElfW(Shdr) dyn, str;
+		if (!section(im, s, &dyn) || dyn.sh_type != SHT_DYNSYM)
+			continue;
+		if (!section(im, dyn.sh_link, &str) || dyn.sh_offset > im->n)
+			return false;
+		uint64_t count = dyn.sh_size / sizeof *out;
+		for (uint64_t i = 0; i < count && i < SYMBOLS_MAX; i++) {
+			ElfW(Sym) sym;
+			char name[40];
+			if (!take(im, dyn.sh_offset + i * sizeof sym, &sym, sizeof sym))
+				return false;
+			if (sym.st_shndx == SHN_UNDEF || !symbol_name(im, &str, sym.st_name, name, sizeof name))
+				continue;
+			if (strcmp(name, SYMBOL) == 0) {
+				*out = sym;
+				return true;
+			}
+			if (!others[0])
+				(void)snprintf(others, others_cap, "%s", name);
+		}
+		return false;
+	}
+	return false;
+}
+
+static bool read_at_address(const struct image *im, uint64_t address, void *out, size_t n)
+{
+	if (im->eh.e_phentsize != sizeof(ElfW(Phdr)) || im->eh.e_phoff > im->n)
+		return false;
+	for (uint32_t i = 0; i < im->eh.e_phnum; i++) {
+		ElfW(Phdr) ph;
+		if (!take(im, im->eh.e_phoff + (uint64_t)i * sizeof ph, &ph, sizeof ph))
+			return false;
+		if (ph.p_type != PT_LOAD || address < ph.p_vaddr || address - ph.p_vaddr > ph.p_filesz ||
+		    n > ph.p_filesz - (address - ph.p_vaddr))
+			continue;
+		return ph.p_offset <= im->n && take(im, ph.p_offset + (address - ph.p_vaddr), out, n);
+	}
+	return false;
+}
+
+static enum rc missing_symbol(const char *others, struct error *err)
+{
+	const char *digits = others + sizeof SYMBOL_PREFIX - 1;
+	if (others[0] && strspn(digits, "0123456789") == strlen(digits) && *digits)
+		return error_set(err, RC_ERROR,
+		    "exports no " SYMBOL " (found: %s): built for ABI major %s, wanted %d", others, digits,
+		    HEDDLE_ABI_MAJOR);
+	return error_set(err, RC_ERROR, "exports no " SYMBOL " (found: none): not a Heddle driver");
+}
+
+enum rc driver_head_from_elf(const void *bytes, size_t n, struct heddle_driver *out_head, struct error *err)
+{
+	struct image im = {.bytes = bytes, .n = n};
+	ElfW(Sym) sym;
+	char others[40];
+	if (!take(&im, 0, &im.eh, sizeof im.eh))
+		return error_set(err, RC_ERROR, "is not an ELF shared object");
+	enum rc rc = check_ident(&im, err);
+	if (rc != RC_OK)
+		return rc;
+	if (!find_symbol(&im, &sym, others, sizeof others))
+		return missing_symbol(others, err);
+	struct heddle_driver head = {.head_size = 0};
+	size_t have = sym.st_size < HEDDLE_HEAD_SIZE ? (size_t)sym.st_size : HEDDLE_HEAD_SIZE;
+	if (have < offsetof(struct heddle_driver, struct_size) ||
+	    !read_at_address(&im, sym.st_value, &head, have))
+		return error_set(err, RC_ERROR, "its " SYMBOL " is not in the file, wanted %d bytes of data",
+		    HEDDLE_HEAD_SIZE);
+	if (memcmp(head.magic, HEDDLE_MAGIC, sizeof head.magic) != 0)
+		return error_set(err, RC_ERROR, "bad magic");
+	if (head.head_size != HEDDLE_HEAD_SIZE || have < HEDDLE_HEAD_SIZE)
+		return error_set(err, RC_ERROR, "head of %lu bytes, wanted %d",
+		    (unsigned long)(have < HEDDLE_HEAD_SIZE ? have : head.head_size), HEDDLE_HEAD_SIZE);
+	*out_head = head;
+	return RC_OK;
+}
+
+enum rc driver_read_head(int fd, struct heddle_driver *out_head, struct error *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return error_errno(err, RC_ERROR, errno, "fstat");
+	if (st.st_size < 0 || (uint64_t)st.st_size > DRIVER_FILE_MAX)
+		return error_set(err, RC_ERROR, "is a file of %lld bytes, wanted at most %zu",
+		    (long long)st.st_size, DRIVER_FILE_MAX);
+	struct arena *a = arena_new(0);
+	char *bytes = arena_bytes(a, (size_t)st.st_size + 1);
+	ssize_t n = io_pread_full(fd, bytes, (size_t)st.st_size, 0);
+	enum rc rc = n < 0 ? error_errno(err, RC_ERROR, errno, "cannot be read")
+			   : driver_head_from_elf(bytes, (size_t)n, out_head, err);
+	arena_free(&a);
+	return rc;
+}
