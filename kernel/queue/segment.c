@@ -26,6 +26,20 @@ void store_event(struct store *s, enum store_event_kind kind, const char *name, 
 		s->opt.event(s->opt.event_ctx, &ev);
 }
 
+void segment_damaged(struct store *s, struct store_segment *seg, const char *text)
+{
+	char name[NAME_MAX_BYTES];
+
+	store_table_lock(s);
+	bool first = !seg->damaged;
+	seg->damaged = true;
+	condvar_signal(&s->house_cv);
+	store_table_unlock(s);
+	segment_name(seg->number, "seg", name);
+	if (first)
+		store_event(s, STORE_EVENT_DAMAGED, name, (struct queue_id){0, 0}, 0, text);
+}
+
 void *store_grow(void *array, size_t size, size_t *cap, size_t need)
 {
 	if (need <= *cap)

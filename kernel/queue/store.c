@@ -8,7 +8,6 @@
 #include "base/codec.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- life ---- */
@@ -72,7 +71,8 @@ static enum rc start_threads(struct store *s, struct error *err)
 	s->has_threads = true;
 	e = pthread_create(&s->housekeeper, NULL, house_thread, s);
 	if (e)
-		MUST(!"a second thread can be started");
+		return error_errno(err, RC_ERROR, e, "start the housekeeper");
+	s->has_house = true;
 	return RC_OK;
 }
 
@@ -105,9 +105,10 @@ static void stop_threads(struct store *s)
 	s->house_stop = true;
 	condvar_broadcast(&s->house_cv);
 	store_table_unlock(s);
+	if (s->has_house)
+		(void)pthread_join(s->housekeeper, NULL);
 	if (s->has_threads) {
 		(void)pthread_join(s->committer, NULL);
-		(void)pthread_join(s->housekeeper, NULL);
 	} else {
 		while (s->active && store_commit_step(s))
 			;

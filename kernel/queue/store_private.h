@@ -113,7 +113,7 @@ struct store {
 	const struct storage_io *io;
 	struct store_options opt;
 	uint32_t first_number; /* of this run */
-	bool has_threads;
+	bool has_threads, has_house;
 	pthread_t committer, housekeeper;
 	struct mutex queue_lock, table_lock;
 	struct condvar queue_cv, house_cv;
@@ -199,8 +199,8 @@ struct sidecar {
 	struct sidecar_header h;
 	slice_t entries;
 };
-/* What is in a sealed segment: from its sidecar, or by reading all of it (the sidecar is then written).  -errno. */
-MUST_USE int sidecar_get(
+/* What is in a sealed segment: from its sidecar, or by reading all of it (the sidecar is then written). */
+void sidecar_get(
     struct store *s, struct store_segment *seg, struct arena *a, struct sidecar *out);
 
 /* ---- load.c ---- */
@@ -218,12 +218,15 @@ MUST_USE enum rc load_plan(
     struct store *s, struct arena *a, uint64_t serial, struct load_plan *out, struct error *err)
     EXCLUDES(lk_store_table);
 void load_plan_done(struct store *s, struct load_plan *p) EXCLUDES(lk_store_table);
-/* Fold the changes into m. */
-MUST_USE enum rc load_changes(struct store *s, struct arena *a, const struct load_plan *p,
-    struct queue_message *m, struct error *err);
-/* Header and meta part, verified. */
-MUST_USE enum rc load_meta(struct store *s, struct arena *a, const struct load_plan *p,
-    struct record_header *out_h, slice_t *out_meta, struct error *err);
+/* Fold the changes into m.  A damaged one is left out (its segment is marked): a recipient may be tried again. */
+void load_changes(struct store *s, struct arena *a, const struct load_plan *p, struct queue_message *m);
+/* Header and meta part, verified; and the body if out_body is not NULL. */
+MUST_USE int load_record(struct store *s, struct arena *a, const struct load_plan *p,
+    struct record_header *out_h, slice_t *out_meta, slice_t *out_body);
+/* Its record is damaged: take it out of the table, mark the segment, tell. */
+void load_lost(struct store *s, const struct load_plan *p, const char *text);
+void segment_damaged(struct store *s, struct store_segment *seg, const char *text)
+    EXCLUDES(lk_store_table);
 
 /* ---- body.c ---- */
 void body_name(struct queue_id id, char out[NAME_MAX_BYTES]);
