@@ -31,6 +31,9 @@ struct match_host {
 MUST_USE enum rc match_domain(struct eval *ev, struct match_list *l, slice_t domain, slice_t *out_data, struct error *err);
 MUST_USE enum rc match_local_part(struct eval *ev, struct match_list *l, slice_t local_part, slice_t *out_data,
     struct error *err);
+/* The same where case counts from the start (a router with caseful_local_part). */
+MUST_USE enum rc match_local_part_caseful(struct eval *ev, struct match_list *l, slice_t local_part,
+    slice_t *out_data, struct error *err);
 /* "" is the null sender */
 MUST_USE enum rc match_address(struct eval *ev, struct match_list *l, slice_t address, slice_t *out_data,
     struct error *err);
