@@ -59,6 +59,7 @@ struct services {
 	 * cannot say.  NULL: nobody to ask, which is DEFER. */
 	enum rc (*find_user)(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
 	    struct error *err);
+	struct text_cache *texts;         /* lists and ACLs given as text at run time: match/text_cache.h; NULL: none kept */
 	struct agents *agents;            /* NULL: commands and users' files defer */
 	const struct net_interfaces *own_addresses; /* for @[] and self; may be NULL */
 	void *deliver;                    /* deliver's own */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "main/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What stands behind the letters of an option. */
+enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_OPTIONAL, TAIL_NEEDED };
+
+struct parse {
+	struct arena *a;
+	struct cli *c;
+	struct error *err;
+};
+typedef enum rc take_fn(struct parse *p, slice_t tail);
+
+static enum rc set_mode(struct parse *p, enum cli_mode m)
+{
+	if (p->c->mode != CLI_NONE && p->c->mode != m)
+		return error_set(p->err, RC_FAIL, "incompatible command-line options or arguments");
+	p->c->mode = m;
+	return RC_OK;
+}
+
+#define MODE(name, value)                                \
+	static enum rc name(struct parse *p, slice_t tail) \
+	{                                                \
+		(void)tail;                              \
+		return set_mode(p, value);               \
+	}
+MODE(take_bd, CLI_DAEMON)
+MODE(take_bpc, CLI_COUNT)
+MODE(take_be, CLI_EXPAND)
+MODE(take_bt, CLI_ADDRESS_TEST)
+MODE(take_bv, CLI_VERIFY)
+MODE(take_bvs, CLI_VERIFY_SENDER)
+MODE(take_bV, CLI_VERSION)
+MODE(take_bP, CLI_PRINT)
+MODE(take_bi, CLI_NEWALIASES)
+MODE(take_help, CLI_HELP)
+#undef MODE
+
+static enum rc take_bdf(struct parse *p, slice_t tail)
+{
+	(void)tail;
+	p->c->foreground = true;
+	return set_mode(p, CLI_DAEMON);
+}
+
+static enum rc take_bp(struct parse *p, slice_t tail)
+{
+	p->c->list_form = tail;
+	p->c->request = slice_eqs(tail, "i") ? "ids" : "list";
+	if (tail.len && !slice_eqs(tail, "r") && !slice_eqs(tail, "i"))
+		return error_set(p->err, RC_FAIL, "not supported yet: -bp%.*s", SL_ARG(tail));
+	return set_mode(p, CLI_LIST);
+}
+
+static enum rc take_C(struct parse *p, slice_t tail)
+{
+	p->c->config_file = arena_cstr(p->a, tail);
+	return RC_OK;
+}
+static enum rc take_D(struct parse *p, slice_t tail)
+{
+	*VEC_PUSH(p->a, &p->c->defines, slice_t) = tail;
+	return RC_OK;
+}
+static enum rc take_oX(struct parse *p, slice_t tail)
+{
+	p->c->ports = arena_cstr(p->a, tail);
+	return RC_OK;
+}
+static enum rc take_oP(struct parse *p, slice_t tail)
+{
+	p->c->pid_file = arena_cstr(p->a, tail);
+	return RC_OK;
+}
+static enum rc take_d(struct parse *p, slice_t tail)
+{
+	(void)tail;
+	p->c->debug = true;
+	return RC_OK;
+}
+static enum rc take_nothing(struct parse *p, slice_t tail)
+{
+	(void)p, (void)tail;
+	return RC_OK;
+}
+
+/* -q[q][i][f[f]][l][TIME]: letters, then perhaps an interval, which makes it the daemon's. */
+static enum rc take_q(struct parse *p, slice_t tail)
+{
+	bool force = false, frozen = false, local = false, first = false;
+	uint32_t i = 0;
+
+	for (; i < tail.len && !ascii_isdigit(tail.ptr[i]); i++) {
+		char ch = tail.ptr[i];
+		if (ch == 'f')
+			frozen = force, force = true;
+		else if (ch == 'l')
+			local = true;
+		else if (ch == 'i')
+			first = true;
+		else if (ch != 'q')
+			return error_set(p->err, RC_FAIL, "unknown letter in -q%.*s", SL_ARG(tail));
+	}
+	slice_t time = slice_sub(tail, i, tail.len);
+	if (time.len) {
+		if (!slice_to_ms(time, &p->c->queue_interval_ms) || p->c->queue_interval_ms <= 0)
+			return error_set(p->err, RC_FAIL, "bad time value %.*s: abandoned", SL_ARG(time));
+		return p->c->mode == CLI_DAEMON ? RC_OK : set_mode(p, CLI_DAEMON);
+	}
+	if (p->c->mode == CLI_DAEMON)
+		return RC_OK;
+	p->c->request = arena_printf(p->a, "run%s%s%s%s", force ? " force" : "", frozen ? " frozen" : "",
+	    local ? " local" : "", first ? " first" : "")
+	                    .ptr;
+	return set_mode(p, CLI_QUEUE_RUN);
+}
+
+static const struct {
+	const char *letters, *request;
+} edits[] = {
+    {"", "deliver"},
+    {"c", "deliver"},
+    {"f", "freeze"},
+    {"t", "thaw"},
+    {"rm", "remove"},
+    {"g", "give-up"},
+};
+
+static enum rc take_M(struct parse *p, slice_t tail)
+{
+	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)
+		if (slice_eqs(tail, edits[i].letters)) {
+			p->c->request = edits[i].request;
+			return set_mode(p, CLI_EDIT);
+		}
+	return error_set(p->err, RC_FAIL, "not supported yet: -M%.*s", SL_ARG(tail));
+}
+
+/* Longest first where one begins like another. */
+static const struct {
+	const char *word;
+	enum tail tail;
+	take_fn *take;
+} table[] = {
+    {"-bdf", TAIL_NONE, take_bdf},
+    {"-bd", TAIL_NONE, take_bd},
+    {"-bpc", TAIL_NONE, take_bpc},
+    {"-bp", TAIL_SAME_WORD, take_bp},
+    {"-be", TAIL_NONE, take_be},
+    {"-bt", TAIL_NONE, take_bt},
+    {"-bvs", TAIL_NONE, take_bvs},
+    {"-bv", TAIL_NONE, take_bv},
+    {"-bV", TAIL_NONE, take_bV},
+    {"-bP", TAIL_NONE, take_bP},
+    {"-bi", TAIL_NONE, take_bi},
+    {"-C", TAIL_NEEDED, take_C},
+    {"-D", TAIL_NEEDED, take_D},
+    {"-d", TAIL_SAME_WORD, take_d},
+    {"-M", TAIL_SAME_WORD, take_M},
+    {"-oX", TAIL_NEEDED, take_oX},
+    {"-oP", TAIL_NEEDED, take_oP},
+    {"-q", TAIL_SAME_WORD, take_q},
+    {"-v", TAIL_NONE, take_nothing},
+    {"-om", TAIL_NONE, take_nothing},
+    {"--help", TAIL_NONE, take_help},
+    {"--version", TAIL_NONE, take_bV},
+};
+
+static enum rc take_option(struct parse *p, int argc, char **argv, int *i)
+{
+	slice_t word = slice_cstr(argv[*i]);
+
+	for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
+		if (!slice_starts(word, table[k].word))
+			continue;
+		slice_t tail = slice_sub(word, strlen(table[k].word), word.len);
+		if (table[k].tail == TAIL_NONE && tail.len)
+			continue;
+		if (table[k].tail == TAIL_NEEDED && tail.len == 0) {
+			if (*i + 1 >= argc)
+				return error_set(p->err, RC_FAIL, "%s needs something behind it", argv[*i]);
+			tail = slice_cstr(argv[++*i]);
+		}
+		return table[k].take(p, tail);
+	}
+	return error_set(p->err, RC_FAIL, "not supported yet, or no option: %s", argv[*i]);
+}
+
+static void name_decides(slice_t name, struct cli *c)
+{
+	if (slice_eqs(name, "mailq")) {
+		c->mode = CLI_LIST;
+		c->request = "list";
+	} else if (slice_eqs(name, "runq")) {
+		c->mode = CLI_QUEUE_RUN;
+		c->request = "run";
+	} else if (slice_eqs(name, "newaliases")) {
+		c->mode = CLI_NEWALIASES;
+	}
+}
+
+enum rc cli_parse(struct arena *a, int argc, char **argv, struct cli *out, struct error *err)
+{
+	struct parse p = {.a = a, .c = out, .err = err};
+	slice_t name = slice_cstr(argc > 0 ? argv[0] : "heddle");
+	size_t slash = slice_rfind(name, '/');
+
+	*out = (struct cli){.mode = CLI_NONE};
+	name_decides(slash == SIZE_MAX ? name : slice_sub(name, slash + 1, name.len), out);
+	int i = 1;
+	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		enum rc rc = take_option(&p, argc, argv, &i);
+		if (rc != RC_OK)
+			return rc;
+	}
+	for (; i < argc; i++)
+		*VEC_PUSH(a, &out->words, slice_t) = slice_cstr(argv[i]);
+	if (out->mode == CLI_NONE)
+		return error_set(err, RC_FAIL, out->words.count ? "not supported yet: a message on standard input; send it by SMTP"
+		                                                 : "nothing to do; try --help");
+	return RC_OK;
+}
+
+int cli_fail(const struct error *err)
+{
+	fprintf(stderr, "heddle: %s\n", err->text);
+	return 1;
+}

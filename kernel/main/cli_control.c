@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The modes that ask a running kernel: -bp -bpc -q -M... */
+#include "config/config.h"
+#include "control/control.h"
+#include "main/cli.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+int cli_run_control(struct process *p, const struct cli *c)
+{
+	struct services sv = {0};
+	struct config *cfg = NULL;
+	struct error err = {.text = ""};
+	struct strbuf req;
+	slice_t answer;
+
+	if (cli_load(p, c, &sv, true, &cfg) != RC_OK)
+		return 1;
+	process_adopt(p, cfg);
+	strbuf_init(&req, p->arena, 0);
+	strbuf_text(&req, c->mode == CLI_COUNT ? "count" : c->request);
+	VEC_FOREACH(&c->words, slice_t, w) strbuf_printf(&req, " %.*s", SL_ARG(*w));
+	const char *path = control_path(p->arena, p->facts.spool_directory).ptr;
+	enum rc rc = control_ask(path, strbuf_slice(&req), p->arena, &answer, &err);
+	config_unref(&cfg);
+	if (rc == RC_OK) {
+		fwrite(answer.ptr, 1, answer.len, stdout);
+		return fflush(stdout) == 0 ? 0 : 1;
+	}
+	return cli_fail(&err);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The snapshot and services of the modes that run in the command's own process. */
+#include "base/io.h"
+#include "config/config.h"
+#include "deliver/deliver.h"
+#include "driver/lookup.h"
+#include "main/cli.h"
+#include "net/dns/dns.h"
+#include "net/net.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONFIG_MAX ((size_t)64 << 20)
+
+static slice_t copy(struct arena *a, const char *s)
+{
+	return arena_dup(a, slice_cstr(s ? s : ""));
+}
+
+/* This process may ask NSS: it is no daemon and opens no network to strangers. */
+static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
+    struct error *err)
+{
+	struct passwd pw, *found = NULL;
+	char *buf = arena_bytes(a, 65536);
+
+	(void)s, (void)deadline_us;
+	int e = getpwnam_r(arena_cstr(a, login), &pw, buf, 65536, &found);
+	if (e == 0 && !found)
+		return error_set(err, RC_FAIL, "no such user");
+	if (e != 0)
+		return error_errno(err, e == ENOENT ? RC_FAIL : RC_DEFER, e, "user lookup");
+	*out = (struct user_info){.name = copy(a, pw.pw_name), .home = copy(a, pw.pw_dir), .shell = copy(a, pw.pw_shell),
+	    .gecos = copy(a, pw.pw_gecos), .uid = pw.pw_uid, .gid = pw.pw_gid};
+	return RC_OK;
+}
+
+/* Started by root: root goes before a driver is opened.  The daemon's account, else nobody's. */
+static enum rc drop_root(struct error *err)
+{
+	static const char *const accounts[] = {"heddle", "nobody"};
+	struct passwd pw, *found = NULL;
+	char buf[16384];
+
+	if (geteuid() != 0)
+		return RC_OK;
+	for (size_t i = 0; i < sizeof accounts / sizeof *accounts && !found; i++)
+		if (getpwnam_r(accounts[i], &pw, buf, sizeof buf, &found) != 0)
+			found = NULL;
+	if (!found)
+		return error_set(err, RC_ERROR, "there is no account to run as: neither heddle nor nobody");
+	if (setgroups(0, NULL) != 0 || setgid(pw.pw_gid) != 0 || setuid(pw.pw_uid) != 0)
+		return error_errno(err, RC_ERROR, errno, "become user %s", pw.pw_name);
+	return RC_OK;
+}
+
+static void print_all(const char *kind, const struct vec *v)
+{
+	VEC_FOREACH(v, struct error, e)
+	{
+		if (e->file)
+			fprintf(stderr, "heddle: %s: %s:%u: %s\n", kind, e->file, e->line, e->text);
+		else
+			fprintf(stderr, "heddle: %s: %s\n", kind, e->text);
+	}
+}
+
+/* Name servers of a test or a site: the hidden main option of the tests is HEDDLE_DNS=127.0.0.1@5353 in the environment. */
+static enum rc make_resolver(struct services *sv, struct error *err)
+{
+	const char *fwd = getuid() == geteuid() ? getenv("HEDDLE_DNS") : NULL;
+	struct dns_config dc = {0};
+
+	if (fwd && *fwd) {
+		dc.forwards = &fwd;
+		dc.n_forwards = 1;
+	}
+	return dns_resolver_new(&dc, &sv->resolver, err);
+}
+
+enum rc cli_load(struct process *p, const struct cli *c, struct services *sv, bool no_instances, struct config **out)
+{
+	struct vec problems = {0}, warnings = {0};
+	struct error err = {.text = ""};
+	struct net_interfaces *ifs = NULL;
+	struct config_source src = {.path = p->facts.config_file.ptr, .content = slice_absent(),
+	    .defines = c->defines.items, .define_count = (uint32_t)c->defines.count, .process = &p->facts,
+	    .no_instances = no_instances};
+	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
+	enum rc rc = io_read_file(p->arena, src.path, CONFIG_MAX, &src.content, &err);
+
+	if (rc == RC_OK && !no_instances)
+		rc = drop_root(&err);
+	services_init(sv);
+	deliver_services(sv);
+	sv->find_user = find_user;
+	if (rc == RC_OK && !no_instances)
+		rc = make_resolver(sv, &err);
+	if (rc == RC_OK && net_interfaces_new(&ifs, NULL) == RC_OK)
+		sv->own_addresses = ifs;
+	if (rc == RC_OK)
+		rc = drivers_new(&dc, &src.drivers, &err);
+	if (rc != RC_OK) {
+		(void)cli_fail(&err);
+		return rc;
+	}
+	sv->lookups = lookups_new(src.drivers);
+	src.content.flags |= HEDDLE_CLEAN;
+	rc = config_load(&src, p->arena, &problems, &warnings, out);
+	print_all("error", &problems);
+	if (c->mode == CLI_VERSION)
+		print_all("warning", &warnings);
+	return rc;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The testing modes: -be -bt -bv -bP -bV. */
+#include "config/config.h"
+#include "deliver/deliver.h"
+#include "main/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define TEST_DEADLINE (300 * US_PER_SEC)
+
+struct test {
+	struct process *p;
+	struct services *sv;
+	struct config *cfg;
+	struct arena *arena;
+	struct eval ev;
+	struct message_facts message;
+};
+
+static void begin(struct test *t)
+{
+	arena_reset(t->arena);
+	eval_init(&t->ev, t->arena, t->cfg);
+	t->ev.process = &t->p->facts;
+	t->ev.services = t->sv;
+	t->ev.deadline_us = clock_mono_us() + TEST_DEADLINE;
+}
+
+static void expand_one(struct test *t, slice_t text)
+{
+	struct error err = {.text = ""};
+	slice_t out;
+
+	begin(t);
+	text.flags |= HEDDLE_CLEAN; /* whoever types it here may */
+	enum rc rc = expand_text(&t->ev, text, &out, &err);
+	if (rc == RC_OK)
+		printf("%.*s\n", SL_ARG(out));
+	else if (rc == RC_FAIL)
+		printf("Forced failure: %s\n", err.text);
+	else
+		printf("Failed: %s\n", err.text);
+}
+
+static int run_expand(struct test *t, const struct cli *c)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	if (c->words.count) {
+		VEC_FOREACH(&c->words, slice_t, w) expand_one(t, *w);
+		return 0;
+	}
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		if (line[n - 1] == '\n')
+			n--;
+		expand_one(t, slice_of(line, (size_t)n, HEDDLE_CLEAN));
+		fflush(stdout);
+	}
+	free(line);
+	return 0;
+}
+
+static slice_t qualified(struct test *t, slice_t address)
+{
+	slice_t domain = config_text(t->cfg, MO_qualify_recipient);
+
+	if (slice_find(address, '@') != SIZE_MAX)
+		return address;
+	if (slice_is_absent(domain) || domain.len == 0)
+		domain = config_text(t->cfg, MO_qualify_domain);
+	if (slice_is_absent(domain) || domain.len == 0)
+		domain = t->p->facts.primary_hostname;
+	return arena_printf(t->p->arena, "%.*s@%.*s", SL_ARG(address), SL_ARG(domain));
+}
+
+static int run_addresses(struct test *t, const struct cli *c)
+{
+	static const int status_of[] = {[RC_OK] = 0, [RC_FAIL] = 2, [RC_DEFER] = 1, [RC_ERROR] = 1};
+	int status = 0;
+
+	VEC_FOREACH(&c->words, slice_t, w)
+	{
+		struct strbuf out;
+		begin(t);
+		strbuf_init(&out, t->p->arena, 0);
+		t->ev.message = &t->message;
+		enum rc rc = deliver_address_test(&t->ev, qualified(t, *w), c->mode != CLI_ADDRESS_TEST,
+		    c->mode == CLI_VERIFY_SENDER, &out);
+		printf("%.*s", SL_ARG(strbuf_slice(&out)));
+		if (status_of[rc] > status)
+			status = status_of[rc];
+	}
+	return status;
+}
+
+static int run_print(struct test *t, const struct cli *c)
+{
+	struct strbuf out;
+	struct error err = {.text = ""};
+	slice_t all = SL("");
+	size_t n = c->words.count ? c->words.count : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		slice_t what = c->words.count ? *VEC_AT(&c->words, slice_t, i) : all;
+		/* "router NAME" comes as two words */
+		if (i + 1 < c->words.count &&
+		    (slice_eqs(what, "router") || slice_eqs(what, "transport") || slice_eqs(what, "authenticator"))) {
+			what = arena_printf(t->p->arena, "%.*s %.*s", SL_ARG(what), SL_ARG(*VEC_AT(&c->words, slice_t, i + 1)));
+			i++;
+		}
+		strbuf_init(&out, t->p->arena, 0);
+		if (config_print(t->cfg, what, getuid() == 0 || t->p->ordinary_user, &out, &err) != RC_OK)
+			return cli_fail(&err);
+		printf("%.*s", SL_ARG(strbuf_slice(&out)));
+	}
+	return 0;
+}
+
+int cli_run_test(struct process *p, const struct cli *c)
+{
+	struct services *sv = ARENA_NEW(p->arena, struct services);
+	struct test t = {.p = p, .sv = sv};
+	int status = 0;
+
+	if (cli_load(p, c, sv, c->mode == CLI_PRINT, &t.cfg) != RC_OK)
+		return 1;
+	process_adopt(p, t.cfg);
+	t.arena = arena_new(0);
+	t.message.arena = p->arena;
+	t.message.sender_address = SL("");
+	if (c->mode == CLI_EXPAND)
+		status = run_expand(&t, c);
+	else if (c->mode == CLI_PRINT)
+		status = run_print(&t, c);
+	else
+		status = run_addresses(&t, c);
+	arena_free(&t.arena);
+	config_unref(&t.cfg);
+	return fflush(stdout) == 0 ? status : 1;
+}
+
+static void print_class(struct drivers *d, uint16_t cls, const char *title, struct arena *a)
+{
+	struct vec list = {0};
+
+	drivers_list(d, cls, a, &list);
+	printf("%s:", title);
+	VEC_FOREACH(&list, struct driver_listing, l) printf(" %.*s", SL_ARG(l->name));
+	printf("\n");
+	VEC_FOREACH(&list, struct driver_listing, l)
+	if (!l->readable)
+		printf("  %.*s: refused: %s\n", SL_ARG(l->name), l->problem.text);
+}
+
+int cli_run_version(struct process *p, const struct cli *c)
+{
+	struct services *sv = ARENA_NEW(p->arena, struct services);
+	struct config *cfg = NULL;
+	struct error err = {.text = ""};
+	struct drivers *d = NULL;
+
+	printf("Heddle version %s (speaks the configuration language of Exim version %s)\n", HEDDLE_VERSION, EXIM_LANGUAGE);
+	services_init(sv);
+	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
+	if (drivers_new(&dc, &d, &err) != RC_OK)
+		return cli_fail(&err);
+	print_class(d, HEDDLE_LOOKUP, "Lookups", p->arena);
+	print_class(d, HEDDLE_AUTH, "Authenticators", p->arena);
+	print_class(d, HEDDLE_ROUTER, "Routers", p->arena);
+	print_class(d, HEDDLE_TRANSPORT, "Transports", p->arena);
+	printf("Driver ABI: %d.%d\n", HEDDLE_ABI_MAJOR, HEDDLE_ABI_MINOR);
+	fflush(stdout);
+	if (cli_load(p, c, ARENA_NEW(p->arena, struct services), false, &cfg) != RC_OK)
+		return 1;
+	printf("Configuration file is %.*s\n", SL_ARG(p->facts.config_file));
+	config_unref(&cfg);
+	return fflush(stdout) == 0 ? 0 : 1;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* heddle: Exim's command line. */
+#include "main/cli.h"
+
+#include <stdio.h>
+
+static const char help[] =
+    "usage: heddle [-C FILE] [-DMACRO=VALUE] MODE [WORDS]\n"
+    "  -bd, -bdf         daemon, in the background or the foreground; -qTIME: with queue runs; -oX PORTS\n"
+    "  -bp, -bpc         list, count the queue          -q[i][f[f]][l]  run it once\n"
+    "  -M, -Mf, -Mt, -Mrm, -Mg ID...  deliver, freeze, thaw, remove, give up a message\n"
+    "  -be [TEXT...]     expand; reads lines when no text is given\n"
+    "  -bt, -bv ADDRESS...  show the route of an address, verify it\n"
+    "  -bP [NAME...]     print options                  -bV  version and drivers, check the configuration\n"
+    "See heddle(8).\n";
+
+int main(int argc, char **argv)
+{
+	struct process p = {0};
+	struct cli c;
+	struct error err = {.text = ""};
+	struct arena *a = arena_new(0);
+	int status = 0;
+
+	if (cli_parse(a, argc, argv, &c, &err) != RC_OK || process_init(&p, c.config_file, &err) != RC_OK) {
+		status = cli_fail(&err);
+	} else {
+		switch (c.mode) {
+		case CLI_DAEMON:
+			status = cli_run_daemon(&p, &c, argv);
+			break;
+		case CLI_LIST:
+		case CLI_COUNT:
+		case CLI_QUEUE_RUN:
+		case CLI_EDIT:
+			status = cli_run_control(&p, &c);
+			break;
+		case CLI_EXPAND:
+		case CLI_ADDRESS_TEST:
+		case CLI_VERIFY:
+		case CLI_VERIFY_SENDER:
+		case CLI_PRINT:
+			status = cli_run_test(&p, &c);
+			break;
+		case CLI_VERSION:
+			status = cli_run_version(&p, &c);
+			break;
+		case CLI_NEWALIASES: /* alias files are read as they are */
+			break;
+		case CLI_NONE:
+		case CLI_HELP:
+			fputs(help, stdout);
+			break;
+		}
+	}
+	process_fini(&p);
+	arena_free(&a);
+	return status;
+}
