@@ -20,14 +20,16 @@ struct recipient {
 	uint32_t dsn_flags;
 };
 
-/* Where the body's bytes are: in memory (just received), in the queue's store, or in a file of its own. LF line ends,
- * not dot-stuffed, ends with a newline unless empty. */
+/* Where the body's bytes are: in memory (just received), or in the queue's store.  LF line ends, not dot-stuffed, ends with a
+ * newline unless empty. */
 struct body {
 	const slice_t *chunks; /* in memory, in order; NULL: ask the store */
 	uint32_t chunk_count;
 	int fd;                /* body file, or -1 */
 	uint64_t store_where;  /* the store's location of the record, 0: not stored yet */
-	uint64_t bytes, lines;
+	uint64_t bytes, lines, zeros;
+	uint32_t crc;          /* of a body that is a file of its own in the store */
+	bool in_file;
 };
 
 struct message {
@@ -51,10 +53,13 @@ struct message *message_new(void);   /* one reference, an empty arena */
 struct message *message_ref(struct message *m);
 void message_unref(struct message **m);
 
-/* The envelope and the facts that survive a restart, as bytes for the store's MESSAGE record; and back from untrusted
- * bytes (RC_FAIL: malformed).  The header travels as text beside it. */
+/* The facts that survive a restart, as bytes for queue_message.facts, and back from untrusted bytes (RC_FAIL: malformed).
+ * Sender, recipients, times and the header travel beside it, since the queue changes or reads them itself. */
 slice_t message_encode_envelope(struct arena *a, const struct message *m);
 MUST_USE enum rc message_decode_envelope(struct message *m, slice_t bytes, struct error *err);
+/* What belongs to one recipient beside its address, for queue_recipient.params. */
+slice_t message_encode_recipient(struct arena *a, const struct recipient *r);
+MUST_USE enum rc message_decode_recipient(struct arena *a, slice_t bytes, struct recipient *out, struct error *err);
 
 /* Header lists.  header_parse splits a whole header section (LF ends) into fields in list; text is borrowed. */
 void header_parse(struct arena *a, slice_t section, struct header_list *list);
@@ -64,6 +69,10 @@ void header_delete(struct header_list *list, struct header *h); /* marks it '*' 
 /* Next field of this name after `from` (NULL: first), case ignored; skips deleted ones. */
 struct header *header_find(const struct header_list *list, slice_t name, const struct header *from);
 slice_t header_value(const struct header *h); /* after the colon, trimmed */
+/* Length of the field name that a line begins with (before white space and colon); 0: it is no header line. */
+uint32_t header_name_length(slice_t line);
+/* The list as bytes, without deleted fields: pieces for writev, in the arena. */
+uint32_t header_pieces(struct arena *a, const struct header_list *list, slice_t **out);
 uint64_t header_section_size(const struct header_list *list);
 
 /* Addresses (RFC 5322 3.4 with Exim's tolerance).  Next address of a header value or list: *pos starts at 0; out is the bare
@@ -75,4 +84,5 @@ MUST_USE enum rc address_parse_path(struct arena *a, slice_t text, bool allow_nu
     struct error *err);
 /* Split at the last unquoted @; false: there is none (all is local part). */
 bool address_split(slice_t address, slice_t *out_local, slice_t *out_domain);
+#define ADDRESS_MAX 256 /* longer ones are "ridiculously long" */
 #endif
