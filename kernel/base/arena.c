@@ -180,19 +180,19 @@ static char *take(struct arena *a, size_t size, size_t align)
 	return a->last;
 }
 
-bool arena_extend(struct arena *a, void *p, size_t old, size_t size)
+void *arena_extend(struct arena *a, void *p, size_t old, size_t size)
 {
 	struct block *b = a->top;
 	if (!p || p != a->last || size < old)
-		return false;
+		return NULL;
 	size_t at = (size_t)(a->last - b->data);
 	size_t room = b->size - at; /* at least REDZONE: take() put one behind the old end */
 	if (size > room - REDZONE)
-		return false;
+		return NULL;
 	b->used = at + size + REDZONE;
 	a->total += size - old;
 	UNPOISON(p, size);
-	return true;
+	return p;
 }
 
 void arena_reset(struct arena *a)
@@ -242,10 +242,10 @@ static char *take(struct arena *a, size_t size, size_t align)
 	return b->data;
 }
 
-bool arena_extend(struct arena *a, void *p, size_t old, size_t size)
+void *arena_extend(struct arena *a, void *p, size_t old, size_t size)
 {
 	(void)a, (void)p, (void)old, (void)size;
-	return false;
+	return NULL;
 }
 
 void arena_release(struct arena *a, struct arena_mark m)

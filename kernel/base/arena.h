@@ -24,8 +24,9 @@ char *arena_bytes(struct arena *a, size_t size) __attribute__((returns_nonnull, 
 #define ARENA_NEW(a, type)      ((type *)arena_alloc((a), sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_alloc((a), arena_times((n), sizeof(type))))
 size_t arena_times(size_t n, size_t size); /* dies on overflow */
-/* Grow the newest allocation where it lies, from `old` to `size` bytes; false: it cannot, allocate anew.  Not zeroed. */
-MUST_USE bool arena_extend(struct arena *a, void *p, size_t old, size_t size);
+/* Grow the newest allocation where it lies, from `old` to `size` bytes; NULL: it cannot, allocate anew.  Not zeroed.
+ * Go on with the answer, not with p, although they are equal: the compiler believes that p still has its first size. */
+MUST_USE void *arena_extend(struct arena *a, void *p, size_t old, size_t size);
 /* Wipe with zeros what is given up until the next reset; copying a SECRET slice into the arena does this by itself. */
 void arena_wipes(struct arena *a);
 /* Copy; keeps the flags.  An ABSENT slice stays ABSENT. */

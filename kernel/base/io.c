@@ -122,11 +122,12 @@ static enum rc read_to_end(
 			return error_set(err, RC_ERROR, "%s: larger than %zu bytes", path, max);
 		if (len < cap)
 			break;
-		if (!arena_extend(a, buf, cap, cap * 2)) {
-			char *bigger = arena_bytes(a, cap * 2);
+		char *bigger = arena_extend(a, buf, cap, cap * 2);
+		if (!bigger) {
+			bigger = arena_bytes(a, cap * 2);
 			memcpy(bigger, buf, len);
-			buf = bigger;
 		}
+		buf = bigger;
 		cap *= 2;
 	}
 	*out = slice_tainted(buf, len);

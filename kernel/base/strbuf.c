@@ -36,12 +36,13 @@ static bool reserve(struct strbuf *sb, size_t more)
 	size_t cap = sb->cap ? sb->cap * 2 : 64;
 	if (cap < need)
 		cap = need;
-	if (!arena_extend(sb->arena, sb->ptr, sb->cap, cap)) {
-		char *p = arena_bytes(sb->arena, cap);
+	char *p = arena_extend(sb->arena, sb->ptr, sb->cap, cap);
+	if (!p) {
+		p = arena_bytes(sb->arena, cap);
 		if (sb->len)
 			memcpy(p, sb->ptr, sb->len);
-		sb->ptr = p;
 	}
+	sb->ptr = p;
 	sb->cap = cap;
 	return true;
 }
