@@ -11,7 +11,11 @@
 
 struct lookups;
 struct lookups *lookups_new(struct drivers *d);
-void lookups_free(struct lookups **l);
+void lookups_free(struct lookups **l); /* no call runs and none will */
+/* Close what nobody has used for so long; all of it with 0.  From a timer. */
+void lookups_tidy(struct lookups *l, int64_t idle_us);
+/* Before a snapshot goes: its handles and instances.  Nobody looks anything up under it any more. */
+void lookups_drop_snapshot(struct lookups *l, uint64_t serial);
 
 /* A parsed type such as "partial1(.)-lsearch*@,ret=full". */
 struct lookup_type {
@@ -27,10 +31,10 @@ struct lookup_type {
 /* RC_ERROR: unknown type ("unknown lookup type \"x\"") or refused driver. */
 MUST_USE enum rc lookup_type_parse(struct drivers *d, struct arena *a, slice_t text, struct lookup_type *out,
     struct error *err);
-/* source: the file of a single-key type (must be absolute and clean), ABSENT for a query.  RC_FAIL: not found. */
+/* source: the file of a single-key type (must be absolute and clean), ABSENT for a query.  RC_FAIL: not found.
+ * When partial matching split the key, $1 is the wild part and $2 the fixed one. */
 MUST_USE enum rc lookup_run(struct eval *ev, const struct lookup_type *t, slice_t source, slice_t key, slice_t *out,
     struct error *err);
 /* ${quote_TYPE:...} */
 MUST_USE enum rc lookup_quote(struct eval *ev, const struct driver *drv, slice_t in, slice_t *out, struct error *err);
-/* $home, local_part_data and so on want more: what partial matching split off, for $1, $2 in domain lists. */
 #endif

@@ -68,8 +68,11 @@ struct eval {
 	uint32_t acl_narg;
 	int64_t runrc;                       /* -1: unset */
 	slice_t dnslist_domain, dnslist_text, dnslist_value, dnslist_matched;
+	slice_t prvscheck_address, prvscheck_keynum, prvscheck_result, thisaddress;
 	bool lookup_dnssec;
 	uint32_t depth;                      /* nested ${expand, lookups and ACLs: bounded */
+	uint32_t lookup_depth;               /* lookups that run lookups */
+	uint32_t pinned;                     /* bumped by whoever lets a register point into the arena: loops then keep it */
 };
 void eval_init(struct eval *ev, struct arena *a, const struct config *cfg);
 

@@ -72,9 +72,8 @@ static struct text_entry *find(struct text_cache *c, slice_t key, uint64_t hash)
 }
 
 /* Out of the cache; the caller drops the reference when it no longer holds the lock. */
-static struct text_entry *evict_oldest(struct text_cache *c) REQUIRES(lk_text_cache)
+static void take_out(struct text_cache *c, struct text_entry *e) REQUIRES(lk_text_cache)
 {
-	struct text_entry *e = c->oldest;
 	struct text_entry **at = &c->bucket[e->hash % BUCKETS];
 	while (*at != e)
 		at = &(*at)->chain;
@@ -82,7 +81,6 @@ static struct text_entry *evict_oldest(struct text_cache *c) REQUIRES(lk_text_ca
 	unlink_ring(c, e);
 	c->count--;
 	c->bytes -= e->bytes;
-	return e;
 }
 
 /* Outside of the lock: an entry may own a cache of its own. */
@@ -100,7 +98,8 @@ static struct text_entry *evict_above(struct text_cache *c, uint32_t max_entries
 {
 	struct text_entry *gone = NULL;
 	while (c->count > max_entries || c->bytes > max_bytes) {
-		struct text_entry *e = evict_oldest(c);
+		struct text_entry *e = c->oldest;
+		take_out(c, e);
 		e->gone = gone;
 		gone = e;
 	}
@@ -152,19 +151,20 @@ void text_cache_put(struct text_cache *c, slice_t key, struct text_entry *e)
 	e->bytes = arena_used(e->arena);
 	if (e->bytes > c->max_bytes / 2)
 		return;
-	struct text_entry *gone = NULL;
 	cache_lock(c);
-	if (!find(c, key, e->hash)) {
-		atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-		e->chain = c->bucket[e->hash % BUCKETS];
-		c->bucket[e->hash % BUCKETS] = e;
-		link_newest(c, e);
-		c->count++;
-		c->bytes += e->bytes;
-		gone = evict_above(c, c->max_entries, c->max_bytes);
-	}
+	struct text_entry *same = find(c, key, e->hash);
+	if (same)
+		take_out(c, same);
+	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+	e->chain = c->bucket[e->hash % BUCKETS];
+	c->bucket[e->hash % BUCKETS] = e;
+	link_newest(c, e);
+	c->count++;
+	c->bytes += e->bytes;
+	struct text_entry *gone = evict_above(c, c->max_entries, c->max_bytes);
 	cache_unlock(c);
 	drop_gone(gone);
+	text_entry_unref(&same);
 }
 
 uint32_t text_cache_count(struct text_cache *c)

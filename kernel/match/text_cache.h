@@ -32,7 +32,8 @@ struct text_cache *text_cache_new(struct arena *a, uint32_t max_entries, size_t 
 struct text_entry *text_cache_get(struct text_cache *c, slice_t key) EXCLUDES(lk_text_cache);
 /* A fresh entry with one reference, the caller's. */
 struct text_entry *text_entry_new(size_t arena_first);
-/* Let others find it; the key is copied.  The caller keeps its reference.  If the key came in meanwhile that one stays. */
+/* Let others find it; the key is copied.  The caller keeps its reference.  Replaces what has the same
+ * key. */
 void text_cache_put(struct text_cache *c, slice_t key, struct text_entry *e) EXCLUDES(lk_text_cache);
 void text_entry_unref(struct text_entry **e);
 uint32_t text_cache_count(struct text_cache *c) EXCLUDES(lk_text_cache);
