@@ -122,9 +122,10 @@ const char *tap_dir(void)
 		base = "build";
 		(void)mkdir(base, 0777);
 	}
-	(void)snprintf(dir_path, sizeof dir_path, "%s/tap-XXXXXX", base);
-	if (!mkdtemp(dir_path)) {
-		perror(dir_path);
+	char made[PATH_MAX];
+	int n = snprintf(made, sizeof made, "%s/tap-XXXXXX", base);
+	if (n < 0 || (size_t)n >= sizeof made || !mkdtemp(made) || !realpath(made, dir_path)) {
+		perror(base);
 		exit(2);
 	}
 	dir_owner = getpid();

@@ -20,7 +20,7 @@ bool tap_check_int(int64_t got, int64_t want, const char *file, int line, const 
 bool tap_check_str(slice_t got, const char *want, const char *file, int line, const char *what);
 /* The running test is skipped (counts as passed, says why) when conditions are missing. */
 void tap_skip(const char *why);
-/* A fresh directory under $TMPDIR (or build/), removed at exit unless the test failed. */
+/* A fresh directory (absolute path) under $TMPDIR (or build/), removed at exit unless the test failed. */
 const char *tap_dir(void);
 
 #define TEST(name)                                                                      \
