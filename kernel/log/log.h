@@ -58,10 +58,6 @@ void log_text(struct log *log, unsigned where, slice_t id, slice_t text, slice_t
 void log_message(struct log *log, slice_t id, slice_t text);
 void log_message_done(struct log *log, slice_t id);
 
-static inline bool log_debug_has(uint64_t bits, enum log_debug what)
-{
-	return (bits & UINT64_C(1) << what) != 0;
-}
 bool log_debugging(const struct log *log, enum log_debug what);
 /* To stderr when -d asked for this category; arguments are evaluated in any case. */
 void log_debug(const struct log *log, enum log_debug what, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -129,6 +129,10 @@ static inline bool log_selector_has(struct log_selector s, enum log_item item)
 {
 	return (s.bits >> item & 1) != 0;
 }
+static inline bool log_debug_has(uint64_t bits, enum log_debug what)
+{
+	return (bits & UINT64_C(1) << what) != 0;
+}
 struct log_selector log_selector_default(void);
 /* "+name -name +all": changes *io.  FAIL, in Exim's words: an unknown name, no sign, a mask. */
 MUST_USE enum rc log_selector_parse(slice_t text, struct log_selector *io, struct error *err);
