@@ -63,6 +63,7 @@ struct services {
 	struct agents *agents;            /* NULL: commands and users' files defer */
 	const struct net_interfaces *own_addresses; /* for @[] and self; may be NULL */
 	void *deliver;                    /* deliver's own */
+	int never_fd;                     /* never readable: what cancel_fd gives to calls that nobody can cancel */
 };
 /* Fill in the core host table (alloc, join, cstr, log, options, expansion, variables, lookup, random, digest, same). */
 void services_init(struct services *s);

@@ -251,6 +251,7 @@ static enum rc map_object(struct opened *o, int fd, const struct heddle_driver *
 		const char *why = dlerror(); /* of this thread */
 		return error_set(err, RC_ERROR, "cannot be opened: %s", why ? why : "no reason given");
 	}
+	o->mapped = true;
 	const struct heddle_driver *desc = dlsym(object, "heddle_driver_v1");
 	if (!desc || memcmp(desc, head, HEDDLE_HEAD_SIZE) != 0)
 		return error_set(err, RC_ERROR, "head differs in memory");
@@ -323,7 +324,7 @@ static enum rc open_file(struct drivers *d, const struct driver_file *f, uint16_
 		return RC_OK;
 	}
 	rc = open_object(d, fresh, f, &head, err);
-	bool mapped = fresh->drv.desc != NULL;
+	bool mapped = fresh->mapped; /* then the descriptor's number must not come to name another file */
 	settle(d, fresh, name, rc == RC_OK);
 	if (rc == RC_OK)
 		*out = fresh;

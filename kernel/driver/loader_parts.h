@@ -48,6 +48,7 @@ struct opened {
 	struct arena *arena; /* the copies that drv points to */
 	dev_t dev;
 	ino_t ino;
+	bool mapped;
 	bool ready;          /* written under lk_drivers; drv is immutable from then on */
 	struct opened *next;
 };
