@@ -83,7 +83,8 @@ ssize_t io_writev_full(int fd, struct iovec *iov, int count)
 	return done;
 }
 
-/* ---- whole files ------------------------------------------------------------------------------ */
+/* ---- whole files ------------------------------------------------------------------------------
+ */
 
 /* What read_file may read: it must end, and not make us wait. */
 static enum rc check_kind(int fd, const char *path, size_t *out_size, struct error *err)
@@ -102,7 +103,7 @@ static enum rc check_kind(int fd, const char *path, size_t *out_size, struct err
 static enum rc read_to_end(
     struct arena *a, int fd, const char *path, size_t max, slice_t *out, struct error *err)
 {
-	size_t cap;
+	size_t cap = 0;
 	enum rc rc = check_kind(fd, path, &cap, err);
 	if (rc != RC_OK)
 		return rc;
@@ -170,7 +171,8 @@ int io_sync_dir_of(const char *path)
 	return rc;
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------ */
+/* ---- descriptors ------------------------------------------------------------------------------
+ */
 
 int io_nonblock(int fd)
 {
