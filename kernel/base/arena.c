@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A chain of blocks, newest first; allocation moves a mark in the newest one.  A block that a release gives back is kept as a
- * spare, so that a loop of mark and release that happens to straddle a block's end does not call malloc each time.
- * Text flagged SECRET that was copied here makes the arena wipe what it gives up.
+ * A chain of blocks, newest first; allocation moves a mark in the newest one.  A block that a
+ * release gives back is kept as a spare, so that a loop of mark and release that happens to
+ * straddle a block's end does not call malloc each time. Text flagged SECRET that was copied here
+ * makes the arena wipe what it gives up.
  */
 #include "base/arena.h"
 
@@ -43,7 +44,7 @@ struct block {
 struct arena {
 	struct block *top, *spare;
 	size_t next_size, keep_max, total;
-	char *last; /* the newest allocation: the one that can grow where it is */
+	char *last;               /* the newest allocation: the one that can grow where it is */
 	struct cleanup *cleanups; /* newest first */
 	bool secret;
 };

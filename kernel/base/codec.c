@@ -5,7 +5,8 @@
 #include <nmmintrin.h>
 #endif
 
-/* ---- base 62 ---------------------------------------------------------------------------------- */
+/* ---- base 62 ----------------------------------------------------------------------------------
+ */
 
 static const char digits62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -43,7 +44,8 @@ bool base62_get(slice_t s, uint64_t *out)
 	return true;
 }
 
-/* ---- base 64: RFC 4648 section 4 -------------------------------------------------------------- */
+/* ---- base 64: RFC 4648 section 4 --------------------------------------------------------------
+ */
 
 static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -75,8 +77,8 @@ slice_t base64_encode(struct arena *a, slice_t in)
 			v |= (uint8_t)in.ptr[i + 2];
 		*p++ = digits64[v >> 18];
 		*p++ = digits64[v >> 12 & 63];
-		*p++ = left > 1 ? digits64[v >> 6 & 63] : '=';
-		*p++ = left > 2 ? digits64[v & 63] : '=';
+		*p++ = (char)(left > 1 ? digits64[v >> 6 & 63] : '=');
+		*p++ = (char)(left > 2 ? digits64[v & 63] : '=');
 	}
 	return with_origin(slice_of(out, n, 0), in);
 }
@@ -134,7 +136,8 @@ slice_t hex_encode(struct arena *a, slice_t in)
 	return with_origin(slice_of(out, n, 0), in);
 }
 
-/* ---- CRC32C: RFC 3720 12.1, reflected polynomial 0x82f63b78 ----------------------------------- */
+/* ---- CRC32C: RFC 3720 12.1, reflected polynomial 0x82f63b78 -----------------------------------
+ */
 
 /* clang-format off */
 static const uint32_t crc_table[256] = {
@@ -194,7 +197,8 @@ uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const void *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(
+    uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
 	uint64_t c = ~crc;

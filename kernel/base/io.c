@@ -219,7 +219,8 @@ ssize_t io_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t 
 	}
 	union fd_space space;
 	memset(&space, 0, sizeof space);
-	struct iovec iov = {(void *)(uintptr_t)buf, n};
+	struct iovec iov = {.iov_len = n};
+	memcpy(&iov.iov_base, &buf, sizeof buf); /* sendmsg does not write there */
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	if (n_fds) {
 		msg.msg_control = space.bytes;

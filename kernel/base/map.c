@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Open addressing with linear probing in a table of a power of two, at most three quarters full; each slot keeps its
- * key's hash, so that growing does not hash again.  Removal moves the followers up, there are no tombstones.
+ * Open addressing with linear probing in a table of a power of two, at most three quarters full;
+ * each slot keeps its key's hash, so that growing does not hash again.  Removal moves the followers
+ * up, there are no tombstones.
  *
- * hash_key is the one static of the kernel that is not const: written once (pthread_once), never changed, and the same
- * for all; passing it through every call that hashes would buy nothing.  SipHash-2-4: Aumasson and Bernstein, 2012.
+ * hash_key is the one static of the kernel that is not const: written once (pthread_once), never
+ * changed, and the same for all; passing it through every call that hashes would buy nothing.
+ * SipHash-2-4: Aumasson and Bernstein, 2012.
  */
 #include "base/map.h"
 
@@ -29,7 +31,8 @@ struct map {
 
 enum { FIRST_SLOTS = 8 };
 
-/* ---- SipHash ---------------------------------------------------------------------------------- */
+/* ---- SipHash ----------------------------------------------------------------------------------
+ */
 
 static pthread_once_t hash_key_once = PTHREAD_ONCE_INIT;
 static uint64_t hash_key[2];
@@ -118,7 +121,8 @@ uint64_t hash_nocase(slice_t s)
 	return sip(hash_key[0], hash_key[1], s, true);
 }
 
-/* ---- the map ---------------------------------------------------------------------------------- */
+/* ---- the map ----------------------------------------------------------------------------------
+ */
 
 struct map *map_new(struct arena *a, enum map_case mode)
 {

@@ -128,7 +128,8 @@ bool slice_next(slice_t *rest, char sep, slice_t *out_piece)
 	return true;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------
+ */
 
 static int digit_value(char c)
 {
@@ -202,13 +203,13 @@ static int64_t unit_ms(char c)
 	case 's':
 		return 1000;
 	case 'm':
-		return 60 * 1000;
+		return INT64_C(60000);
 	case 'h':
-		return 3600 * 1000;
+		return INT64_C(3600000);
 	case 'd':
-		return 86400 * 1000;
+		return INT64_C(86400000);
 	case 'w':
-		return 7 * 86400 * INT64_C(1000);
+		return INT64_C(604800000);
 	default:
 		return 0;
 	}

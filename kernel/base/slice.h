@@ -70,11 +70,11 @@ MUST_USE bool slice_to_ms(slice_t s, int64_t *out_ms);
 
 static inline char ascii_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 static inline char ascii_upper(char c)
 {
-	return c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+	return (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
 }
 static inline bool ascii_isdigit(char c)
 {

@@ -10,10 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------
+ */
 
-/* The panic log's name has no date, nor the punctuation that set it off: what follows it if it came after a slash,
- * else what stood before it.  Answers where to go on in the pattern. */
+/* The panic log's name has no date, nor the punctuation that set it off: what follows it if it came
+ * after a slash, else what stood before it.  Answers where to go on in the pattern. */
 static const char *drop_date(const char *behind, const char *out, size_t *len)
 {
 	if (*len && out[*len - 1] == '/')
@@ -30,11 +31,12 @@ bool log_file_name(
 	size_t len = 0;
 	for (const char *p = pattern; *p;) {
 		char piece[64] = {*p};
-		char kind = *p == '%' ? p[1] : '\0';
+		char kind = (char)(*p == '%' ? p[1] : '\0');
 		if (kind == 's')
 			(void)snprintf(piece, sizeof piece, "%s", which);
 		else if (kind == 'D')
-			(void)snprintf(piece, sizeof piece, "%04d%02d%02d", now->year, now->month, now->day);
+			(void)snprintf(
+			    piece, sizeof piece, "%04d%02d%02d", now->year, now->month, now->day);
 		else if (kind == 'M')
 			(void)snprintf(piece, sizeof piece, "%04d%02d", now->year, now->month);
 		else
@@ -54,7 +56,8 @@ bool log_file_name(
 	return true;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 /* NONBLOCK: a FIFO put there must not stop us; it is refused below. */
 enum { OPEN_FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
@@ -88,7 +91,7 @@ bool log_file_make_parent(const char *path, int levels)
 	if (mkdir(dir, 0750) == 0 || errno == EEXIST)
 		return true;
 	return errno == ENOENT && log_file_make_parent(dir, levels - 1) &&
-	    (mkdir(dir, 0750) == 0 || errno == EEXIST);
+	       (mkdir(dir, 0750) == 0 || errno == EEXIST);
 }
 
 int log_file_open(const char *path, mode_t mode)
@@ -109,7 +112,8 @@ int log_file_open(const char *path, mode_t mode)
 	return -1;
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------
+ */
 
 enum rc log_file_init(
     struct log_file *f, const char *pattern, const char *which, mode_t mode, struct error *err)
@@ -122,7 +126,8 @@ enum rc log_file_init(
 	/* a placeholder that refuses lines, and needs no name in the file system */
 	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->fd < 0)
-		return error_errno(err, RC_DEFER, errno, "cannot get a descriptor for the %s log", which);
+		return error_errno(
+		    err, RC_DEFER, errno, "cannot get a descriptor for the %s log", which);
 	return RC_OK;
 }
 
@@ -136,11 +141,12 @@ void log_file_fini(struct log_file *f)
 static bool still_there(const struct log_file *f, const char *path)
 {
 	struct stat here, there;
-	return fstat(f->fd, &here) == 0 && lstat(path, &there) == 0 && here.st_ino == there.st_ino &&
-	    here.st_dev == there.st_dev;
+	return fstat(f->fd, &here) == 0 && lstat(path, &there) == 0 &&
+	       here.st_ino == there.st_ino && here.st_dev == there.st_dev;
 }
 
-/* Make fd the file that has the name now.  Two threads may do this at once: both get the same file. */
+/* Make fd the file that has the name now.  Two threads may do this at once: both get the same file.
+ */
 static bool refresh(struct log_file *f, const struct log_time *now)
 {
 	char path[PATH_MAX];
@@ -161,7 +167,8 @@ static bool refresh(struct log_file *f, const struct log_time *now)
 static bool ready(struct log_file *f, const struct log_time *now)
 {
 	int64_t last = atomic_load(&f->checked_at);
-	if (last != now->second && atomic_compare_exchange_strong(&f->checked_at, &last, now->second))
+	if (last != now->second &&
+	    atomic_compare_exchange_strong(&f->checked_at, &last, now->second))
 		return refresh(f, now);
 	if (atomic_load_explicit(&f->is_open, memory_order_acquire))
 		return true;

@@ -56,7 +56,8 @@ void log_line_char(struct log_line *l, char c)
 
 static void put_escape(struct log_line *l, unsigned char c)
 {
-	static const char letters[] = {['\n'] = 'n', ['\r'] = 'r', ['\b'] = 'b', ['\f'] = 'f', ['\v'] = 'v'};
+	static const char letters[] = {
+	    ['\n'] = 'n', ['\r'] = 'r', ['\b'] = 'b', ['\f'] = 'f', ['\v'] = 'v'};
 	if (c < sizeof letters && letters[c]) {
 		log_line_raw(l, (const char[]){'\\', letters[c]}, 2);
 		return;
@@ -72,7 +73,8 @@ static void put_text(struct log_line *l, slice_t s, bool topbit, bool newline)
 	size_t from = 0;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
-		if ((c >= ' ' && c < 127) || c == '\t' || (c >= 128 && topbit) || (c == '\n' && newline))
+		if ((c >= ' ' && c < 127) || c == '\t' || (c >= 128 && topbit) ||
+		    (c == '\n' && newline))
 			continue;
 		log_line_raw(l, s.ptr + from, i - from);
 		put_escape(l, c);
@@ -104,7 +106,8 @@ void log_line_end(struct log_line *l)
 	l->ptr[l->len++] = '\n';
 }
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 
 static int zone_offset(struct log_zone *zone, int64_t second)
 {
@@ -122,7 +125,8 @@ static int zone_offset(struct log_zone *zone, int64_t second)
 	return (int)tm.tm_gmtoff;
 }
 
-/* Days since 1970 to a date of the Gregorian calendar; years begin in March so that the leap day comes last. */
+/* Days since 1970 to a date of the Gregorian calendar; years begin in March so that the leap day
+ * comes last. */
 static void date_of(int64_t days, struct log_time *out)
 {
 	days += 719468; /* from 0000-03-01 */

@@ -23,7 +23,8 @@ struct log {
 	_Atomic uint64_t failures; /* relaxed: a count */
 };
 
-/* ---- configuration ---------------------------------------------------------------------------- */
+/* ---- configuration ----------------------------------------------------------------------------
+ */
 
 void log_config_init(struct log_config *cfg)
 {
@@ -58,7 +59,8 @@ static enum rc read_paths(slice_t list, struct paths *out, struct error *err)
 	while (slice_next(&list, ':', &item)) {
 		item = slice_trim(item);
 		if (slice_eqs(item, "syslog"))
-			return error_set(err, RC_ERROR, "not supported yet: log_file_path = syslog");
+			return error_set(
+			    err, RC_ERROR, "not supported yet: log_file_path = syslog");
 		if (item.len == 0)
 			continue;
 		enum rc rc = check_path(item, err);
@@ -113,8 +115,8 @@ enum rc log_open(const struct log_config *cfg, struct log **out_log, struct erro
 		return rc;
 	}
 	if (paths.count > 1)
-		log_panic(log, slice_absent(), "More than one path given in log_file_path: using %.*s",
-		    SL_ARG(paths.first));
+		log_panic(log, slice_absent(),
+		    "More than one path given in log_file_path: using %.*s", SL_ARG(paths.first));
 	*out_log = log;
 	return RC_OK;
 }
@@ -141,7 +143,8 @@ uint64_t log_failures(const struct log *log)
 	return log ? atomic_load_explicit(&log->failures, memory_order_relaxed) : 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 static void count_failure(struct log *log)
 {
@@ -193,8 +196,8 @@ static void build(
 }
 
 /* Answers whether somebody has it. */
-static bool to_file(struct log *log, struct log_file *f, const struct log_line *l,
-    const struct log_time *now)
+static bool to_file(
+    struct log *log, struct log_file *f, const struct log_line *l, const struct log_time *now)
 {
 	if (log_file_write(f, l->ptr, l->len, now))
 		return true;
@@ -204,8 +207,8 @@ static bool to_file(struct log *log, struct log_file *f, const struct log_line *
 }
 
 /* The reject log takes line and detail in one write, so that they stay together. */
-static bool to_reject(struct log *log, const struct log_line *head, slice_t detail,
-    const struct log_time *now)
+static bool to_reject(
+    struct log *log, const struct log_line *head, slice_t detail, const struct log_time *now)
 {
 	if (!log->reject.pattern)
 		return true; /* switched off: nothing is missing */
@@ -286,7 +289,8 @@ void log_panic(struct log *log, slice_t id, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- a message's own log ---------------------------------------------------------------------- */
+/* ---- a message's own log ----------------------------------------------------------------------
+ */
 
 enum { SPLIT_BY = 5 }; /* the id's character that names the subdirectory */
 
@@ -353,7 +357,8 @@ void log_message_done(struct log *log, slice_t id)
 		count_failure(log);
 }
 
-/* ---- debug output ----------------------------------------------------------------------------- */
+/* ---- debug output -----------------------------------------------------------------------------
+ */
 
 bool log_debugging(const struct log *log, enum log_debug what)
 {

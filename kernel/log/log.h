@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * log: main, reject and panic log, a log for each message, debug output; Exim's names, places and line forms.
- * Owns: its descriptors; strings of the configuration are copied.  A snapshot has a log of its own: two logs may write to
- * the same files, since a line is one write() on a descriptor opened O_APPEND.
- * Threads: every call, any thread.  Locks: none; a file that was renamed is replaced under its writers by dup3().
- * Failure: nothing here fails for the caller or ends the process.  What cannot be written goes to stderr and is counted.
- * Text: whole lines are escaped (control characters, and bytes over 126 unless print_topbitchars), so that what a peer
- * sent can neither end a line nor forge one.  A SECRET slice is shown as "<secret>".
- * A NULL log is fine everywhere: lines then go to stderr, debug output nowhere.
+ * log: main, reject and panic log, a log for each message, debug output; Exim's names, places and
+ * line forms. Owns: its descriptors; strings of the configuration are copied.  A snapshot has a log
+ * of its own: two logs may write to the same files, since a line is one write() on a descriptor
+ * opened O_APPEND. Threads: every call, any thread.  Locks: none; a file that was renamed is
+ * replaced under its writers by dup3(). Failure: nothing here fails for the caller or ends the
+ * process.  What cannot be written goes to stderr and is counted. Text: whole lines are escaped
+ * (control characters, and bytes over 126 unless print_topbitchars), so that what a peer sent can
+ * neither end a line nor forge one.  A SECRET slice is shown as "<secret>". A NULL log is fine
+ * everywhere: lines then go to stderr, debug output nowhere.
  */
 #ifndef HEDDLE_LOG_LOG_H
 #define HEDDLE_LOG_LOG_H
@@ -19,13 +20,15 @@
 struct log; /* opaque */
 
 struct log_config {
-	slice_t path;            /* log_file_path, expanded: an absolute path with %s (and %D or %M); empty: the default */
-	slice_t spool_directory; /* default path (log/%slog) and message logs are below it; empty: neither */
+	slice_t path; /* log_file_path, expanded: an absolute path with %s (and %D or %M); empty:
+	                 the default */
+	slice_t spool_directory; /* default path (log/%slog) and message logs are below it; empty:
+	                            neither */
 	struct log_selector selector;
-	uint64_t debug;          /* enum log_debug bits (-d); 0: off */
-	mode_t mode;             /* of new files; 0: 0640 */
-	bool utc;                /* timezone = UTC */
-	bool zone;               /* log_timezone: " +0100" behind the time */
+	uint64_t debug; /* enum log_debug bits (-d); 0: off */
+	mode_t mode;    /* of new files; 0: 0640 */
+	bool utc;       /* timezone = UTC */
+	bool zone;      /* log_timezone: " +0100" behind the time */
 	bool write_rejectlog;
 	bool print_topbitchars;
 	bool message_logs;
@@ -36,7 +39,8 @@ struct log_config {
 
 /* Exim's defaults: default selectors, rejectlog and message logs on. */
 void log_config_init(struct log_config *cfg);
-/* Check the configuration and make a log of it; files are opened when their first line is written. */
+/* Check the configuration and make a log of it; files are opened when their first line is written.
+ */
 MUST_USE enum rc log_open(const struct log_config *cfg, struct log **out_log, struct error *err);
 /* Free *log and null it; NULL is fine.  No other thread may still use it. */
 void log_close(struct log **log);
@@ -51,7 +55,8 @@ void log_reject(struct log *log, slice_t id, const char *fmt, ...) PRINTF_LIKE(3
 void log_panic(struct log *log, slice_t id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 enum log_where { LOG_TO_MAIN = 1, LOG_TO_REJECT = 2, LOG_TO_PANIC = 4 };
-/* The same from text.  detail: lines that only the reject log shows below it (header fields), or ABSENT. */
+/* The same from text.  detail: lines that only the reject log shows below it (header fields), or
+ * ABSENT. */
 void log_text(struct log *log, unsigned where, slice_t id, slice_t text, slice_t detail);
 
 /* SPOOL/msglog/ID: append a line; forget it (or set it aside) when the message is done. */

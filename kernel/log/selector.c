@@ -75,8 +75,8 @@ static enum rc parse(const struct vocabulary *voc, slice_t text, uint64_t *io, s
 		bool all = slice_eqs(name, "all");
 		uint64_t which = all ? (sign == '+' ? voc->all_on : voc->all_off) : voc->find(name);
 		if (!which)
-			return error_set(err, RC_FAIL, "unknown %s setting: %c%.*s", voc->option, sign,
-			    SL_ARG(name));
+			return error_set(err, RC_FAIL, "unknown %s setting: %c%.*s", voc->option,
+			    sign, SL_ARG(name));
 		bits = sign == '+' ? bits | which : bits & ~which;
 		text = slice_sub(text, n, text.len);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * log/selector: what log_selector and -d may name.  A row here is a name, and whether it is on by default.
- * The rows' order is ours (bits are never written down); names are Exim's.
+ * log/selector: what log_selector and -d may name.  A row here is a name, and whether it is on by
+ * default. The rows' order is ours (bits are never written down); names are Exim's.
  */
 #ifndef HEDDLE_LOG_SELECTOR_H
 #define HEDDLE_LOG_SELECTOR_H

@@ -52,8 +52,9 @@ bool tap_check_int(int64_t got, int64_t want, const char *file, int line, const 
 		return true;
 	atomic_fetch_add(&failed_checks, 1);
 	char text[512];
-	(void)snprintf(text, sizeof text, "%s:%d: %s: got %" PRId64 " (0x%" PRIx64 "), want %" PRId64,
-	    file, line, what, got, (uint64_t)got, want);
+	(void)snprintf(text, sizeof text,
+	    "%s:%d: %s: got %" PRId64 " (0x%" PRIx64 "), want %" PRId64, file, line, what, got,
+	    (uint64_t)got, want);
 	note(text);
 	return false;
 }
@@ -84,8 +85,8 @@ bool tap_check_str(slice_t got, const char *want, const char *file, int line, co
 		return true;
 	atomic_fetch_add(&failed_checks, 1);
 	char text[2600], a[1024], b[1024];
-	(void)snprintf(text, sizeof text, "%s:%d: %s:\n#    got  \"%s\"%s\n#    want \"%s\"", file, line,
-	    what, shown(a, sizeof a, got), slice_is_absent(got) ? " (absent)" : "",
+	(void)snprintf(text, sizeof text, "%s:%d: %s:\n#    got  \"%s\"%s\n#    want \"%s\"", file,
+	    line, what, shown(a, sizeof a, got), slice_is_absent(got) ? " (absent)" : "",
 	    shown(b, sizeof b, slice_cstr(want)));
 	note(text);
 	return false;

@@ -249,7 +249,8 @@ static bool dies(void (*what)(void))
 		_exit(0);
 	}
 	int status = 0;
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGABRT;
 }
 
 static void overflow_times(void)

@@ -10,8 +10,8 @@ TEST(base62)
 		unsigned digits;
 		uint64_t v;
 		const char *want;
-	} rows[] = {{6, 0, "000000"}, {1, 9, "9"}, {1, 10, "A"}, {1, 35, "Z"}, {1, 36, "a"}, {1, 61, "z"},
-	    {2, 62, "10"}, {6, 123456789, "08M0kX"}, {11, UINT64_MAX, "LygHa16AHYF"},
+	} rows[] = {{6, 0, "000000"}, {1, 9, "9"}, {1, 10, "A"}, {1, 35, "Z"}, {1, 36, "a"},
+	    {1, 61, "z"}, {2, 62, "10"}, {6, 123456789, "08M0kX"}, {11, UINT64_MAX, "LygHa16AHYF"},
 	    {2, 62 * 62 + 1, "01"}, {0, 5, ""}};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		char out[16] = "................";
@@ -23,7 +23,8 @@ TEST(base62)
 	CHECK(base62_get(SL("08M0kX"), &v) && v == 123456789);
 	CHECK(base62_get(SL("LygHa16AHYF"), &v) && v == UINT64_MAX);
 	CHECK(base62_get(SL("0000000000000000000z"), &v) && v == 61);
-	static const char *const bad[] = {"", "-", "1-", "a b", "LygHa16AHYG", "zzzzzzzzzzzz", "\xe4"};
+	static const char *const bad[] = {
+	    "", "-", "1-", "a b", "LygHa16AHYG", "zzzzzzzzzzzz", "\xe4"};
 	v = 7;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		CHECK(!base62_get(slice_cstr(bad[i]), &v));
@@ -33,9 +34,9 @@ TEST(base62)
 /* RFC 4648 section 10 */
 TEST(base64_vectors)
 {
-	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-	    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfb", "//77"},
-	    {"\xfb\xff", "+/8="}};
+	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+	    {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+	    {"\xff\xfe\xfb", "//77"}, {"\xfb\xff", "+/8="}};
 	struct arena *a = arena_new(0);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		slice_t out;
@@ -48,8 +49,9 @@ TEST(base64_vectors)
 
 TEST(base64_refuses)
 {
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "=", "====", "Z===", "Zm9vYg=", "Zm9v=",
-	    "Zm=v", "Zh==", "Zm9=", "Zm9v Zm9v", "Zm9v\n", "Zm9*", "Zm-_", "Zg==Zg==", "=Zg=", "Zm9v===="};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "=",
+	    "====", "Z===", "Zm9vYg=", "Zm9v=", "Zm=v", "Zh==", "Zm9=", "Zm9v Zm9v", "Zm9v\n",
+	    "Zm9*", "Zm-_", "Zg==Zg==", "=Zg=", "Zm9v===="};
 	struct arena *a = arena_new(0);
 	slice_t out = SL("untouched");
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -33,7 +33,8 @@ static void *feed(void *fd)
 	static char data[BIG];
 	for (size_t i = 0; i < BIG; i++)
 		data[i] = (char)(i * 7);
-	struct iovec iov[] = {{data, 0}, {data, 1}, {data + 1, BIG / 2 - 1}, {data, 0}, {data + BIG / 2, BIG / 2}};
+	struct iovec iov[] = {
+	    {data, 0}, {data, 1}, {data + 1, BIG / 2 - 1}, {data, 0}, {data + BIG / 2, BIG / 2}};
 	ssize_t n = io_writev_full(*(int *)fd, iov, 5);
 	(void)close(*(int *)fd);
 	return n == BIG ? fd : NULL;

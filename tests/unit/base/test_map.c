@@ -19,8 +19,8 @@ TEST(siphash_vectors)
 	for (int i = 0; i < 64; i++)
 		in[i] = (char)i;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-		CHECK_EQ_INT(hash_siphash(UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908),
-				 slice_tainted(in, rows[i].len)),
+		CHECK_EQ_INT(hash_siphash(UINT64_C(0x0706050403020100),
+		                 UINT64_C(0x0f0e0d0c0b0a0908), slice_tainted(in, rows[i].len)),
 		    rows[i].want);
 }
 
@@ -34,7 +34,8 @@ TEST(caseless_hash_folds_ascii_only)
 		}
 		CHECK(hash_nocase(slice_tainted(upper, n)) == hash_nocase(slice_tainted(lower, n)));
 		CHECK(hash_nocase(slice_tainted(upper, n)) == hash_bytes(slice_tainted(lower, n)));
-		CHECK(n == 0 || hash_bytes(slice_tainted(upper, n)) != hash_bytes(slice_tainted(lower, n)));
+		CHECK(n == 0 ||
+		      hash_bytes(slice_tainted(upper, n)) != hash_bytes(slice_tainted(lower, n)));
 	}
 	for (int c = 0; c < 256; c++) {
 		char in[9], want[9];
@@ -98,7 +99,8 @@ static slice_t key_of(struct arena *a, unsigned i)
 	return arena_printf(a, "key-%u", i);
 }
 
-/* Against a plain array: whatever order of puts and removals, probe chains that wrap and close up. */
+/* Against a plain array: whatever order of puts and removals, probe chains that wrap and close up.
+ */
 TEST(random_changes_agree_with_a_model)
 {
 	enum { KEYS = 700 };

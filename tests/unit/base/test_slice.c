@@ -21,8 +21,8 @@ TEST(sub_is_clipped_and_keeps_flags)
 	static const struct {
 		size_t from, n;
 		const char *want;
-	} rows[] = {{0, 5, "hello"}, {0, 0, ""}, {1, 3, "ell"}, {4, 99, "o"}, {5, 1, ""}, {6, 1, ""},
-	    {SIZE_MAX, SIZE_MAX, ""}, {2, SIZE_MAX, "llo"}};
+	} rows[] = {{0, 5, "hello"}, {0, 0, ""}, {1, 3, "ell"}, {4, 99, "o"}, {5, 1, ""},
+	    {6, 1, ""}, {SIZE_MAX, SIZE_MAX, ""}, {2, SIZE_MAX, "llo"}};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		CHECK_EQ_STR(slice_sub(SL("hello"), rows[i].from, rows[i].n), rows[i].want);
 	slice_t t = slice_tainted("abc", 3);
@@ -49,7 +49,8 @@ TEST(comparing)
 	CHECK(slice_eq(zero, SL("")));
 	CHECK(slice_eq(SL("ab"), SL("ab")) && !slice_eq(SL("ab"), SL("aB")));
 	CHECK(!slice_eq(SL("ab"), SL("abc")));
-	CHECK(slice_eqi(SL("aB[z"), SL("Ab[Z")) && !slice_eqi(SL("@"), SL("`")) && !slice_eqi(SL("["), SL("{")));
+	CHECK(slice_eqi(SL("aB[z"), SL("Ab[Z")) && !slice_eqi(SL("@"), SL("`")) &&
+	      !slice_eqi(SL("["), SL("{")));
 	CHECK(!slice_eqi(SL("\xc4"), SL("\xe4")));
 	CHECK(slice_eqs(SL("x"), "x") && !slice_eqs(SL("x\0"), "x") && slice_eqs(zero, ""));
 	CHECK(slice_eqis(SL("Quit"), "QUIT") && !slice_eqis(SL("Quit"), "QUI"));
@@ -81,7 +82,8 @@ TEST(next_walks_all_pieces)
 {
 	static const struct {
 		const char *text, *pieces;
-	} rows[] = {{"", "[]"}, {"a", "[a]"}, {"a:b", "[a][b]"}, {":", "[][]"}, {"a::b:", "[a][][b][]"}};
+	} rows[] = {
+	    {"", "[]"}, {"a", "[a]"}, {"a:b", "[a][b]"}, {":", "[][]"}, {"a::b:", "[a][][b][]"}};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		char got[64];
 		size_t n = 0;

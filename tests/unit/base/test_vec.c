@@ -12,8 +12,8 @@ TEST(empty_is_not_walked)
 {
 	struct vec v = {0};
 	int seen = 0;
-	VEC_FOREACH (&v, struct item, it)
-		seen++;
+	VEC_FOREACH(&v, struct item, it)
+	seen++;
 	CHECK_EQ_INT(seen, 0);
 }
 
@@ -34,8 +34,8 @@ TEST(push_zeroes_and_keeps)
 	CHECK_EQ_INT(v.count, 5000);
 	uint64_t want = 0;
 	bool right = true;
-	VEC_FOREACH (&v, struct item, it)
-		right = right && it->number == want++;
+	VEC_FOREACH(&v, struct item, it)
+	right = right && it->number == want++;
 	CHECK(right);
 	CHECK_EQ_INT(want, 5000);
 	CHECK_EQ_INT(VEC_AT(&v, struct item, 4999)->number, 4999);

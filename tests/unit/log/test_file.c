@@ -61,7 +61,8 @@ static slice_t content(struct place *p, const char *name)
 {
 	slice_t out = slice_absent();
 	(void)snprintf(p->path, sizeof p->path, "%s/%s", p->dir, name);
-	return io_read_file(p->a, p->path, 1 << 20, &out, NULL) == RC_OK ? out : slice_cstr("(none)");
+	return io_read_file(p->a, p->path, 1 << 20, &out, NULL) == RC_OK ? out
+	                                                                 : slice_cstr("(none)");
 }
 
 static bool put(struct log_file *f, const char *text, int64_t second, int day)
@@ -172,7 +173,8 @@ static size_t count_lines(slice_t text, char seen[WRITERS][LINES])
 		slice_t number;
 		int64_t w = -1, n = -1;
 		if (slice_next(&line, ' ', &number) && slice_to_i64(number, 10, false, &w) &&
-		    slice_to_i64(line, 10, false, &n) && w >= 0 && w < WRITERS && n >= 0 && n < LINES)
+		    slice_to_i64(line, 10, false, &n) && w >= 0 && w < WRITERS && n >= 0 &&
+		    n < LINES)
 			seen[w][n]++;
 		else
 			bad++;

@@ -82,8 +82,10 @@ TEST(times_agree_with_the_library)
 			log_line_init(&l);
 			log_time_of(&zone, s * US_PER_SEC + 123456, false, &t);
 			log_line_time(&l, &t, true, true);
-			slice_t want = clock_log_text(a, s * US_PER_SEC + 123456, false, true, true);
-			wrong += !slice_eq(slice_sub(slice_tainted(l.ptr, l.len), 0, l.len - 1), want);
+			slice_t want =
+			    clock_log_text(a, s * US_PER_SEC + 123456, false, true, true);
+			wrong +=
+			    !slice_eq(slice_sub(slice_tainted(l.ptr, l.len), 0, l.len - 1), want);
 			log_line_fini(&l);
 			arena_reset(a);
 		}
@@ -93,7 +95,8 @@ TEST(times_agree_with_the_library)
 			log_time_of(&zone, s * US_PER_SEC, false, &t);
 			time_t tt = (time_t)s;
 			struct tm tm;
-			wrong += localtime_r(&tt, &tm) == NULL || tm.tm_hour != t.hour || tm.tm_gmtoff != t.offset;
+			wrong += localtime_r(&tt, &tm) == NULL || tm.tm_hour != t.hour ||
+			         tm.tm_gmtoff != t.offset;
 		}
 	}
 	CHECK_EQ_INT(wrong, 0);

@@ -7,10 +7,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,7 +33,8 @@ static void set_up(struct fixture *f, const char *name)
 	f->cfg.spool_directory = slice_cstr(f->spool);
 	f->cfg.utc = true;
 	f->saved_stderr = dup(STDERR_FILENO);
-	int fd = open(arena_printf(f->a, "%s/stderr", f->spool).ptr, O_RDWR | O_CREAT | O_APPEND, 0600);
+	int fd =
+	    open(arena_printf(f->a, "%s/stderr", f->spool).ptr, O_RDWR | O_CREAT | O_APPEND, 0600);
 	(void)dup2(fd, STDERR_FILENO);
 	(void)close(fd);
 }
@@ -68,7 +69,8 @@ static slice_t untimed(struct fixture *f, const char *name)
 	char *out = arena_bytes(f->a, rest.len + 1);
 	size_t n = 0;
 	while (slice_next(&rest, '\n', &line)) {
-		bool timed = line.len > 20 && line.ptr[4] == '-' && line.ptr[13] == ':' && line.ptr[19] == ' ';
+		bool timed = line.len > 20 && line.ptr[4] == '-' && line.ptr[13] == ':' &&
+		             line.ptr[19] == ' ';
 		slice_t shown = timed ? slice_sub(line, 20, line.len) : line;
 		memcpy(out + n, shown.ptr, shown.len);
 		n += shown.len;
@@ -86,7 +88,8 @@ TEST(lines_go_where_they_belong)
 	slice_t id = SL("1xVyW9-0002sO-1k");
 	log_main(f.log, slice_absent(), "Start queue run: pid=%d", 5);
 	log_main(f.log, id, "<= %s", "a@b");
-	CHECK_EQ_STR(untimed(&f, "log/mainlog"), "Start queue run: pid=5\n1xVyW9-0002sO-1k <= a@b\n");
+	CHECK_EQ_STR(
+	    untimed(&f, "log/mainlog"), "Start queue run: pid=5\n1xVyW9-0002sO-1k <= a@b\n");
 	CHECK_EQ_STR(content(&f, "log/rejectlog"), "(none)");
 	CHECK_EQ_STR(content(&f, "log/paniclog"), "(none)");
 	CHECK_EQ_STR(content(&f, "stderr"), "");
@@ -178,8 +181,8 @@ TEST(more_than_one_path)
 	set_up(&f, "two");
 	f.cfg.path = slice_cstr(arena_printf(f.a, "%s/a%%s:%s/b%%s", f.spool, f.spool).ptr);
 	start(&f);
-	slice_t want = arena_printf(f.a,
-	    "More than one path given in log_file_path: using %s/a%%s\n", f.spool);
+	slice_t want = arena_printf(
+	    f.a, "More than one path given in log_file_path: using %s/a%%s\n", f.spool);
 	CHECK(slice_eq(untimed(&f, "apanic"), want));
 	CHECK_EQ_STR(content(&f, "bmain"), "(none)");
 	tear_down(&f);
@@ -285,7 +288,8 @@ TEST(debug_output)
 	CHECK_EQ_INT(log_debug_parse(SL("-all+acl+pid"), &f.cfg.debug, NULL), RC_OK);
 	start(&f);
 	log_debug(f.log, LOG_D_ACL, "x");
-	CHECK(slice_search(content(&f, "stderr"), arena_printf(f.a, "\n%ld x\n", (long)getpid())) != SIZE_MAX);
+	CHECK(slice_search(content(&f, "stderr"), arena_printf(f.a, "\n%ld x\n", (long)getpid())) !=
+	      SIZE_MAX);
 	tear_down(&f);
 }
 
@@ -320,7 +324,8 @@ static void *rotate(void *arg)
 	return NULL;
 }
 
-/* Each line whole, each writer's lines in order and all there, over all files that were rotated away. */
+/* Each line whole, each writer's lines in order and all there, over all files that were rotated
+ * away. */
 TEST(threads_and_rotation_lose_nothing)
 {
 	struct fixture f;
@@ -355,7 +360,8 @@ TEST(threads_and_rotation_lose_nothing)
 			char text[80] = "";
 			memcpy(text, line.ptr, line.len < 79 ? line.len : 79);
 			lines++;
-			if (line.len != 35 || sscanf(text, "1xVyW9-0002sO-1k writer %d line %d", &w, &n) != 2)
+			if (line.len != 35 ||
+			    sscanf(text, "1xVyW9-0002sO-1k writer %d line %d", &w, &n) != 2)
 				bad++;
 			else
 				seen[w][n]++;

@@ -46,9 +46,12 @@ TEST(parsing)
 	    {"+pid -bar", 1, RC_FAIL, 1, "unknown log_selector setting: -bar"},
 	    {"+ dkim", 1, RC_FAIL, 1, "unknown log_selector setting: +"},
 	    {"+PID", 1, RC_FAIL, 1, "unknown log_selector setting: +PID"},
-	    {"pid", 1, RC_FAIL, 1, "malformed log_selector setting: + or - expected but found \"pid\""},
-	    {"+all=1", 1, RC_FAIL, 1, "malformed log_selector setting: + or - expected but found \"=1\""},
-	    {"=3", 1, RC_FAIL, 1, "malformed log_selector setting: + or - expected but found \"=3\""},
+	    {"pid", 1, RC_FAIL, 1,
+	        "malformed log_selector setting: + or - expected but found \"pid\""},
+	    {"+all=1", 1, RC_FAIL, 1,
+	        "malformed log_selector setting: + or - expected but found \"=1\""},
+	    {"=3", 1, RC_FAIL, 1,
+	        "malformed log_selector setting: + or - expected but found \"=3\""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct error err = {0};
