@@ -14,6 +14,7 @@
  */
 #ifndef HEDDLE_AGENT_AGENT_H
 #define HEDDLE_AGENT_AGENT_H
+#include "agent/link.h"
 #include "driver/call.h"
 
 struct agents;
@@ -25,10 +26,16 @@ struct agent_identity {
 	bool is_constant;    /* named as a constant by the configuration (uid below the minimum allowed) */
 	slice_t purpose;     /* "transport NAME", "router NAME": master logs it */
 };
-/* master_fd: the request socket that master gave us; limits: 0 for defaults (8 per identity, 64 in all). */
-MUST_USE enum rc agents_new(int master_fd, const char *const *driver_folders, bool any_owner, unsigned per_identity,
-    unsigned total, struct log *log, struct agents **out, struct error *err);
+/* link_fd: the socket to master (agent/link.h): requests are sent on it by any thread; what comes back is read by one thread of
+ * main's, which hands each LINK_ANSWER to agents_answer.  Limits: 0 for defaults (8 per identity, 64 in all).  When master
+ * says that too many were started within a second the request is repeated until the call's deadline. */
+MUST_USE enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct log *log, struct agents **out, struct error *err);
+/* Requests that wait are answered with DEFER, idle agents are closed.  No call may be running. */
 void agents_free(struct agents **a);
+/* An answer from master; takes fd over (-1: none). */
+void agents_answer(struct agents *a, const struct link_message *m, int fd);
+/* Close agents that were idle for 60 s; called now and then. */
+void agents_tidy(struct agents *a);
 
 /* getpwnam through master's exec'd resolver, cached for a minute.  RC_FAIL: no such user; RC_DEFER: cannot say. */
 MUST_USE enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us, struct user_info *out,

@@ -31,6 +31,7 @@ struct deliver_config {
 	struct log *log;
 	/* the present snapshot, referenced for the caller */
 	struct config *(*snapshot)(void *ctx);
+	struct log *(*snapshot_log)(void *ctx, const struct config *cfg);
 	void *ctx;
 	const struct eval_hooks *eval_hooks;
 };

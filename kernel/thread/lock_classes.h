@@ -15,7 +15,10 @@
 
 /* clang-format off */
 #define LOCK_CLASSES(X) \
-	X(queue_index, none, "the queued messages in memory") \
+	X(snapshot, none, "which configuration new sessions get") \
+	X(deliver, snapshot, "the scheduler's counters, busy files and hosts") \
+	X(agents, deliver, "idle agents, requests that wait for master") \
+	X(queue_index, agents, "the queued messages in memory") \
 	X(store_table, queue_index, "where the store's records lie, its segments, the housekeeping") \
 	X(store_queue, store_table, "records on their way to the committer, sequence and id counters") \
 	X(store_wait, store_queue, "one thread's wait for its commit") \
