@@ -75,6 +75,12 @@ struct heddle_instance {
 	void *inst;                      /* what the driver's instance_new gave; NULL where it runs elsewhere (agents) */
 	struct option_value *generic;    /* RO_/TO_/AO_ indexed */
 	struct option_value *own;        /* by the driver's option table; driver->option_count of them */
+	struct vec sets;                 /* routers: struct config_set, in order; generic[RO_set] has the text */
+};
+/* One `set = r_NAME = value` of a router. */
+struct config_set {
+	slice_t name; /* with the r_ */
+	const struct expr *value;
 };
 /* Sections in the order of the file. */
 const struct heddle_instance *config_router(const struct config *cfg, uint32_t i);    /* NULL past the end */
@@ -86,7 +92,8 @@ const struct heddle_instance *config_transport_named(const struct config *cfg, s
 /* A named list (domainlist, hostlist, addresslist, localpartlist), compiled; NULL: unknown. */
 struct match_list *config_named_list(const struct config *cfg, enum match_kind kind, slice_t name);
 
-/* ACL text as read; acl/ compiles it (see config_hooks). */
+/* ACL text as read; acl/ compiles it (see config_hooks).  "accept hosts = a" is two lines: a verb, and a condition.
+ * `set acl_m_x = y` has the keyword "set" and the value "acl_m_x = y". */
 struct acl_line {
 	const char *file;
 	unsigned line;
@@ -137,12 +144,19 @@ struct config_hooks { /* modules above that compile their part; err as everywher
 struct config_source {
 	const char *path;           /* what errors name; .include is relative to nothing: absolute paths only */
 	slice_t content;            /* ABSENT: read path */
-	const slice_t *defines;     /* -D: "NAME=value" */
+	/* how files are read, .include too: NULL reads the file system.  RC_FAIL: does not exist.  The content lives as long
+	 * as the load.  Master records what it reads, the kernel reads what master recorded. */
+	enum rc (*read_file)(void *ctx, const char *path, slice_t *out, struct error *err);
+	void *read_ctx;
+	const slice_t *defines;     /* -D: "NAME=value"; drivers NULL: only what needs no driver is checked */
 	uint32_t define_count;
 	struct drivers *drivers;    /* loader: option tables, instances */
 	const struct process_facts *process;
 	const struct config_hooks *hooks;
+	struct services *services;  /* whose host table instances get; NULL: as no_instances */
+	uint64_t serial;            /* the snapshot's number; 0: made of the clock */
 	bool no_instances;          /* only check: master, -bP */
+	bool no_includes;           /* .include is an error: content from strangers (fuzzing) */
 };
 /* Errors go to problems (struct error, all that can be found in one go, on `scratch`); warnings likewise.  RC_ERROR if
  * there is at least one problem; nothing is published then. */

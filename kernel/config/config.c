@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Loading: the walk over the lines, and the snapshot's life; what readers of a snapshot call. */
+#include "config/config.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "config/config_private.h"
+
+/* ---- problems ------------------------------------------------------------------------------------------- */
+static void note(struct loader *l, struct vec *to, const char *file, unsigned line, const char *fmt, va_list ap)
+    PRINTF_LIKE(5, 0);
+static void note(struct loader *l, struct vec *to, const char *file, unsigned line, const char *fmt, va_list ap)
+{
+	struct error *e = VEC_PUSH(l->scratch, to, struct error);
+	if (vsnprintf(e->text, sizeof e->text, fmt, ap) < 0)
+		e->text[0] = '\0';
+	for (char *p = e->text; *p; p++) /* quoted pieces of the file may hold anything */
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = '?';
+	e->file = file ? arena_cstr(l->scratch, slice_cstr(file)) : NULL; /* the snapshot may not live on */
+	e->line = line;
+}
+
+void loader_problem(struct loader *l, const char *file, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+	if (l->problems->count >= PROBLEMS_MOST) {
+		l->reader.stopped = true;
+		return;
+	}
+	va_start(ap, fmt);
+	note(l, l->problems, file, line, fmt, ap);
+	va_end(ap);
+}
+
+void loader_warning(struct loader *l, const char *file, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+	if (l->warnings->count >= PROBLEMS_MOST)
+		return;
+	va_start(ap, fmt);
+	note(l, l->warnings, file, line, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- the walk over the lines ------------------------------------------------------------------------------ */
+enum section { S_MAIN, S_ACL, S_ROUTERS, S_TRANSPORTS, S_AUTHS, S_RETRY, S_REWRITE, S_LOCAL_SCAN, S_UNKNOWN };
+static const char *const section_names[] = {"main", "acl", "routers", "transports", "authenticators", "retry", "rewrite",
+    "local_scan"};
+
+static enum section begin_section(struct loader *l, const struct source_line *line, bool *seen)
+{
+	slice_t name = slice_trim(slice_sub(line->text, 5, line->text.len));
+	const char *near = NULL;
+	unsigned best = 4;
+	for (int s = S_ACL; s < S_UNKNOWN; s++) {
+		if (slice_eqs(name, section_names[s])) {
+			if (seen[s])
+				loader_problem(l, line->file, line->line, "section \"%s\" is repeated in the configuration", section_names[s]);
+			if (s == S_LOCAL_SCAN)
+				loader_problem(l, line->file, line->line, "not supported yet: section local_scan");
+			seen[s] = true;
+			return (enum section)s;
+		}
+		unsigned d = lex_distance(name, slice_cstr(section_names[s]), best);
+		if (d < best) {
+			best = d;
+			near = section_names[s];
+		}
+	}
+	loader_problem(l, line->file, line->line, "\"%.*s\" is not a known section%s%s%s", (int)(name.len > 60 ? 60 : name.len),
+	    name.len ? name.ptr : "", near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return S_UNKNOWN;
+}
+
+static bool is_begin(slice_t text)
+{
+	return slice_starts(text, "begin") && text.len > 5 && ascii_isspace(text.ptr[5]);
+}
+
+/* Macros are defined in the main section, and between ACLs and instances. */
+static bool takes_definitions(enum section s)
+{
+	return s <= S_AUTHS;
+}
+
+static void one_line(struct loader *l, enum section section, const struct source_line *line)
+{
+	if (takes_definitions(section) && macros_is_definition(line->text)) {
+		macros_define(l, line);
+		if (section >= S_ROUTERS)
+			section_end(l, (enum section_class)(section - S_ROUTERS));
+		return;
+	}
+	switch (section) {
+	case S_MAIN: main_line(l, line); break;
+	case S_ACL: rules_acl_line(l, line); break;
+	case S_ROUTERS: section_line(l, SECTION_ROUTERS, line); break;
+	case S_TRANSPORTS: section_line(l, SECTION_TRANSPORTS, line); break;
+	case S_AUTHS: section_line(l, SECTION_AUTHS, line); break;
+	case S_RETRY: rules_retry_line(l, line); break;
+	case S_REWRITE: rules_rewrite_line(l, line); break;
+	case S_LOCAL_SCAN: /* the section as such was refused */
+	case S_UNKNOWN:
+	default: break;
+	}
+}
+
+static void main_end(struct loader *l)
+{
+	named_lists_compile(l);
+	main_compile(l);
+}
+
+static void read_all(struct loader *l)
+{
+	struct source_line line;
+	enum section section = S_MAIN;
+	bool seen[S_UNKNOWN] = {false};
+	if (!reader_begin(l))
+		return;
+	while (reader_next(l, &line)) {
+		*VEC_PUSH(l->a, &l->cfg->lines, struct source_line) = line;
+		if (!is_begin(line.text)) {
+			one_line(l, section, &line);
+			continue;
+		}
+		if (section == S_MAIN)
+			main_end(l);
+		section = begin_section(l, &line, seen);
+	}
+	if (section == S_MAIN)
+		main_end(l);
+}
+
+/* Warnings of the compilers were made on the snapshot's arena. */
+static void copy_warnings(struct loader *l)
+{
+	VEC_FOREACH(&l->compile_warnings, struct error, w)
+		loader_warning(l, w->file, w->line, "%s", w->text);
+}
+
+static struct config *config_new(const struct config_source *src)
+{
+	struct arena *a = arena_new(16384);
+	struct config *cfg = ARENA_NEW(a, struct config);
+	cfg->arena = a;
+	atomic_init(&cfg->refs, 1);
+	cfg->serial = src->serial ? src->serial : (uint64_t)clock_wall_us();
+	cfg->path = src->path ? arena_cstr(a, slice_cstr(src->path)) : NULL;
+	cfg->process = src->process;
+	cfg->drivers = src->drivers;
+	cfg->main = options_main;
+	for (uint32_t k = 0; k < NAMED_LIST_KINDS; k++)
+		cfg->named_maps[k] = map_new(a, MAP_EXACT);
+	return cfg;
+}
+
+enum rc config_load(const struct config_source *src, struct arena *scratch, struct vec *problems, struct vec *warnings,
+    struct config **out_cfg)
+{
+	struct config *cfg = config_new(src);
+	struct loader *l = ARENA_NEW(scratch, struct loader);
+	size_t before = problems->count;
+	*l = (struct loader){.src = src, .cfg = cfg, .a = cfg->arena, .scratch = scratch, .problems = problems,
+	    .warnings = warnings};
+	options_begin(l, &cfg->main);
+	macros_begin(l);
+	read_all(l);
+	sections_build(l);
+	sections_check(l);
+	copy_warnings(l);
+	if (src->hooks && src->hooks->compile_acls) {
+		struct vec found = {0};
+		enum rc rc = src->hooks->compile_acls(cfg, cfg->arena, &found, &cfg->compiled_acls);
+		VEC_FOREACH(&found, struct error, e)
+			loader_problem(l, e->file, e->line, "%s", e->text);
+		if (rc != RC_OK && !found.count)
+			loader_problem(l, NULL, 0, "the ACLs could not be compiled");
+	}
+	if (problems->count == before && src->drivers && src->services && !src->no_instances)
+		sections_start(l);
+	if (problems->count != before) {
+		config_unref(&cfg);
+		return RC_ERROR;
+	}
+	*out_cfg = cfg;
+	return RC_OK;
+}
+
+/* The count is the one thing that changes in a published snapshot. */
+static _Atomic uint32_t *refs_of(const struct config *cfg)
+{
+	return (_Atomic uint32_t *)((uintptr_t)cfg + offsetof(struct config, refs));
+}
+
+struct config *config_ref(const struct config *cfg)
+{
+	atomic_fetch_add_explicit(refs_of(cfg), 1, memory_order_relaxed);
+	return (struct config *)(uintptr_t)cfg;
+}
+
+void config_unref(struct config **cfg)
+{
+	struct config *c = *cfg;
+	*cfg = NULL;
+	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	sections_free(c);
+	struct arena *a = c->arena;
+	arena_free(&a);
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------- */
+uint64_t config_serial(const struct config *cfg)
+{
+	return cfg->serial;
+}
+
+const struct process_facts *config_process(const struct config *cfg)
+{
+	return cfg->process;
+}
+
+struct drivers *config_drivers(const struct config *cfg)
+{
+	return cfg->drivers;
+}
+
+const struct option_value *config_main(const struct config *cfg, enum main_option which)
+{
+	return &cfg->main.values[which];
+}
+
+bool config_bool(const struct config *cfg, enum main_option which)
+{
+	return cfg->main.values[which].number != 0;
+}
+
+int64_t config_int(const struct config *cfg, enum main_option which)
+{
+	return cfg->main.values[which].number;
+}
+
+slice_t config_text(const struct config *cfg, enum main_option which)
+{
+	return cfg->main.values[which].text;
+}
+
+struct match_list *config_list(const struct config *cfg, enum main_option which)
+{
+	return cfg->main.values[which].list;
+}
+
+enum rc config_expand(struct eval *ev, enum main_option which, slice_t *out, struct error *err)
+{
+	const struct option_value *v = &ev->cfg->main.values[which];
+	if (!v->expr) {
+		*out = v->text;
+		return RC_OK;
+	}
+	enum rc rc = expr_eval(ev, v->expr, out, err);
+	return rc == RC_OK ? rc : error_wrap(err, rc, "option \"%s\"", v->row->name);
+}
+
+static const struct heddle_instance *instance_at(const struct config *cfg, enum section_class which, uint32_t i)
+{
+	const struct instances *s = &cfg->sections[which];
+	return i < s->count ? &s->items[i] : NULL;
+}
+
+const struct heddle_instance *config_router(const struct config *cfg, uint32_t i)
+{
+	return instance_at(cfg, SECTION_ROUTERS, i);
+}
+
+const struct heddle_instance *config_transport(const struct config *cfg, uint32_t i)
+{
+	return instance_at(cfg, SECTION_TRANSPORTS, i);
+}
+
+const struct heddle_instance *config_auth(const struct config *cfg, uint32_t i)
+{
+	return instance_at(cfg, SECTION_AUTHS, i);
+}
+
+/* The maps are made when the sections are built, behind the first compiling that could ask. */
+static const struct heddle_instance *instance_named(const struct config *cfg, enum section_class which, slice_t name)
+{
+	const struct instances *s = &cfg->sections[which];
+	return s->by_name ? map_get(s->by_name, name) : NULL;
+}
+
+const struct heddle_instance *config_router_named(const struct config *cfg, slice_t name)
+{
+	return instance_named(cfg, SECTION_ROUTERS, name);
+}
+
+const struct heddle_instance *config_transport_named(const struct config *cfg, slice_t name)
+{
+	return instance_named(cfg, SECTION_TRANSPORTS, name);
+}
+
+struct match_list *config_named_list(const struct config *cfg, enum match_kind kind, slice_t name)
+{
+	if ((unsigned)kind >= NAMED_LIST_KINDS)
+		return NULL;
+	const struct named_list *n = map_get(cfg->named_maps[kind], name);
+	return n ? n->list : NULL;
+}
+
+uint32_t config_acl_count(const struct config *cfg)
+{
+	return (uint32_t)cfg->acls.count;
+}
+
+const struct acl_source *config_acl_source(const struct config *cfg, uint32_t i)
+{
+	return i < cfg->acls.count ? VEC_AT(&cfg->acls, struct acl_source, i) : NULL;
+}
+
+const void *config_acls(const struct config *cfg)
+{
+	return cfg->compiled_acls;
+}
+
+const struct vec *config_retry_rules(const struct config *cfg)
+{
+	return &cfg->retry;
+}
+
+const struct vec *config_rewrite_rules(const struct config *cfg)
+{
+	return &cfg->rewrite;
+}
