@@ -279,6 +279,32 @@ static void release_foreign_mark(void)
 	arena_release(a, arena_mark(b));
 }
 
+static char ended[16];
+
+static void note_end(void *name)
+{
+	strncat(ended, name, sizeof ended - strlen(ended) - 1);
+}
+
+TEST(objects_are_told_when_it_ends)
+{
+	static char a1[] = "a", b1[] = "b", c1[] = "c", d1[] = "d";
+	struct arena *a = arena_new(0);
+	ended[0] = '\0';
+	arena_on_free(a, note_end, a1);
+	struct arena_mark m = arena_mark(a);
+	arena_on_free(a, note_end, b1);
+	(void)arena_alloc(a, 9000);
+	arena_on_free(a, note_end, c1);
+	arena_release(a, m);
+	CHECK_EQ_STR(slice_cstr(ended), "cb");
+	arena_reset(a);
+	CHECK_EQ_STR(slice_cstr(ended), "cba");
+	arena_on_free(a, note_end, d1);
+	arena_free(&a);
+	CHECK_EQ_STR(slice_cstr(ended), "cbad");
+}
+
 TEST(impossible_sizes_die)
 {
 	CHECK_EQ_INT(arena_times(0, SIZE_MAX), 0);
