@@ -95,7 +95,8 @@ void drivers_free(struct drivers **dp)
 static slice_t name_key(char *buf, size_t cap, uint16_t driver_class, slice_t name)
 {
 	int n = snprintf(buf, cap, "%u/%.*s", (unsigned)driver_class, SL_ARG(name));
-	return slice_of(buf, n < 0 ? 0 : (size_t)n, HEDDLE_CLEAN);
+	size_t len = n < 0 ? 0 : (size_t)n;
+	return slice_of(buf, len < cap ? len : cap - 1, HEDDLE_CLEAN); /* an alias in a description may be too long */
 }
 
 static void remember_locked(struct drivers *d, uint16_t driver_class, slice_t name, struct opened *o)

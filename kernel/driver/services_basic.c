@@ -26,7 +26,8 @@ static bool over_limit(const struct heddle_call *c, uint64_t size)
 
 static void *host_alloc(struct heddle_call *c, uint64_t size, uint32_t align)
 {
-	if (align == 0 || (align & (align - 1)) != 0 || align > ALIGN_MAX || over_limit(c, size + align))
+	if (align == 0 || (align & (align - 1)) != 0 || align > ALIGN_MAX || over_limit(c, size) ||
+	    over_limit(c, size + align))
 		return NULL;
 	size_t extra = align > _Alignof(max_align_t) ? align : 0;
 	char *p = arena_alloc(c->arena, (size_t)size + extra);
