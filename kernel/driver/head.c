@@ -208,7 +208,7 @@ static enum rc missing_symbol(const char *others, struct error *err)
 enum rc driver_head_from_elf(const void *bytes, size_t n, struct heddle_driver *out_head, struct error *err)
 {
 	struct image im = {.bytes = bytes, .n = n};
-	ElfW(Sym) sym;
+	ElfW(Sym) sym = {.st_name = 0};
 	char others[40];
 	if (!take(&im, 0, &im.eh, sizeof im.eh))
 		return error_set(err, RC_ERROR, "is not an ELF shared object");

@@ -9,8 +9,10 @@ DRIVER("changes_head");
 
 __attribute__((constructor)) static void change(void)
 {
-	char *at = (char *)(uintptr_t)&heddle_driver_v1;
-	char *page = (char *)((uintptr_t)at & ~(uintptr_t)4095);
+	/* volatile: a compiler may take a write to what is const for one that does not happen */
+	volatile uintptr_t where = (uintptr_t)&heddle_driver_v1;
+	volatile char *at = (volatile char *)where;
+	char *page = (char *)(where & ~(uintptr_t)4095);
 	if (mprotect(page, 8192, PROT_READ | PROT_WRITE) == 0)
 		at[offsetof(struct heddle_driver, version)] = '9';
 }

@@ -27,24 +27,28 @@ static void finish(struct fixture *f)
 
 TEST(join_keeps_taint_secrecy_and_quoting)
 {
-	static const slice_t clean = {"ab", 2, HEDDLE_CLEAN, 0}, tainted = {"cd", 2, 0, 0},
-			     quoted = {"q\\'", 3, 0, 7}, other = {"o", 1, 0, 8}, secret = {"s", 1, HEDDLE_SECRET, 0},
-			     empty = {"", 0, 0, 0}, absent = {NULL, 0, HEDDLE_ABSENT, 0};
+#define CLEAN   {"ab", 2, HEDDLE_CLEAN, 0}
+#define TAINTED {"cd", 2, 0, 0}
+#define QUOTED  {"q\\'", 3, 0, 7}
+#define OTHER   {"o", 1, 0, 8}
+#define SECRET  {"s", 1, HEDDLE_SECRET, 0}
+#define EMPTY   {"", 0, 0, 0}
+#define ABSENT  {NULL, 0, HEDDLE_ABSENT, 0}
 	static const struct {
 		slice_t parts[3];
 		const char *text;
 		uint16_t flags, quoter;
 	} cases[] = {
-	    {{clean, clean, clean}, "ababab", HEDDLE_CLEAN, 0},
-	    {{clean, empty, absent}, "ab", HEDDLE_CLEAN, 0},
-	    {{clean, tainted, clean}, "abcdab", 0, 0},
-	    {{clean, quoted, clean}, "abq\\'ab", 0, 7},
-	    {{quoted, empty, quoted}, "q\\'q\\'", 0, 7},
-	    {{quoted, other, quoted}, "q\\'oq\\'", 0, 0},
-	    {{quoted, tainted, clean}, "q\\'cdab", 0, 0},
-	    {{tainted, quoted, quoted}, "cdq\\'q\\'", 0, 0},
-	    {{clean, secret, clean}, "absab", HEDDLE_SECRET, 0},
-	    {{empty, empty, absent}, "", HEDDLE_CLEAN, 0},
+	    {{CLEAN, CLEAN, CLEAN}, "ababab", HEDDLE_CLEAN, 0},
+	    {{CLEAN, EMPTY, ABSENT}, "ab", HEDDLE_CLEAN, 0},
+	    {{CLEAN, TAINTED, CLEAN}, "abcdab", 0, 0},
+	    {{CLEAN, QUOTED, CLEAN}, "abq\\'ab", 0, 7},
+	    {{QUOTED, EMPTY, QUOTED}, "q\\'q\\'", 0, 7},
+	    {{QUOTED, OTHER, QUOTED}, "q\\'oq\\'", 0, 0},
+	    {{QUOTED, TAINTED, CLEAN}, "q\\'cdab", 0, 0},
+	    {{TAINTED, QUOTED, QUOTED}, "cdq\\'q\\'", 0, 0},
+	    {{CLEAN, SECRET, CLEAN}, "absab", HEDDLE_SECRET, 0},
+	    {{EMPTY, EMPTY, ABSENT}, "", HEDDLE_CLEAN, 0},
 	};
 	struct fixture f;
 	begin(&f);
