@@ -461,6 +461,8 @@ static enum rc set_fixed_options(struct ub_ctx *ctx, struct error *err)
 	    {"infra-cache-max-rtt:", "1000"},
 	    {"infra-keep-probing:", "yes"},
 	    {"use-syslog:", "no"},
+	    {"unblock-lan-zones:", "yes"},
+	    {"insecure-lan-zones:", "yes"},
 	};
 
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
@@ -508,6 +510,9 @@ static enum rc set_trust(struct ub_ctx *ctx, const struct dns_config *cfg, struc
 	enum rc rc = RC_OK;
 
 	if (cfg->trust_anchor_file) {
+		/* libunbound opens it much later and then says only that something is wrong */
+		if (access(cfg->trust_anchor_file, R_OK) != 0)
+			return error_errno(err, RC_ERROR, errno, "trust anchor %s", cfg->trust_anchor_file);
 		int ub = ub_ctx_add_ta_file(ctx, cfg->trust_anchor_file);
 		if (ub != UB_NOERROR)
 			return error_set(err, RC_ERROR, "trust anchor %s: %s", cfg->trust_anchor_file, ub_strerror(ub));
@@ -517,10 +522,26 @@ static enum rc set_trust(struct ub_ctx *ctx, const struct dns_config *cfg, struc
 	return rc;
 }
 
+/* What libunbound would answer by itself, though the site's servers may know better.  The option local-zone has no effect
+ * on these (1.17); removing them does, and fixes the configuration. */
+static enum rc remove_zones(struct ub_ctx *ctx, struct error *err)
+{
+	static const char *const zones[] = {"127.in-addr.arpa.", "test.", "invalid.",
+	    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa."};
+
+	for (size_t i = 0; i < sizeof zones / sizeof *zones; i++) {
+		int rc = ub_ctx_zone_remove(ctx, zones[i]);
+		if (rc != UB_NOERROR)
+			return error_set(err, RC_ERROR, "resolver zone %s: %s", zones[i], ub_strerror(rc));
+	}
+	return RC_OK;
+}
+
 static enum rc configure(struct ub_ctx *ctx, const struct dns_config *cfg, struct error *err)
 {
 	enum rc rc = set_fixed_options(ctx, err);
 
+	(void)ub_ctx_debugout(ctx, NULL); /* what it has to say comes with the answers, not on stderr */
 	if (rc == RC_OK)
 		rc = set_cache(ctx, cfg->cache_bytes, err);
 	if (rc == RC_OK)
@@ -530,6 +551,8 @@ static enum rc configure(struct ub_ctx *ctx, const struct dns_config *cfg, struc
 	/* 1: a thread; the default would fork */
 	if (rc == RC_OK && ub_ctx_async(ctx, 1) != UB_NOERROR)
 		rc = error_set(err, RC_ERROR, "the resolver library has no threads");
+	if (rc == RC_OK)
+		rc = remove_zones(ctx, err);
 	return rc;
 }
 
