@@ -202,6 +202,8 @@ static bool next_physical(struct loader *l, bool continues, slice_t *out_text)
 			continue;
 		bool any = false;
 		text = slice_trim(macros_replace(l, text, !continues, &any));
+		if (r->stopped)
+			return false;
 		if (text.len && text.ptr[0] == '#')
 			continue;
 		if (text.len && text.ptr[0] == '.' && run_directive(l, text, any))
@@ -233,7 +235,7 @@ static bool join_continuations(struct loader *l, struct source_line *line, slice
 		return false;
 	}
 	line->text = slice_trim(strbuf_slice(&sb));
-	return true;
+	return !l->reader.stopped;
 }
 
 bool reader_next(struct loader *l, struct source_line *out_line)

@@ -95,8 +95,8 @@ void rules_acl_line(struct loader *l, const struct source_line *line)
 }
 
 /* ---- retry ---------------------------------------------------------------------------------------------- */
-/* Names of errors; behind a name that ends in "4" two of digit-or-x follow, behind quota perhaps _TIME. */
-static const char *const retry_errors[] = {"*", "auth_failed", "lost_connection", "lookup", "quota", "refused", "refused_A",
+/* Names of errors, beside "*"; behind a name that ends in "4" two of digit-or-x follow, behind quota perhaps _TIME. */
+static const char *const retry_errors[] = {"auth_failed", "lost_connection", "lookup", "quota", "refused", "refused_A",
     "refused_MX", "timeout", "timeout_A", "timeout_MX", "timeout_connect", "timeout_connect_A", "timeout_connect_MX",
     "tls_required"};
 static const char *const retry_replies[] = {"data_4", "mail_4", "rcpt_4"};
@@ -115,6 +115,8 @@ static void check_retry_error(struct loader *l, const struct source_line *at, sl
 	const char *near = NULL;
 	unsigned best = 4;
 	int64_t ms;
+	if (slice_eqs(name, "*"))
+		return;
 	for (size_t i = 0; i < sizeof retry_errors / sizeof retry_errors[0]; i++) {
 		unsigned d = lex_distance(name, slice_cstr(retry_errors[i]), best);
 		if (d == 0)
