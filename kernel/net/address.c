@@ -34,7 +34,8 @@ bool net_addr_parse(slice_t s, struct net_addr *out)
 	if (slice_find(s, ':') != SIZE_MAX)
 		a.family = AF_INET6;
 	if (scope_at != SIZE_MAX) {
-		if (a.family != AF_INET6 || !parse_scope(slice_sub(s, scope_at + 1, SIZE_MAX), &a.scope))
+		if (a.family != AF_INET6 ||
+		    !parse_scope(slice_sub(s, scope_at + 1, SIZE_MAX), &a.scope))
 			return false;
 		s = slice_sub(s, 0, scope_at);
 	}
@@ -73,7 +74,8 @@ static bool parse_bracketed(slice_t s, struct net_addr *out)
 	if (close == SIZE_MAX || !net_addr_parse(slice_sub(s, 1, close - 1), &a))
 		return false;
 	slice_t rest = slice_sub(s, close + 1, SIZE_MAX);
-	if (rest.len > 0 && (rest.ptr[0] != ':' || !parse_port(slice_sub(rest, 1, SIZE_MAX), &port)))
+	if (rest.len > 0 &&
+	    (rest.ptr[0] != ':' || !parse_port(slice_sub(rest, 1, SIZE_MAX), &port)))
 		return false;
 	a.port = port;
 	*out = a;
@@ -107,7 +109,8 @@ bool net_addr_parse_port(slice_t s, struct net_addr *out)
 	return true;
 }
 
-/* Next item of an Exim list, without white space round it, doubled separators made single.  false: no more. */
+/* Next item of an Exim list, without white space round it, doubled separators made single.  false:
+ * no more. */
 static bool next_item(struct arena *a, slice_t *rest, char sep, slice_t *out)
 {
 	if (rest->len == 0)
@@ -134,7 +137,8 @@ enum rc net_addr_parse_list(struct arena *a, slice_t list, struct vec *addrs, st
 	slice_t item;
 
 	list = slice_trim(list);
-	if (list.len >= 2 && list.ptr[0] == '<' && !ascii_isalnum(list.ptr[1]) && list.ptr[1] != ' ') {
+	if (list.len >= 2 && list.ptr[0] == '<' && !ascii_isalnum(list.ptr[1]) &&
+	    list.ptr[1] != ' ') {
 		sep = list.ptr[1];
 		list = slice_sub(list, 2, SIZE_MAX);
 	}
@@ -143,8 +147,8 @@ enum rc net_addr_parse_list(struct arena *a, slice_t list, struct vec *addrs, st
 		if (item.len == 0)
 			continue;
 		if (!net_addr_parse_port(item, &addr))
-			return error_set(err, RC_FAIL, "\"%.*s\" is not an IP address with an optional port",
-			    SL_ARG(item));
+			return error_set(err, RC_FAIL,
+			    "\"%.*s\" is not an IP address with an optional port", SL_ARG(item));
 		*VEC_PUSH(a, addrs, struct net_addr) = addr;
 	}
 	return RC_OK;
@@ -191,7 +195,8 @@ bool net_cidr_parse(slice_t s, struct net_cidr *out)
 	bits = addr_bits(&c.net);
 	if (slash != SIZE_MAX) {
 		slice_t mask = slice_sub(s, slash + 1, SIZE_MAX);
-		if (mask.len == 0 || !ascii_isdigit(mask.ptr[0]) || !slice_to_i64(mask, 10, false, &bits))
+		if (mask.len == 0 || !ascii_isdigit(mask.ptr[0]) ||
+		    !slice_to_i64(mask, 10, false, &bits))
 			return false;
 	}
 	if (bits < 0 || bits > addr_bits(&c.net))
@@ -267,7 +272,8 @@ uint64_t net_addr_client_key(const struct net_addr *a)
 	uint64_t key = a->family;
 	size_t n = a->family == AF_INET ? 4 : 8;
 
-	/* Mixed only so that neighbours fall into different buckets; who collides shares a quota. */
+	/* Mixed only so that neighbours fall into different buckets; who collides shares a quota.
+	 */
 	for (size_t i = 0; i < n; i++)
 		key = key * UINT64_C(0x9e3779b97f4a7c15) + a->bytes[i];
 	key ^= key >> 29;
@@ -313,9 +319,8 @@ socklen_t net_addr_to_sockaddr(const struct net_addr *addr, struct sockaddr_stor
 		memcpy(out, &in, sizeof in);
 		return sizeof in;
 	}
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-	    .sin6_port = htons(addr->port),
-	    .sin6_scope_id = addr->scope};
+	struct sockaddr_in6 in6 = {
+	    .sin6_family = AF_INET6, .sin6_port = htons(addr->port), .sin6_scope_id = addr->scope};
 	memcpy(&in6.sin6_addr, addr->bytes, 16);
 	memcpy(out, &in6, sizeof in6);
 	return sizeof in6;

@@ -28,11 +28,13 @@ struct net_cidr {
 #define NET_ADDR_TEXT 80
 /* An IP literal without port or brackets, "::1", "fe80::1%eth0"; the port becomes 0. */
 MUST_USE bool net_addr_parse(slice_t s, struct net_addr *out);
-/* Exim's forms: "A", "A.PORT" (four dots, or one after an IPv6 address), "[A]", "[A]:PORT".  Port 0: none given. */
+/* Exim's forms: "A", "A.PORT" (four dots, or one after an IPv6 address), "[A]", "[A]:PORT".  Port
+ * 0: none given. */
 MUST_USE bool net_addr_parse_port(slice_t s, struct net_addr *out);
-/* A list of such items with Exim's separator rules ("<; ::1 ; 127.0.0.1"; doubled separators stand for one); pushes
- * struct net_addr.  FAIL names the bad item. */
-MUST_USE enum rc net_addr_parse_list(struct arena *a, slice_t list, struct vec *addrs, struct error *err);
+/* A list of such items with Exim's separator rules ("<; ::1 ; 127.0.0.1"; doubled separators stand
+ * for one); pushes struct net_addr.  FAIL names the bad item. */
+MUST_USE enum rc net_addr_parse_list(
+    struct arena *a, slice_t list, struct vec *addrs, struct error *err);
 /* "127.0.0.1", "::1"; into buf; CLEAN, since it consists of digits, dots and colons. */
 slice_t net_addr_text(const struct net_addr *addr, char buf[NET_ADDR_TEXT]);
 /* "[127.0.0.1]:25", as Exim's log has it. */
@@ -59,9 +61,10 @@ MUST_USE bool net_local_addr(int fd, struct net_addr *out);
 MUST_USE bool net_peer_addr(int fd, struct net_addr *out);
 
 /* ---- sockets (socket.c) ---- */
-/* Bound and listening; port 0: the system chooses, *out_bound (may be NULL) has it.  An IPv6 socket takes IPv6 only. */
-MUST_USE enum rc net_listen(const struct net_addr *at, int backlog, int *out_fd, struct net_addr *out_bound,
-    struct error *err);
+/* Bound and listening; port 0: the system chooses, *out_bound (may be NULL) has it.  An IPv6 socket
+ * takes IPv6 only. */
+MUST_USE enum rc net_listen(const struct net_addr *at, int backlog, int *out_fd,
+    struct net_addr *out_bound, struct error *err);
 
 /* One listening socket's accepts.  A spare descriptor lets us say 421 when there are no others. */
 struct net_acceptor {
@@ -70,19 +73,21 @@ struct net_acceptor {
 };
 void net_acceptor_init(struct net_acceptor *acc, int listen_fd);
 void net_acceptor_fini(struct net_acceptor *acc);
-/* accept4 until there is no more, at most `max` (0: all).  fn takes the descriptor over.  When descriptors ran out one
- * client is told `busy` (a whole SMTP reply line) and closed, and the result is DEFER: pause accepting for a moment.  ERROR:
- * the listening socket is broken. */
+/* accept4 until there is no more, at most `max` (0: all).  fn takes the descriptor over.  When
+ * descriptors ran out one client is told `busy` (a whole SMTP reply line) and closed, and the
+ * result is DEFER: pause accepting for a moment.  ERROR: the listening socket is broken. */
 typedef void (*net_accept_fn)(void *arg, int fd, const struct net_addr *peer);
-MUST_USE enum rc net_accept_all(struct net_acceptor *acc, unsigned max, slice_t busy, net_accept_fn fn, void *arg,
-    struct error *err);
+MUST_USE enum rc net_accept_all(struct net_acceptor *acc, unsigned max, slice_t busy,
+    net_accept_fn fn, void *arg, struct error *err);
 
-/* Begin to connect; from: local address (and port) or NULL.  OK: *out_fd is connected or will poll writable, then
- * net_connect_finish.  DEFER with the errno's text; *out_errno (may be NULL) for retry rules. */
-MUST_USE enum rc net_connect_start(const struct net_addr *to, const struct net_addr *from, int *out_fd,
-    int *out_errno, struct error *err);
+/* Begin to connect; from: local address (and port) or NULL.  OK: *out_fd is connected or will poll
+ * writable, then net_connect_finish.  DEFER with the errno's text; *out_errno (may be NULL) for
+ * retry rules. */
+MUST_USE enum rc net_connect_start(const struct net_addr *to, const struct net_addr *from,
+    int *out_fd, int *out_errno, struct error *err);
 /* Once writable: OK, or DEFER with the reason.  The descriptor stays open. */
-MUST_USE enum rc net_connect_finish(int fd, const struct net_addr *to, int *out_errno, struct error *err);
+MUST_USE enum rc net_connect_finish(
+    int fd, const struct net_addr *to, int *out_errno, struct error *err);
 void net_set_nodelay(int fd, bool on);
 void net_set_keepalive(int fd, bool on);
 

@@ -34,7 +34,8 @@ static int open_socket(const struct net_addr *addr)
 
 /* ---- listening ---- */
 
-enum rc net_listen(const struct net_addr *at, int backlog, int *out_fd, struct net_addr *out_bound, struct error *err)
+enum rc net_listen(const struct net_addr *at, int backlog, int *out_fd, struct net_addr *out_bound,
+    struct error *err)
 {
 	struct sockaddr_storage sa;
 	struct net_addr bound = {0};
@@ -91,8 +92,8 @@ static void turn_away(struct net_acceptor *acc, slice_t busy)
 /* Errors of the connection that was to be accepted, not of the listening socket (accept(2)). */
 static bool is_clients_fault(int e)
 {
-	static const int errors[] = {ECONNABORTED, EINTR, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET,
-	    EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT, EPERM};
+	static const int errors[] = {ECONNABORTED, EINTR, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN,
+	    ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT, EPERM};
 
 	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
 		if (e == errors[i])
@@ -100,13 +101,15 @@ static bool is_clients_fault(int e)
 	return false;
 }
 
-enum rc net_accept_all(struct net_acceptor *acc, unsigned max, slice_t busy, net_accept_fn fn, void *arg, struct error *err)
+enum rc net_accept_all(struct net_acceptor *acc, unsigned max, slice_t busy, net_accept_fn fn,
+    void *arg, struct error *err)
 {
 	for (unsigned n = 0; max == 0 || n < max; n++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof sa;
 		struct net_addr peer = {0};
-		int fd = accept4(acc->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+		    acc->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			if (net_addr_from_sockaddr(&sa, len, &peer))
 				net_addr_unmap(&peer);
@@ -130,7 +133,8 @@ enum rc net_accept_all(struct net_acceptor *acc, unsigned max, slice_t busy, net
 
 /* ---- connecting ---- */
 
-enum rc net_connect_start(const struct net_addr *to, const struct net_addr *from, int *out_fd, int *out_errno, struct error *err)
+enum rc net_connect_start(const struct net_addr *to, const struct net_addr *from, int *out_fd,
+    int *out_errno, struct error *err)
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
@@ -148,7 +152,8 @@ enum rc net_connect_start(const struct net_addr *to, const struct net_addr *from
 	}
 	len = net_addr_to_sockaddr(to, &sa);
 	/* EINTR: goes on by itself, like EINPROGRESS */
-	if (connect(fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS && errno != EINTR)
+	if (connect(fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS &&
+	    errno != EINTR)
 		return fail_closing(fd, out_errno, err, RC_DEFER, "connect to", to);
 	*out_fd = fd;
 	return RC_OK;
@@ -184,7 +189,8 @@ bool net_local_addr(int fd, struct net_addr *out)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof sa;
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 || !net_addr_from_sockaddr(&sa, len, out))
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ||
+	    !net_addr_from_sockaddr(&sa, len, out))
 		return false;
 	net_addr_unmap(out);
 	return true;
@@ -195,7 +201,8 @@ bool net_peer_addr(int fd, struct net_addr *out)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof sa;
 
-	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0 || !net_addr_from_sockaddr(&sa, len, out))
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0 ||
+	    !net_addr_from_sockaddr(&sa, len, out))
 		return false;
 	net_addr_unmap(out);
 	return true;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * thread/cancel: one flag that ends a piece of work, wherever it waits.
- * Asking costs one atomic load; a descriptor that polls readable is made when first asked for; a wait on a condition
- * variable registers a listener.  Owns: the descriptor.  Threads: all functions, any thread.
- * Locks: takes lk_cancel; listeners run under it and must be short.  Setting is for good.
+ * Asking costs one atomic load; a descriptor that polls readable is made when first asked for; a
+ * wait on a condition variable registers a listener.  Owns: the descriptor.  Threads: all
+ * functions, any thread. Locks: takes lk_cancel; listeners run under it and must be short.  Setting
+ * is for good.
  */
 #ifndef HEDDLE_THREAD_CANCEL_H
 #define HEDDLE_THREAD_CANCEL_H
@@ -33,9 +34,11 @@ static inline bool cancel_is_set(const struct cancel *c)
 {
 	return c && atomic_load_explicit(&c->set, memory_order_acquire);
 }
-/* A descriptor that polls readable once the token is set; the token's own.  -1: no descriptor to be had. */
+/* A descriptor that polls readable once the token is set; the token's own.  -1: no descriptor to be
+ * had. */
 int cancel_fd(struct cancel *c) EXCLUDES(lk_cancel);
-/* Call l->fn(l->arg) when the token is set; at once if it is.  After cancel_unlisten returns fn is not running. */
+/* Call l->fn(l->arg) when the token is set; at once if it is.  After cancel_unlisten returns fn is
+ * not running. */
 void cancel_listen(struct cancel *c, struct cancel_listener *l) EXCLUDES(lk_cancel);
 void cancel_unlisten(struct cancel *c, struct cancel_listener *l) EXCLUDES(lk_cancel);
 #endif

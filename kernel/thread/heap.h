@@ -25,5 +25,5 @@ static inline struct heap_node *heap_first(const struct heap *h)
 {
 	return h->count ? h->nodes[0] : NULL;
 }
-#define HEAP_OWNER(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define HEAP_OWNER(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #endif

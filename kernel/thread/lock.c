@@ -7,8 +7,7 @@
 
 const char *lock_rank_name(enum lock_rank rank)
 {
-	static const char *const names[LOCK_RANKS] = {
-	    [LOCK_NONE] = "none",
+	static const char *const names[LOCK_RANKS] = {[LOCK_NONE] = "none",
 #define LOCK_NAME(name, after, what) [LOCK_##name] = #name,
 	    LOCK_CLASSES(LOCK_NAME)
 #undef LOCK_NAME
@@ -18,8 +17,8 @@ const char *lock_rank_name(enum lock_rank rank)
 
 #if LOCK_DEBUG
 /*
- * What the calling thread holds, outermost first.  Per thread and only in debug and sanitizer builds; no code of the kernel
- * decides anything by it.
+ * What the calling thread holds, outermost first.  Per thread and only in debug and sanitizer
+ * builds; no code of the kernel decides anything by it.
  */
 #define MAX_HELD 16
 static _Thread_local struct held {
@@ -72,7 +71,8 @@ void mutex_debug_unlock(struct mutex *m)
 void mutex_debug_assert(const struct mutex *m)
 {
 	if (atomic_load_explicit(&m->owner, memory_order_relaxed) != &held)
-		die(__FILE__, __LINE__, "lock %s is not held by this thread", lock_rank_name(m->rank));
+		die(__FILE__, __LINE__, "lock %s is not held by this thread",
+		    lock_rank_name(m->rank));
 }
 #endif
 
@@ -128,8 +128,8 @@ bool condvar_wait(struct condvar *cv, struct mutex *m, int64_t deadline_us)
 		rc = pthread_cond_wait(&cv->c, &m->m);
 	} else {
 		int64_t at = deadline_us > 0 ? deadline_us : 0;
-		struct timespec ts = {.tv_sec = (time_t)(at / US_PER_SEC),
-		    .tv_nsec = (long)(at % US_PER_SEC) * 1000};
+		struct timespec ts = {
+		    .tv_sec = (time_t)(at / US_PER_SEC), .tv_nsec = (long)(at % US_PER_SEC) * 1000};
 		rc = pthread_cond_timedwait(&cv->c, &m->m, &ts);
 	}
 #if LOCK_DEBUG

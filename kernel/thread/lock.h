@@ -6,14 +6,16 @@
  *		struct mutex lock;
  *		size_t depth GUARDED_BY(lk_counter);          // row `counter` in lock_classes.h
  *	};
- *	LOCK_FNS(counter, struct counter, lock, lk_counter)   // counter_lock(c), counter_unlock(c), counter_wait(...)
+ *	// counter_lock(c), counter_unlock(c), counter_wait(...), counter_assert_held(c):
+ *	LOCK_FNS(counter, struct counter, lock, lk_counter)
  *	void counter_bump(struct counter *c) REQUIRES(lk_counter);
  *
- * C has no way to name a sibling member in GUARDED_BY, so the analysis works on classes of locks, not on instances.  A
- * class is an object that is declared and never defined.  Builds without optimisation and sanitizer builds also
- * record owners, check the order at run time (which sees instances and calls through pointers) and make
- * lock_assert_held bite.  Fields of a shared struct stand in this order: const after publication, GUARDED_BY,
- * _Atomic, owner thread only, reference count.
+ * C has no way to name a sibling member in GUARDED_BY, so the analysis works on classes of locks,
+ * not on instances.  A class is an object that is declared and never defined.  Builds without
+ * optimisation and sanitizer builds also record owners, check the order at run time (which sees
+ * instances and calls through pointers) and make lock_assert_held bite.  Fields of a shared struct
+ * stand in this order: const after publication, GUARDED_BY, _Atomic, owner thread only, reference
+ * count.
  */
 #ifndef HEDDLE_THREAD_LOCK_H
 #define HEDDLE_THREAD_LOCK_H
@@ -28,24 +30,25 @@
 #else
 #define TSA_ATTR(x)
 #endif
-#define CAPABILITY(name)      TSA_ATTR(capability(name))
-#define GUARDED_BY(c)         TSA_ATTR(guarded_by(c))
-#define PT_GUARDED_BY(c)      TSA_ATTR(pt_guarded_by(c))
-#define ACQUIRED_AFTER(...)   TSA_ATTR(acquired_after(__VA_ARGS__))
-#define REQUIRES(...)         TSA_ATTR(requires_capability(__VA_ARGS__))
-#define ACQUIRE(...)          TSA_ATTR(acquire_capability(__VA_ARGS__))
-#define RELEASE(...)          TSA_ATTR(release_capability(__VA_ARGS__))
-#define TRY_ACQUIRE(...)      TSA_ATTR(try_acquire_capability(__VA_ARGS__))
-#define EXCLUDES(...)         TSA_ATTR(locks_excluded(__VA_ARGS__))
-#define ASSERT_CAPABILITY(c)  TSA_ATTR(assert_capability(c))
+#define CAPABILITY(name)     TSA_ATTR(capability(name))
+#define GUARDED_BY(c)        TSA_ATTR(guarded_by(c))
+#define PT_GUARDED_BY(c)     TSA_ATTR(pt_guarded_by(c))
+#define ACQUIRED_AFTER(...)  TSA_ATTR(acquired_after(__VA_ARGS__))
+#define REQUIRES(...)        TSA_ATTR(requires_capability(__VA_ARGS__))
+#define ACQUIRE(...)         TSA_ATTR(acquire_capability(__VA_ARGS__))
+#define RELEASE(...)         TSA_ATTR(release_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...)     TSA_ATTR(try_acquire_capability(__VA_ARGS__))
+#define EXCLUDES(...)        TSA_ATTR(locks_excluded(__VA_ARGS__))
+#define ASSERT_CAPABILITY(c) TSA_ATTR(assert_capability(c))
 /* Each use carries its reason in a comment. */
-#define NO_TSA                TSA_ATTR(no_thread_safety_analysis)
+#define NO_TSA TSA_ATTR(no_thread_safety_analysis)
 
 struct CAPABILITY("lock class") lock_class {
 	char unused;
 };
 extern struct lock_class lk_none; /* what the first row comes after; never held */
-#define LOCK_DECLARE(name, after, what) extern struct lock_class lk_##name ACQUIRED_AFTER(lk_##after);
+#define LOCK_DECLARE(name, after, what) \
+	extern struct lock_class lk_##name ACQUIRED_AFTER(lk_##after);
 LOCK_CLASSES(LOCK_DECLARE)
 #undef LOCK_DECLARE
 
@@ -76,7 +79,7 @@ struct mutex {
 	pthread_mutex_t m;
 #if LOCK_DEBUG
 	enum lock_rank rank;
-	_Atomic(const void *) owner; /* an address of the owning thread; relaxed: only the owner finds itself */
+	_Atomic(const void *) owner; /* an address of the thread; relaxed: it finds only itself */
 #endif
 };
 
@@ -122,34 +125,34 @@ void condvar_init(struct condvar *cv);
 void condvar_fini(struct condvar *cv);
 void condvar_signal(struct condvar *cv);
 void condvar_broadcast(struct condvar *cv);
-/* m is held before and after.  deadline_us on the monotonic clock, DEADLINE_NEVER: none.  false: the deadline passed.
- * May wake for no reason: test your condition in a loop. */
+/* m is held before and after.  deadline_us on the monotonic clock, DEADLINE_NEVER: none.  false:
+ * the deadline passed. May wake for no reason: test your condition in a loop. */
 bool condvar_wait(struct condvar *cv, struct mutex *m, int64_t deadline_us);
 
-/* Typed functions for one class: NAME_lock(p), NAME_unlock(p), NAME_wait(p, cv, deadline_us), NAME_assert_held(p).
- * Their bodies are outside of the analysis because they are its primitives. */
-#define LOCK_FNS(name, type, member, cls)                                                          \
-	__attribute__((unused)) static inline void name##_lock(type *p) ACQUIRE(cls) NO_TSA;       \
-	static inline void name##_lock(type *p)                                                    \
-	{                                                                                          \
-		mutex_lock(&p->member);                                                            \
-	}                                                                                          \
-	__attribute__((unused)) static inline void name##_unlock(type *p) RELEASE(cls) NO_TSA;     \
-	static inline void name##_unlock(type *p)                                                  \
-	{                                                                                          \
-		mutex_unlock(&p->member);                                                          \
-	}                                                                                          \
-	__attribute__((unused)) static inline bool name##_wait(                                    \
-	    type *p, struct condvar *cv, int64_t deadline_us) REQUIRES(cls) NO_TSA;                \
-	static inline bool name##_wait(type *p, struct condvar *cv, int64_t deadline_us)           \
-	{                                                                                          \
-		return condvar_wait(cv, &p->member, deadline_us);                                  \
-	}                                                                                          \
-	__attribute__((unused)) static inline void name##_assert_held(const type *p)               \
-	    ASSERT_CAPABILITY(cls) NO_TSA;                                                         \
-	static inline void name##_assert_held(const type *p)                                       \
-	{                                                                                          \
-		mutex_assert_held(&p->member);                                                     \
+/* Typed functions for one class: NAME_lock(p), NAME_unlock(p), NAME_wait(p, cv, deadline_us),
+ * NAME_assert_held(p). Their bodies are outside of the analysis because they are its primitives. */
+#define LOCK_FNS(name, type, member, cls)                                                      \
+	__attribute__((unused)) static inline void name##_lock(type *p) ACQUIRE(cls) NO_TSA;   \
+	static inline void name##_lock(type *p)                                                \
+	{                                                                                      \
+		mutex_lock(&p->member);                                                        \
+	}                                                                                      \
+	__attribute__((unused)) static inline void name##_unlock(type *p) RELEASE(cls) NO_TSA; \
+	static inline void name##_unlock(type *p)                                              \
+	{                                                                                      \
+		mutex_unlock(&p->member);                                                      \
+	}                                                                                      \
+	__attribute__((unused)) static inline bool name##_wait(                                \
+	    type *p, struct condvar *cv, int64_t deadline_us) REQUIRES(cls) NO_TSA;            \
+	static inline bool name##_wait(type *p, struct condvar *cv, int64_t deadline_us)       \
+	{                                                                                      \
+		return condvar_wait(cv, &p->member, deadline_us);                              \
+	}                                                                                      \
+	__attribute__((unused)) static inline void name##_assert_held(const type *p)           \
+	    ASSERT_CAPABILITY(cls) NO_TSA;                                                     \
+	static inline void name##_assert_held(const type *p)                                   \
+	{                                                                                      \
+		mutex_assert_held(&p->member);                                                 \
 	}
 
 #endif

@@ -2,13 +2,14 @@
 /*
  * thread/lock_classes: every kind of lock in the kernel, in the order in which they may be taken.
  *
- * A row is X(NAME, AFTER, "what it guards").  AFTER names the row above, so that clang can refuse an acquisition
- * against the order; the first row names `none`.  To add a class, put its row between the locks that may be held when
- * it is taken (above) and those that its holder may take (below), and repair AFTER of the row that follows.
- * The lower half is for leaves: code that holds any lock may wake a park, submit a job or write a log line, so
- * what belongs to other modules goes above cancel.
+ * A row is X(NAME, AFTER, "what it guards").  AFTER names the row above, so that clang can refuse
+ * an acquisition against the order; the first row names `none`.  To add a class, put its row
+ * between the locks that may be held when it is taken (above) and those that its holder may take
+ * (below), and repair AFTER of the row that follows.  The lower end is for leaves: code that holds
+ * any lock may wake a park or submit a job, so what belongs to other modules goes above cancel.
  *
- * Row NAME yields the capability lk_NAME (for GUARDED_BY, REQUIRES ...) and the rank LOCK_NAME (for mutex_init).
+ * Row NAME yields the capability lk_NAME (GUARDED_BY, REQUIRES ...) and the rank LOCK_NAME (for
+ * mutex_init).
  */
 #ifndef HEDDLE_THREAD_LOCK_CLASSES_H
 #define HEDDLE_THREAD_LOCK_CLASSES_H

@@ -134,21 +134,22 @@ void park_run_job(struct job *job, struct worker *worker)
 
 static void arm_io(struct park *p, uint32_t events)
 {
-	uint32_t generation =
-	    word_generation(atomic_load_explicit(&p->word, memory_order_relaxed));
-	struct epoll_event ev = {.events = events | EPOLLONESHOT,
-	    .data.u64 = (uint64_t)generation << 32 | p->slot};
+	uint32_t generation = word_generation(atomic_load_explicit(&p->word, memory_order_relaxed));
+	struct epoll_event ev = {
+	    .events = events | EPOLLONESHOT, .data.u64 = (uint64_t)generation << 32 | p->slot};
 	int op = p->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 	int rc = epoll_ctl(p->thread->epoll_fd, op, p->fd, &ev);
 
-	/* A descriptor that another park has watched, or that was closed and opened again behind our back. */
+	/* A descriptor that another park has watched, or that was closed and opened again behind
+	 * our back. */
 	if (rc < 0 && (errno == EEXIST || errno == ENOENT)) {
 		op = errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 		rc = epoll_ctl(p->thread->epoll_fd, op, p->fd, &ev);
 	}
 	p->in_epoll = rc == 0;
 	if (rc < 0) {
-		/* A plain file is always ready; otherwise nothing would ever wake it: let it find out and end. */
+		/* A plain file is always ready; otherwise nothing would ever wake it: let it find
+		 * out and end. */
 		unsigned bit = errno == EPERM ? PARK_IO : PARK_CANCEL;
 		atomic_fetch_or_explicit(&p->word, bit, memory_order_acq_rel);
 	}
@@ -256,9 +257,11 @@ void park_free(struct park **pp)
 	do {
 		MUST(word_state(w) == PARK_RUNNING);
 		/* Generation 0 names no park. */
-		generation = word_generation(w) == UINT32_MAX ? 1 : word_generation(w) + UINT64_C(1);
+		generation =
+		    word_generation(w) == UINT32_MAX ? 1 : word_generation(w) + UINT64_C(1);
 	} while (!change(p, &w, generation << 32 | PARK_FREE));
-	/* It stays in the epoll set until the descriptor is closed: disarmed, or one event that names nobody. */
+	/* It stays in the epoll set until the descriptor is closed: disarmed, or one event that
+	 * names nobody. */
 	reactor_give_slot(p->reactor, p);
 }
 

@@ -2,23 +2,29 @@
 /*
  * thread/park: state machines that hold no thread while they wait.
  *
- * A park is RUNNING (exactly one thread owns it), QUEUED (a worker will) or PARKED (nobody does; a descriptor, a
- * deadline, a post or a cancellation will queue it).  All four race by compare-and-swap on one state word; the winner
- * queues it, what the losers brought stays pending where it must not be lost.
+ * A park is RUNNING (exactly one thread owns it), QUEUED (a worker will) or PARKED (nobody does; a
+ * descriptor, a deadline, a post or a cancellation will queue it).  All four race by
+ * compare-and-swap on one state word; the winner queues it, what the losers brought stays pending
+ * where it must not be lost.
  *
  *	s->park = park_new(reactor, fd, session_run, s, err);    // RUNNING, the caller's
- *	park_start(s->park);                                     // session_run(s, WAKE_START, w) on a worker
- *	void session_run(void *owner, enum wake why, struct worker *w) {
+ *	park_start(s->park);                                     // session_run on a worker
+ *
+ *	void session_run(void *owner, enum wake why, struct worker *w)
+ *	{
  *		...
- *		park_wait(s->park, EPOLLIN, deadline_us, "command");   // the LAST touch of s and its park
+ *		park_wait(s->park, EPOLLIN, deadline_us, "command");   // the LAST touch of s
  *	}
  *
- * run_fn ends in exactly one of park_wait, park_free, or a hand-over to something that will do one of them.
- * WAKE_IO may come for nothing (the socket says EAGAIN): park again.  WAKE_TIMEOUT comes only when the deadline of the
- * present wait has passed.  Every post is followed by at least one WAKE_POSTED that begins after it; several
- * may be one.  A cancellation is told once; the machine may go on waiting (to finish within a bound).
- * Owns: slots, never freed before the reactor; not the descriptor.  Threads: park_ functions that take a struct park: its
- * runner; those that take a struct park_ref: any thread, also with locks held.
+ * run_fn ends in exactly one of park_wait, park_yield, park_free, or a hand-over to something that
+ * will do one of them.  WAKE_IO may come for nothing (the socket says EAGAIN): park again.
+ * WAKE_TIMEOUT comes only when the deadline of the present wait has passed.  Every post is followed
+ * by at least one WAKE_POSTED that begins after it; several may be one.  A cancellation is told
+ * once; the machine may go on waiting (to finish within a bound).
+ *
+ * Owns: slots, never freed before the reactor; not the descriptor.
+ * Threads: functions that take a struct park: its runner; those that take a struct park_ref: any
+ * thread, also with locks held.
  * Locks: lk_reactor_slots, lk_timers, lk_pool, each a leaf for the caller.
  */
 #ifndef HEDDLE_THREAD_PARK_H
@@ -40,9 +46,9 @@ struct park_ref {
 typedef void (*park_fn)(void *owner, enum wake why, struct worker *w);
 
 struct reactor_config {
-	const char *name;    /* of the threads; lives as long as the reactor */
-	unsigned threads;    /* 0: one for each four processors, at least one */
-	uint32_t max_parks;  /* 0: 1,048,576 */
+	const char *name;   /* of the threads; lives as long as the reactor */
+	unsigned threads;   /* 0: one for each four processors, at least one */
+	uint32_t max_parks; /* 0: 1,048,576 */
 };
 
 struct reactor_counts {
@@ -70,14 +76,15 @@ struct park *park_new(struct reactor *r, int fd, park_fn run, void *owner, struc
 struct park_ref park_ref_of(const struct park *p);
 /* Queue it with WAKE_START: the caller gives it away. */
 void park_start(struct park *p);
-/* Park until one of `events` (EPOLLIN, EPOLLOUT, EPOLLRDHUP; 0: none), deadline_us (DEADLINE_NEVER: none), a post or a
- * cancellation; gives it away.  what: a constant text, for listings. */
+/* Park until one of `events` (EPOLLIN, EPOLLOUT, EPOLLRDHUP; 0: none), deadline_us (DEADLINE_NEVER:
+ * none), a post or a cancellation; gives it away.  what: a constant text, for listings. */
 void park_wait(struct park *p, uint32_t events, int64_t deadline_us, const char *what);
 /* Let others run, then go on with WAKE_POSTED. */
 void park_yield(struct park *p);
 /* Watch another descriptor from the next wait on; before the old one is closed. */
 void park_set_fd(struct park *p, int fd);
-/* The pool and class of its next runs (a handshake goes to the pool that has as many threads as cores). */
+/* The pool and class of its next runs (a handshake goes to the pool that has as many threads as
+ * cores). */
 void park_set_pool(struct park *p, struct pool *pool, enum pool_class cls);
 /* Forget it (close the descriptor afterwards); stale references become harmless. */
 void park_free(struct park **p);
@@ -87,8 +94,10 @@ void park_post(struct reactor *r, struct park_ref ref);
 void park_cancel(struct reactor *r, struct park_ref ref);
 
 /* ---- timers: coarse (10 ms), thousands are cheap ---- */
-/* fn(arg, WAKE_TIMEOUT or WAKE_CANCEL, w) once, on a worker.  {0, 0} with text in err: no free slot. */
-struct park_ref timer_add(struct reactor *r, int64_t at_us, park_fn fn, void *arg, struct error *err);
+/* fn(arg, WAKE_TIMEOUT or WAKE_CANCEL, w) once, on a worker.  {0, 0} with text in err: no free
+ * slot. */
+struct park_ref timer_add(
+    struct reactor *r, int64_t at_us, park_fn fn, void *arg, struct error *err);
 /* true: fn has not run and will not. */
 bool timer_cancel(struct reactor *r, struct park_ref ref);
 #endif

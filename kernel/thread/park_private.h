@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * thread/park_private: what park.c (the state machine) and reactor.c (threads, timers, slots) share.
+ * thread/park_private: what park.c (the state machine) and reactor.c (threads, timers, slots)
+ * share.
  *
  * The state word, 64 bits: generation 32 | wait number 16 | flags 16.
- * RUNNING: owned by its runner, who sets ARMING while it hands descriptor and deadline to the reactor thread; what
- * comes meanwhile stays as a pending bit, and the runner finds it when it wants to leave.  The number of the wait keeps a late
- * timer from ending the next wait.
+ * RUNNING: owned by its runner, who sets ARMING while it hands descriptor and deadline to the
+ * reactor thread; what comes meanwhile stays as a pending bit, and the runner finds it when it
+ * wants to leave.  The number of the wait keeps a late timer from ending the next wait.
  */
 #ifndef HEDDLE_THREAD_PARK_PRIVATE_H
 #define HEDDLE_THREAD_PARK_PRIVATE_H
@@ -58,10 +59,11 @@ struct park {
 	struct heap_node node GUARDED_BY(lk_timers);
 	struct park *free_next GUARDED_BY(lk_reactor_slots);
 
-	_Atomic uint64_t word;         /* acq_rel: hands over the runner's fields */
-	_Atomic int64_t deadline;      /* of this wait; seq_cst with armed_at: one of runner and timer thread sees the other */
-	_Atomic int64_t armed_at;      /* where it lies in the heap, DEADLINE_NEVER: not there */
-	_Atomic(const char *) what;    /* relaxed, for listings */
+	_Atomic uint64_t word;      /* acq_rel: hands over the runner's fields */
+	_Atomic int64_t deadline;   /* of this wait; seq_cst with armed_at: one of runner and timer
+	                               thread sees the other */
+	_Atomic int64_t armed_at;   /* where it lies in the heap, DEADLINE_NEVER: not there */
+	_Atomic(const char *) what; /* relaxed, for listings */
 
 	/* the runner's */
 	int fd;
@@ -84,7 +86,7 @@ struct reactor {
 	size_t live GUARDED_BY(lk_reactor_slots);
 	struct condvar empty;
 
-	_Atomic uint32_t n_chunks;        /* release after the chunk is in place */
+	_Atomic uint32_t n_chunks;      /* release after the chunk is in place */
 	_Atomic(struct park *) *chunks; /* release; slots are never freed before the reactor */
 	_Atomic bool stopping;
 };

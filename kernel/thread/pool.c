@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How many run: `min` workers that do not block is what we aim at.  A submission wakes an idle worker, or has a new one
- * started, only while fewer than that are running, and only if no other wake is under way: the worker that arrives takes a
- * job and passes the wake on.  So a burst of submissions costs one futex, and the workers come up one after another.
+ * How many run: `min` workers that do not block is what we aim at.  A submission wakes an idle
+ * worker, or has a new one started, only while fewer than that are running, and only if no other
+ * wake is under way: the worker that arrives takes a job and passes the wake on.  So a burst of
+ * submissions costs one futex, and the workers come up one after another.
  */
 #include "thread/pool.h"
 
@@ -41,7 +42,8 @@ struct queue {
 struct pool {
 	/* const once started */
 	struct pool_config cfg;
-	struct worker *workers; /* max of them, never moved: a late signal finds a condition variable */
+	struct worker
+	    *workers; /* max of them, never moved: a late signal finds a condition variable */
 
 	struct mutex lock;
 	struct queue queues[POOL_CLASSES] GUARDED_BY(lk_pool);
@@ -71,7 +73,8 @@ struct wake_plan {
 static bool class_has_room(const struct pool *p, unsigned c) REQUIRES(lk_pool);
 static bool class_has_room(const struct pool *p, unsigned c)
 {
-	return p->queues[c].count && (!p->cfg.class_max[c] || p->class_running[c] < p->cfg.class_max[c]);
+	return p->queues[c].count &&
+	       (!p->cfg.class_max[c] || p->class_running[c] < p->cfg.class_max[c]);
 }
 
 static bool has_work(const struct pool *p) REQUIRES(lk_pool);
@@ -281,8 +284,8 @@ static void *worker_main(void *arg)
 	struct wake_plan plan = {NULL, NULL};
 	if (--p->stats.workers == 0)
 		condvar_broadcast(&p->ended);
-	/* It may have been the last that could run while work was coming in.  Before its own slot is free: a thread
-	 * cannot join itself. */
+	/* It may have been the last that could run while work was coming in.  Before its own slot
+	 * is free: a thread cannot join itself. */
 	if (!p->stopping)
 		plan = plan_wake(p);
 	w->free_next = p->free;
@@ -299,7 +302,8 @@ static size_t bucket_of(enum pool_purpose what, uint64_t key)
 	return (size_t)((key ^ (key >> 32) ^ (unsigned)what * 37u) % KEY_BUCKETS);
 }
 
-static unsigned count_key(const struct pool *p, enum pool_purpose what, uint64_t key) REQUIRES(lk_pool);
+static unsigned count_key(const struct pool *p, enum pool_purpose what, uint64_t key)
+    REQUIRES(lk_pool);
 static unsigned count_key(const struct pool *p, enum pool_purpose what, uint64_t key)
 {
 	unsigned n = 0;
@@ -323,7 +327,8 @@ static const char *purpose_name(enum pool_purpose what)
 	return names[what];
 }
 
-static const char *refusal(const struct pool *p, enum pool_purpose what, uint64_t key) REQUIRES(lk_pool);
+static const char *refusal(const struct pool *p, enum pool_purpose what, uint64_t key)
+    REQUIRES(lk_pool);
 static const char *refusal(const struct pool *p, enum pool_purpose what, uint64_t key)
 {
 	const struct pool_limit *limit = &p->cfg.limits[what];
@@ -337,7 +342,8 @@ static const char *refusal(const struct pool *p, enum pool_purpose what, uint64_
 	return NULL;
 }
 
-enum rc pool_blocking_begin(struct worker *w, enum pool_purpose what, uint64_t key, struct error *err)
+enum rc pool_blocking_begin(
+    struct worker *w, enum pool_purpose what, uint64_t key, struct error *err)
 {
 	if (!w || w->depth++)
 		return RC_OK;
@@ -434,7 +440,8 @@ static void fill_defaults(struct pool_config *c)
 		c->name = "worker";
 }
 
-/* The workers of the start: counted before they exist, so that they find themselves in the figures. */
+/* The workers of the start: counted before they exist, so that they find themselves in the figures.
+ */
 static enum rc start_first(struct pool *p, struct error *err)
 {
 	for (unsigned i = 0; i < p->cfg.min; i++) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * thread/pool: the workers.  A job is a few lines of work that does not wait; a job that must wait says so
- * with pool_blocking_begin, and the pool then runs another worker in its place.
+ * thread/pool: the workers.  A job is a few lines of work that does not wait; a job that must wait
+ * says so with pool_blocking_begin, and the pool then runs another worker in its place.
  *
- * Life: `min` workers exist from the start; more are started while others block, up to `max`; an extra worker that is
- * idle for idle_us ends.  Idle workers are a stack with a condition variable each: a wake is one futex, to the worker
- * whose caches are warmest; a worker that has been woken wakes the next one if there is more to do.
- * Owns: the threads and a scratch arena each.  Threads: all functions, any thread, unless they take a struct worker:
- * those belong to the thread that was given it.  Locks: takes lk_pool, a leaf.
+ * Life: `min` workers exist from the start; more are started while others block, up to `max`; an
+ * extra worker that is idle for idle_us ends.  Idle workers are a stack with a condition variable
+ * each: a wake is one futex, to the worker whose caches are warmest; a worker that has been woken
+ * wakes the next one if there is more to do. Owns: the threads and a scratch arena each.  Threads:
+ * all functions, any thread, unless they take a struct worker: those belong to the thread that was
+ * given it.  Locks: takes lk_pool, a leaf.
  */
 #ifndef HEDDLE_THREAD_POOL_H
 #define HEDDLE_THREAD_POOL_H
@@ -17,7 +18,8 @@
 struct pool;
 struct worker;
 
-/* Queues, looked at in this order; now and then (1 in 16) from the other end, so that none starves. */
+/* Queues, looked at in this order; now and then (1 in 16) from the other end, so that none starves.
+ */
 enum pool_class {
 	POOL_SESSION,    /* somebody is waiting for us at a socket */
 	POOL_DELIVERY,   /* messages on their way out */
@@ -47,11 +49,11 @@ struct pool_limit {
 };
 
 struct pool_config {
-	const char *name;     /* of the threads, at most 10 characters; lives as long as the pool */
-	unsigned min, max;    /* workers; 0: as many as processors (at least 2), 1000 */
-	unsigned reserve;     /* workers of max that never block; 0: min */
-	size_t stack_bytes;   /* 0: 256 KiB (more in sanitizer builds) */
-	int64_t idle_us;      /* 0: 10 s */
+	const char *name;   /* of the threads, at most 10 characters; lives as long as the pool */
+	unsigned min, max;  /* workers; 0: as many as processors (at least 2), 1000 */
+	unsigned reserve;   /* workers of max that never block; 0: min */
+	size_t stack_bytes; /* 0: 256 KiB (more in sanitizer builds) */
+	int64_t idle_us;    /* 0: 10 s */
 	struct pool_limit limits[POOL_PURPOSES];
 	unsigned class_max[POOL_CLASSES]; /* jobs of a class that run at a time; 0: no limit */
 };
@@ -65,7 +67,8 @@ struct pool_stats {
 
 /* Starts the min workers.  ERROR when the system gives no thread. */
 MUST_USE enum rc pool_new(const struct pool_config *cfg, struct pool **out, struct error *err);
-/* Run what is queued, end all workers, join them.  Jobs may still be submitted by jobs until the queues are empty. */
+/* Run what is queued, end all workers, join them.  Jobs may still be submitted by jobs until the
+ * queues are empty. */
 void pool_stop(struct pool *p) EXCLUDES(lk_pool);
 /* After pool_stop (done here if not yet); nulls. */
 void pool_free(struct pool **p);
@@ -77,11 +80,11 @@ void pool_submit(struct pool *p, struct job *job, enum pool_class cls) EXCLUDES(
 /* A chain linked by next, all of one class: one lock, at most one wake. */
 void pool_submit_chain(struct pool *p, struct job *first, enum pool_class cls) EXCLUDES(lk_pool);
 
-/* This worker is about to wait (never while it holds a lock).  key: hash of the client host, destination ..., 0: none.
- * DEFER: a limit or the reserve is reached; do not wait then.  Sections nest; only the outermost counts.
- * w NULL (a thread that is no worker): always OK. */
-MUST_USE enum rc pool_blocking_begin(struct worker *w, enum pool_purpose what, uint64_t key, struct error *err)
-    EXCLUDES(lk_pool);
+/* This worker is about to wait (never while it holds a lock).  key: hash of the client host,
+ * destination ..., 0: none. DEFER: a limit or the reserve is reached; do not wait then.  Sections
+ * nest; only the outermost counts. w NULL (a thread that is no worker): always OK. */
+MUST_USE enum rc pool_blocking_begin(
+    struct worker *w, enum pool_purpose what, uint64_t key, struct error *err) EXCLUDES(lk_pool);
 void pool_blocking_end(struct worker *w) EXCLUDES(lk_pool);
 
 /* Empty when a job begins, reset when it ends. */

@@ -2,9 +2,9 @@
 /*
  * The threads in epoll_wait, their timers, and the slots that parks live in.
  *
- * Most waits end long before their deadline, so a deadline that moves away costs nothing: the heap keeps the old, earlier
- * time, and when that comes the thread looks at the real one and puts the node back.  armed_at lets the runner see without
- * the lock that its node lies early enough.
+ * Most waits end long before their deadline, so a deadline that moves away costs nothing: the heap
+ * keeps the old, earlier time, and when that comes the thread looks at the real one and puts the
+ * node back.  armed_at lets the runner see without the lock that its node lies early enough.
  */
 #include "thread/park_private.h"
 #include "thread/start.h"
@@ -115,7 +115,8 @@ void reactor_arm_timer(struct park *p, int64_t deadline_us)
 		kick(t);
 }
 
-/* The next park whose deadline has come, or NULL when there is none; *out_generation names it as it is now. */
+/* The next park whose deadline has come, or NULL when there is none; *out_generation names it as it
+ * is now. */
 static struct park *pop_due(struct reactor_thread *t, int64_t now, uint32_t *out_generation)
     REQUIRES(lk_timers);
 static struct park *pop_due(struct reactor_thread *t, int64_t now, uint32_t *out_generation)
@@ -327,6 +328,7 @@ void reactor_each_parked(
 		struct park *p = reactor_slot(r, i);
 		uint64_t w = atomic_load_explicit(&p->word, memory_order_relaxed);
 		if ((w & PARK_STATE) == PARK_PARKED)
-			fn(arg, atomic_load_explicit(&p->what, memory_order_relaxed), atomic_load(&p->deadline));
+			fn(arg, atomic_load_explicit(&p->what, memory_order_relaxed),
+			    atomic_load(&p->deadline));
 	}
 }

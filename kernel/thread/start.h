@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * thread/start: make a thread the way all of ours are: named, with a small stack, and with every signal blocked that main's
- * thread takes (faults still kill).  Threads: any.  Returns 0 or an errno.
+ * thread/start: make a thread the way all of ours are: named, with a small stack, and with every
+ * signal blocked that main's thread takes (faults still kill).  Threads: any.  Returns 0 or an
+ * errno.
  */
 #ifndef HEDDLE_THREAD_START_H
 #define HEDDLE_THREAD_START_H

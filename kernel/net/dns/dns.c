@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A question belongs to three: us (until its function has been called or it was cancelled), libunbound (until its
- * callback or a successful ub_cancel), and the thread that submits it.  The last reference frees it.
+ * A question belongs to three: us (until its function has been called or it was cancelled),
+ * libunbound (until its callback or a successful ub_cancel), and the thread that submits it.  The
+ * last reference frees it.
  */
 #include "net/dns/dns.h"
 
@@ -16,10 +17,10 @@
 #include <unbound.h>
 #include <unistd.h>
 
-#define BUCKETS       1024
-#define DNS_STACK     ((size_t)256 << 10)
-#define CLASS_IN      1
-#define NO_UB_ID      (-1)
+#define BUCKETS   1024
+#define DNS_STACK ((size_t)256 << 10)
+#define CLASS_IN  1
+#define NO_UB_ID  (-1)
 
 enum question_state {
 	ASKED,   /* may be answered, time out or be cancelled */
@@ -123,8 +124,10 @@ static void take_records(struct dns_answer *ans, const struct ub_result *res)
 	slice_t canon;
 
 	if (res->answer_len < 0 ||
-	    dns_parse_message(ans->arena, res->answer_packet, (size_t)res->answer_len, &m, &err) != RC_OK ||
-	    dns_message_select(&m, m.qname.len ? m.qname : ans->qname, ans->qtype, &canon, &err) != RC_OK) {
+	    dns_parse_message(ans->arena, res->answer_packet, (size_t)res->answer_len, &m, &err) !=
+	        RC_OK ||
+	    dns_message_select(&m, m.qname.len ? m.qname : ans->qname, ans->qtype, &canon, &err) !=
+	        RC_OK) {
 		answer_set(ans, DNS_SERVFAIL, err.text);
 		return;
 	}
@@ -299,21 +302,24 @@ static uint64_t refuse(struct question *q, enum dns_status status)
 
 static void submit(struct dns_resolver *r, struct question *q, slice_t name, uint16_t type)
 {
-	struct arena *a = arena_new(0); /* the answer's may be gone by the time libunbound has read the name */
+	struct arena *a =
+	    arena_new(0); /* the answer's may be gone by the time libunbound has read the name */
 	int ub_id = NO_UB_ID;
-	int rc = ub_resolve_async(r->ctx, arena_cstr(a, name), type, CLASS_IN, q, on_answer, &ub_id);
+	int rc =
+	    ub_resolve_async(r->ctx, arena_cstr(a, name), type, CLASS_IN, q, on_answer, &ub_id);
 
 	arena_free(&a);
 	if (rc != UB_NOERROR) {
 		if (claim(q, CALLING)) {
-			answer_set(q->answer, rc == UB_SYNTAX ? DNS_BADNAME : DNS_SERVFAIL, ub_strerror(rc));
+			answer_set(q->answer, rc == UB_SYNTAX ? DNS_BADNAME : DNS_SERVFAIL,
+			    ub_strerror(rc));
 			deliver(q);
 		}
 		question_unref(q); /* libunbound's */
 		return;
 	}
-	/* A deadline or a cancellation that came before the number was known left the rest to us.  If the answer has
-	 * been here already, ub_cancel does not know the number any more. */
+	/* A deadline or a cancellation that came before the number was known left the rest to us.
+	 * If the answer has been here already, ub_cancel does not know the number any more. */
 	atomic_store(&q->ub_id, ub_id);
 	resolver_lock(r);
 	bool over = q->state != ASKED;
@@ -322,7 +328,8 @@ static void submit(struct dns_resolver *r, struct question *q, slice_t name, uin
 		release_ub(q);
 }
 
-uint64_t dns_query(struct dns_resolver *r, slice_t name, uint16_t type, int64_t deadline_us, dns_fn fn, void *arg)
+uint64_t dns_query(
+    struct dns_resolver *r, slice_t name, uint16_t type, int64_t deadline_us, dns_fn fn, void *arg)
 {
 	struct question *q = calloc(1, sizeof *q);
 
@@ -438,7 +445,8 @@ static void *resolver_main(void *arg)
 
 /* ---- life cycle ---- */
 
-static enum rc set_option(struct ub_ctx *ctx, const char *name, const char *value, struct error *err)
+static enum rc set_option(
+    struct ub_ctx *ctx, const char *name, const char *value, struct error *err)
 {
 	int rc = ub_ctx_set_option(ctx, name, value);
 
@@ -447,8 +455,8 @@ static enum rc set_option(struct ub_ctx *ctx, const char *name, const char *valu
 	return error_set(err, RC_ERROR, "resolver option %s %s: %s", name, value, ub_strerror(rc));
 }
 
-/* Thousands of questions to servers that do not answer must leave room for the others; and one slow name must not make
- * a forwarder count as dead for all. */
+/* Thousands of questions to servers that do not answer must leave room for the others; and one slow
+ * name must not make a forwarder count as dead for all. */
 static enum rc set_fixed_options(struct ub_ctx *ctx, struct error *err)
 {
 	static const struct {
@@ -493,7 +501,8 @@ static enum rc set_servers(struct ub_ctx *ctx, const struct dns_config *cfg, str
 	for (size_t i = 0; i < cfg->n_forwards; i++) {
 		int rc = ub_ctx_set_fwd(ctx, cfg->forwards[i]);
 		if (rc != UB_NOERROR)
-			return error_set(err, RC_ERROR, "DNS server %s: %s", cfg->forwards[i], ub_strerror(rc));
+			return error_set(
+			    err, RC_ERROR, "DNS server %s: %s", cfg->forwards[i], ub_strerror(rc));
 	}
 	if (cfg->n_forwards)
 		return RC_OK;
@@ -512,18 +521,20 @@ static enum rc set_trust(struct ub_ctx *ctx, const struct dns_config *cfg, struc
 	if (cfg->trust_anchor_file) {
 		/* libunbound opens it much later and then says only that something is wrong */
 		if (access(cfg->trust_anchor_file, R_OK) != 0)
-			return error_errno(err, RC_ERROR, errno, "trust anchor %s", cfg->trust_anchor_file);
+			return error_errno(
+			    err, RC_ERROR, errno, "trust anchor %s", cfg->trust_anchor_file);
 		int ub = ub_ctx_add_ta_file(ctx, cfg->trust_anchor_file);
 		if (ub != UB_NOERROR)
-			return error_set(err, RC_ERROR, "trust anchor %s: %s", cfg->trust_anchor_file, ub_strerror(ub));
+			return error_set(err, RC_ERROR, "trust anchor %s: %s",
+			    cfg->trust_anchor_file, ub_strerror(ub));
 	}
 	for (size_t i = 0; i < cfg->n_insecure && rc == RC_OK; i++)
 		rc = set_option(ctx, "domain-insecure:", cfg->insecure[i], err);
 	return rc;
 }
 
-/* What libunbound would answer by itself, though the site's servers may know better.  The option local-zone has no effect
- * on these (1.17); removing them does, and fixes the configuration. */
+/* What libunbound would answer by itself, though the site's servers may know better.  The option
+ * local-zone has no effect on these (1.17); removing them does, and fixes the configuration. */
 static enum rc remove_zones(struct ub_ctx *ctx, struct error *err)
 {
 	static const char *const zones[] = {"127.in-addr.arpa.", "test.", "invalid.",
@@ -532,7 +543,8 @@ static enum rc remove_zones(struct ub_ctx *ctx, struct error *err)
 	for (size_t i = 0; i < sizeof zones / sizeof *zones; i++) {
 		int rc = ub_ctx_zone_remove(ctx, zones[i]);
 		if (rc != UB_NOERROR)
-			return error_set(err, RC_ERROR, "resolver zone %s: %s", zones[i], ub_strerror(rc));
+			return error_set(
+			    err, RC_ERROR, "resolver zone %s: %s", zones[i], ub_strerror(rc));
 	}
 	return RC_OK;
 }
@@ -541,7 +553,8 @@ static enum rc configure(struct ub_ctx *ctx, const struct dns_config *cfg, struc
 {
 	enum rc rc = set_fixed_options(ctx, err);
 
-	(void)ub_ctx_debugout(ctx, NULL); /* what it has to say comes with the answers, not on stderr */
+	(void)ub_ctx_debugout(
+	    ctx, NULL); /* what it has to say comes with the answers, not on stderr */
 	if (rc == RC_OK)
 		rc = set_cache(ctx, cfg->cache_bytes, err);
 	if (rc == RC_OK)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The MX question, then one or two address questions a host, all at once; whoever brings the last answer builds
- * the result.  A dropped query lets its questions run out by themselves: each ends at the deadline at the latest.
+ * The MX question, then one or two address questions a host, all at once; whoever brings the last
+ * answer builds the result.  A dropped query lets its questions run out by themselves: each ends at
+ * the deadline at the latest.
  */
 #include "net/dns/dns_hosts.h"
 
@@ -12,7 +13,8 @@
 
 enum hosts_state { RUNNING, CALLING, OVER, DROPPED };
 
-/* One host to be, with the answers as they come; each is written by one thread before it counts pending down. */
+/* One host to be, with the answers as they come; each is written by one thread before it counts
+ * pending down. */
 struct candidate {
 	slice_t name;
 	uint16_t pref;
@@ -69,7 +71,8 @@ static void query_unref(struct dns_hosts_query *q)
 
 /* ---- the end ---- */
 
-static void finish(struct dns_hosts_query *q, enum dns_status status, slice_t why) EXCLUDES(lk_dns_wait);
+static void finish(struct dns_hosts_query *q, enum dns_status status, slice_t why)
+    EXCLUDES(lk_dns_wait);
 static void finish(struct dns_hosts_query *q, enum dns_status status, slice_t why)
 {
 	struct dns_hosts *h = q->hosts;
@@ -106,17 +109,21 @@ static size_t copy_addrs(struct dns_host *host, const struct dns_answer *ans)
 	return host->n_addrs;
 }
 
-/* Of two failures the one that may change with time counts; of two permanent ones "does not exist". */
+/* Of two failures the one that may change with time counts; of two permanent ones "does not exist".
+ */
 static const struct dns_answer *worse(const struct dns_answer *x, const struct dns_answer *y)
 {
 	if (!x || !y)
 		return x ? x : y;
 	if (dns_status_rc(x->status) != dns_status_rc(y->status))
-		return dns_status_rc(x->status) == RC_DEFER || dns_status_rc(y->status) == RC_OK ? x : y;
+		return dns_status_rc(x->status) == RC_DEFER || dns_status_rc(y->status) == RC_OK
+		           ? x
+		           : y;
 	return y->status == DNS_NXDOMAIN ? y : x;
 }
 
-static void build_host(struct dns_hosts *h, struct dns_host *host, const struct candidate *c, unsigned flags)
+static void build_host(
+    struct dns_hosts *h, struct dns_host *host, const struct candidate *c, unsigned flags)
 {
 	const struct dns_answer *first = flags & DNS_HOSTS_IPV4_FIRST ? c->a : c->aaaa;
 	const struct dns_answer *second = flags & DNS_HOSTS_IPV4_FIRST ? c->aaaa : c->a;
@@ -133,7 +140,7 @@ static void build_host(struct dns_hosts *h, struct dns_host *host, const struct 
 	}
 	host->status = DNS_FOUND;
 	host->secure = c->secure && (!first || first->status != DNS_FOUND || first->secure) &&
-		       (!second || second->status != DNS_FOUND || second->secure);
+	               (!second || second->status != DNS_FOUND || second->secure);
 }
 
 static void build(struct dns_hosts_query *q)
@@ -169,7 +176,8 @@ static void on_address(void *arg, struct dns_answer *answer)
 	count_down(aq->query);
 }
 
-static void ask(struct dns_hosts_query *q, struct address_question *aq, struct dns_answer **slot, slice_t name, uint16_t type)
+static void ask(struct dns_hosts_query *q, struct address_question *aq, struct dns_answer **slot,
+    slice_t name, uint16_t type)
 {
 	*aq = (struct address_question){q, slot};
 	(void)dns_query(q->resolver, name, type, q->deadline_us, on_address, aq);
@@ -184,7 +192,8 @@ static void ask_addresses(struct dns_hosts_query *q)
 	per_host += !(q->flags & DNS_HOSTS_NO_IPV4);
 	per_host += !(q->flags & DNS_HOSTS_NO_IPV6);
 	q->questions = ARENA_ARRAY(a, struct address_question, n * per_host + 1);
-	/* One too many, so that answers which come while we ask do not end it: after count_down q may be gone. */
+	/* One too many, so that answers which come while we ask do not end it: after count_down q
+	 * may be gone. */
 	atomic_store_explicit(&q->pending, n * per_host + 1, memory_order_relaxed);
 	for (size_t i = 0; i < n; i++) {
 		if (!(q->flags & DNS_HOSTS_NO_IPV6))
@@ -265,7 +274,8 @@ static void on_mx(void *arg, struct dns_answer *mx)
 	h->canon = arena_dup(h->arena, mx->canon);
 	if (is_dropped(q)) {
 		finish(q, DNS_CANCELLED, (slice_t){0});
-	} else if (mx->status == DNS_FOUND && mx->count == 1 && slice_eqs(mx->records[0].name, ".")) {
+	} else if (mx->status == DNS_FOUND && mx->count == 1 &&
+	           slice_eqs(mx->records[0].name, ".")) {
 		h->null_mx = true;
 		finish(q, DNS_NODATA, SL("the domain takes no mail (null MX)"));
 	} else if (mx->status == DNS_FOUND) {
@@ -279,8 +289,8 @@ static void on_mx(void *arg, struct dns_answer *mx)
 	dns_answer_free(&mx);
 }
 
-void dns_mx_hosts(struct dns_resolver *r, slice_t name, unsigned flags, int64_t deadline_us, dns_hosts_fn fn, void *arg,
-    struct dns_hosts_query **out_query)
+void dns_mx_hosts(struct dns_resolver *r, slice_t name, unsigned flags, int64_t deadline_us,
+    dns_hosts_fn fn, void *arg, struct dns_hosts_query **out_query)
 {
 	struct dns_hosts_query *q = calloc(1, sizeof *q);
 	struct arena *a = arena_new(2048);

@@ -9,7 +9,8 @@
 #define HEADER_BYTES 12
 #define NAME_OCTETS  255 /* RFC 1035 2.3.4 */
 #define LABEL_OCTETS 63
-#define MAX_POINTERS 64 /* compression jumps in one name; each goes backwards, so this is generous */
+#define MAX_POINTERS \
+	64 /* compression jumps in one name; each goes backwards, so this is generous */
 
 /* Bytes [at, end) of a message; names may point anywhere before themselves. */
 struct cursor {
@@ -177,7 +178,8 @@ static void parse_tlsa(struct cursor *c, struct arena *a, struct dns_record *r)
 static const struct type_row {
 	uint16_t type;
 	const char *name;
-	void (*parse)(struct cursor *c, struct arena *a, struct dns_record *r); /* NULL: rdata only */
+	void (*parse)(
+	    struct cursor *c, struct arena *a, struct dns_record *r); /* NULL: rdata only */
 } types[] = {
     {DNS_A, "A", parse_a},
     {DNS_NS, "NS", parse_name},
@@ -237,7 +239,8 @@ static void parse_record(struct cursor *c, struct arena *a, uint8_t section, str
 		m->records[m->count++] = r;
 }
 
-enum rc dns_parse_message(struct arena *a, const void *wire, size_t len, struct dns_message *out, struct error *err)
+enum rc dns_parse_message(
+    struct arena *a, const void *wire, size_t len, struct dns_message *out, struct error *err)
 {
 	struct cursor c = {wire, 0, len, false};
 	struct dns_message m = {0};
@@ -253,7 +256,8 @@ enum rc dns_parse_message(struct arena *a, const void *wire, size_t len, struct 
 		return error_set(err, RC_FAIL, "not a DNS answer");
 	/* The smallest record takes 11 bytes: who announces more than fit lies. */
 	if (total > DNS_MAX_RECORDS || total > (len - HEADER_BYTES) / 11)
-		return error_set(err, RC_FAIL, "DNS answer announces %zu records in %zu bytes", total, len);
+		return error_set(
+		    err, RC_FAIL, "DNS answer announces %zu records in %zu bytes", total, len);
 	m.rcode = flags & 15;
 	m.authoritative = flags & 0x400;
 	m.truncated = flags & 0x200;
@@ -273,7 +277,8 @@ enum rc dns_parse_message(struct arena *a, const void *wire, size_t len, struct 
 	return RC_OK;
 }
 
-enum rc dns_message_select(struct dns_message *m, slice_t qname, uint16_t type, slice_t *out_canon, struct error *err)
+enum rc dns_message_select(
+    struct dns_message *m, slice_t qname, uint16_t type, slice_t *out_canon, struct error *err)
 {
 	slice_t name = qname;
 	size_t kept = 0;
@@ -284,13 +289,15 @@ enum rc dns_message_select(struct dns_message *m, slice_t qname, uint16_t type, 
 		const struct dns_record *alias = NULL;
 		for (size_t i = 0; i < m->count && !alias; i++) {
 			const struct dns_record *r = &m->records[i];
-			if (r->section == DNS_ANSWER && r->type == DNS_CNAME && slice_eqi(r->owner, name))
+			if (r->section == DNS_ANSWER && r->type == DNS_CNAME &&
+			    slice_eqi(r->owner, name))
 				alias = r;
 		}
 		if (!alias)
 			break;
 		if (hops == DNS_MAX_CNAMES)
-			return error_set(err, RC_FAIL, "too many aliases behind %.*s", SL_ARG(qname));
+			return error_set(
+			    err, RC_FAIL, "too many aliases behind %.*s", SL_ARG(qname));
 		name = alias->name;
 	}
 	for (size_t i = 0; i < m->count; i++) {
@@ -381,7 +388,8 @@ slice_t dns_reverse_name(struct arena *a, const struct net_addr *addr, const cha
 			strbuf_printf(&sb, "%u%s", addr->bytes[i], i ? "." : "");
 	} else {
 		for (size_t i = 16; i-- > 0;)
-			strbuf_printf(&sb, "%x.%x%s", addr->bytes[i] & 15u, addr->bytes[i] >> 4, i ? "." : "");
+			strbuf_printf(&sb, "%x.%x%s", addr->bytes[i] & 15u, addr->bytes[i] >> 4,
+			    i ? "." : "");
 	}
 	if (*end) {
 		strbuf_char(&sb, '.');

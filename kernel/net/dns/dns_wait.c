@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A worker's wait for an answer or for hosts: its own condition variable, woken by the answer or by the token. */
+/* A worker's wait for an answer or for hosts: its own condition variable, woken by the answer or by
+ * the token. */
 #include "net/dns/dns_hosts.h"
 
 struct wait {
@@ -86,8 +87,8 @@ static void free_arena(void *arg)
 	arena_free(&a);
 }
 
-enum rc dns_wait(struct dns_resolver *r, slice_t name, uint16_t type, int64_t deadline_us, struct cancel *cancel,
-    struct arena *a, struct dns_answer **out)
+enum rc dns_wait(struct dns_resolver *r, slice_t name, uint16_t type, int64_t deadline_us,
+    struct cancel *cancel, struct arena *a, struct dns_answer **out)
 {
 	struct wait w;
 	struct dns_answer *ans;

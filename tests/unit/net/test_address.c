@@ -91,7 +91,9 @@ TEST(lists_of_addresses)
 		CHECK_EQ_INT(net_addr_parse_list(a, bytes(rows[i].in), &v, &err), rows[i].rc);
 		for (; rows[i].rc == RC_OK && n < 3 && rows[i].want[n]; n++)
 			if (CHECK(n < v.count))
-				CHECK_EQ_STR(net_addr_port_text(VEC_AT(&v, struct net_addr, n), text), rows[i].want[n]);
+				CHECK_EQ_STR(
+				    net_addr_port_text(VEC_AT(&v, struct net_addr, n), text),
+				    rows[i].want[n]);
 		if (rows[i].rc == RC_OK)
 			CHECK_EQ_INT(v.count, n);
 		else
@@ -119,7 +121,8 @@ TEST(networks)
 	    {"2001:db8::/33", "2001:db8:8000::1", false},
 	    {"::1/128", "::1", true},
 	};
-	static const char *const bad[] = {"10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10/8", "/8", "1.2.3.4/ 8"};
+	static const char *const bad[] = {
+	    "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10/8", "/8", "1.2.3.4/ 8"};
 	struct net_cidr c;
 	struct net_addr a;
 
@@ -159,7 +162,8 @@ TEST(kinds_of_addresses)
 	CHECK_EQ_INT(b.port, 25);
 	CHECK_EQ_INT(b.scope, 7);
 	CHECK(!net_addr_from_sockaddr(&sa, 3, &b));
-	CHECK(!net_addr_from_sockaddr(&(struct sockaddr){.sa_family = AF_UNIX}, sizeof(struct sockaddr), &b));
+	CHECK(!net_addr_from_sockaddr(
+	    &(struct sockaddr){.sa_family = AF_UNIX}, sizeof(struct sockaddr), &b));
 }
 
 /* ---- sockets ---- */

@@ -214,7 +214,8 @@ static void begin(unsigned max_questions)
 	(void)snprintf(forward, sizeof forward, "127.0.0.1@%u", server_addr.port);
 	CHECK_EQ_INT(thread_start(&server, 0, serve, NULL), 0);
 	const char *forwards[] = {forward};
-	struct dns_config cfg = {.forwards = forwards, .n_forwards = 1, .max_questions = max_questions};
+	struct dns_config cfg = {
+	    .forwards = forwards, .n_forwards = 1, .max_questions = max_questions};
 	CHECK_EQ_INT(dns_resolver_new(&cfg, &resolver, &err), RC_OK);
 	CHECK_EQ_STR(slice_cstr(err.text), "");
 	arena = arena_new(0);
@@ -270,7 +271,8 @@ TEST(kinds_of_answers)
 
 	begin(0);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct dns_answer *ans = ask(rows[i].name, rows[i].type, dns_status_rc(rows[i].want));
+		struct dns_answer *ans =
+		    ask(rows[i].name, rows[i].type, dns_status_rc(rows[i].want));
 		tap_check_int(ans->status, rows[i].want, __FILE__, __LINE__, rows[i].name);
 		CHECK(ans->why.len > 0);
 		CHECK((ans->count > 0) == (rows[i].want == DNS_FOUND));
@@ -292,7 +294,8 @@ TEST(records_come_parsed)
 	ans = ask("t.zone", DNS_TXT, RC_OK);
 	CHECK_EQ_STR(ans->records[0].texts[0], "hello world");
 	ans = ask("_smtp._tcp.zone", DNS_SRV, RC_OK);
-	CHECK(ans->records[0].pref == 3 && ans->records[0].weight == 7 && ans->records[0].port == 2525);
+	CHECK(ans->records[0].pref == 3 && ans->records[0].weight == 7 &&
+	      ans->records[0].port == 2525);
 	CHECK_EQ_STR(ans->records[0].name, "both.zone");
 	CHECK(net_addr_parse(SL("127.0.0.7"), &addr));
 	slice_t rev = dns_reverse_name(arena, &addr, NULL);
@@ -325,7 +328,8 @@ TEST(silence_ends_at_the_deadline)
 	CHECK(took >= 300000 && took < 5 * US_PER_SEC);
 	CHECK_EQ_INT(dns_outstanding(resolver), 0);
 	/* a deadline that has passed already */
-	CHECK_EQ_INT(dns_wait(resolver, SL("silent9.zone"), DNS_A, in_ms(-1000), NULL, arena, &ans), RC_DEFER);
+	CHECK_EQ_INT(dns_wait(resolver, SL("silent9.zone"), DNS_A, in_ms(-1000), NULL, arena, &ans),
+	    RC_DEFER);
 	CHECK_EQ_INT(ans->status, DNS_TIMEOUT);
 	end();
 }
@@ -348,11 +352,14 @@ TEST(a_token_ends_a_wait)
 	cancel_init(&c);
 	CHECK_EQ_INT(thread_start(&t, 0, cancel_soon, &c), 0);
 	int64_t t0 = clock_mono_us();
-	CHECK_EQ_INT(dns_wait(resolver, SL("silent.zone"), DNS_A, in_ms(30000), &c, arena, &ans), RC_DEFER);
+	CHECK_EQ_INT(
+	    dns_wait(resolver, SL("silent.zone"), DNS_A, in_ms(30000), &c, arena, &ans), RC_DEFER);
 	CHECK_EQ_INT(ans->status, DNS_CANCELLED);
 	CHECK(clock_mono_us() - t0 < 10 * US_PER_SEC);
 	(void)pthread_join(t, NULL);
-	CHECK_EQ_INT(dns_mx_hosts_wait(resolver, SL("silent.zone"), 0, in_ms(30000), &c, arena, &hosts), RC_DEFER);
+	CHECK_EQ_INT(
+	    dns_mx_hosts_wait(resolver, SL("silent.zone"), 0, in_ms(30000), &c, arena, &hosts),
+	    RC_DEFER);
 	CHECK_EQ_INT(hosts->status, DNS_CANCELLED);
 	cancel_fini(&c);
 	end();
@@ -404,7 +411,8 @@ TEST(shutdown_answers_everybody)
 	reset_calls();
 	for (int i = 0; i < 25; i++) {
 		slice_t name = arena_printf(arena, SILENT "%d.zone", i);
-		(void)dns_query(resolver, name, DNS_A, i % 2 ? DEADLINE_NEVER : in_ms(60000), count_call, NULL);
+		(void)dns_query(
+		    resolver, name, DNS_A, i % 2 ? DEADLINE_NEVER : in_ms(60000), count_call, NULL);
 	}
 	CHECK_EQ_INT(calls[DNS_BUSY], 5);
 	dns_resolver_free(&resolver);
@@ -442,7 +450,8 @@ static struct dns_hosts *hosts_of(const char *name, unsigned flags, int64_t ms, 
 {
 	struct dns_hosts *h = NULL;
 
-	enum rc rc = dns_mx_hosts_wait(resolver, slice_cstr(name), flags, in_ms(ms), NULL, arena, &h);
+	enum rc rc =
+	    dns_mx_hosts_wait(resolver, slice_cstr(name), flags, in_ms(ms), NULL, arena, &h);
 	tap_check_int(rc, want, __FILE__, __LINE__, name);
 	return h;
 }
@@ -455,7 +464,8 @@ TEST(mx_in_order_with_addresses)
 	struct dns_hosts *h = hosts_of("mail.zone", 0, 1500, RC_OK);
 	CHECK(h->from_mx && !h->null_mx);
 	if (CHECK_EQ_INT(h->count, 4), h->count == 4) {
-		CHECK(slice_eqis(h->hosts[0].name, "a.zone")); /* named twice; compression may mix the cases */
+		CHECK(slice_eqis(
+		    h->hosts[0].name, "a.zone")); /* named twice; compression may mix the cases */
 		CHECK_EQ_INT(h->hosts[0].pref, 10);
 		CHECK_EQ_INT(h->hosts[0].n_addrs, 1);
 		CHECK_EQ_STR(h->hosts[1].name, "both.zone");
@@ -484,7 +494,8 @@ TEST(equal_preferences_are_shuffled)
 
 	begin(0);
 	for (int i = 0; i < 64; i++)
-		first_is_a += slice_eqs(hosts_of("equal.zone", 0, 10000, RC_OK)->hosts[0].name, "a.zone");
+		first_is_a +=
+		    slice_eqs(hosts_of("equal.zone", 0, 10000, RC_OK)->hosts[0].name, "a.zone");
 	CHECK(first_is_a > 0 && first_is_a < 64);
 	end();
 }
@@ -559,10 +570,14 @@ TEST(a_bad_configuration_is_refused)
 	struct dns_resolver *r = NULL;
 	struct error err = {.text = ""};
 
-	CHECK_EQ_INT(dns_resolver_new(&(struct dns_config){.forwards = forwards, .n_forwards = 1}, &r, &err), RC_ERROR);
+	CHECK_EQ_INT(
+	    dns_resolver_new(&(struct dns_config){.forwards = forwards, .n_forwards = 1}, &r, &err),
+	    RC_ERROR);
 	CHECK(r == NULL);
 	CHECK(strstr(err.text, "not-an-address") != NULL);
-	CHECK_EQ_INT(dns_resolver_new(&(struct dns_config){.trust_anchor_file = "/nonexistent"}, &r, &err), RC_ERROR);
+	CHECK_EQ_INT(
+	    dns_resolver_new(&(struct dns_config){.trust_anchor_file = "/nonexistent"}, &r, &err),
+	    RC_ERROR);
 	CHECK(strstr(err.text, "/nonexistent") != NULL);
 }
 

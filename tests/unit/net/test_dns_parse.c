@@ -79,7 +79,13 @@ TEST(every_type_is_read)
 	record(&w, DNS_A, "\x7f\0\0\x01", 4);
 	record(&w, DNS_AAAA, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01", 16);
 	record(&w, DNS_MX, "\0\x0a\x04mail\xc0\x0c", 9);
-	record(&w, DNS_TXT, "\x03" "a b" "\0" "\x02" "cd", 8);
+	record(&w, DNS_TXT,
+	    "\x03"
+	    "a b"
+	    "\0"
+	    "\x02"
+	    "cd",
+	    8);
 	record(&w, DNS_SRV, "\0\x01\0\x02\0\x19\x01h\0", 9);
 	record(&w, DNS_PTR, "\x01p\0", 3);
 	record(&w, DNS_SOA, "\x01m\0\x01r\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05", 26);
@@ -121,7 +127,11 @@ TEST(names_are_escaped)
 	struct wire w;
 
 	header(&w, 2, "x", DNS_PTR);
-	record(&w, DNS_PTR, "\x06" "a.b\\ \n" "\0", 8);
+	record(&w, DNS_PTR,
+	    "\x06"
+	    "a.b\\ \n"
+	    "\0",
+	    8);
 	record(&w, DNS_MX, "\0\0\0", 3);
 	CHECK_EQ_INT(parse(a, &w, w.n, &m), RC_OK);
 	CHECK_EQ_STR(m.records[0].name, "a\\.b\\\\\\032\\010");
@@ -146,9 +156,15 @@ TEST(malformed_rdata_is_left_out)
 	    {DNS_MX, "\0\x0a\x01m\0trailing", 13},
 	    {DNS_MX, "\0\x0a\xc0", 3},
 	    {DNS_MX, "\0\x0a\xff\xff", 4},
-	    {DNS_MX, "\0\x0a\x80" "ab\0", 6},
+	    {DNS_MX,
+	        "\0\x0a\x80"
+	        "ab\0",
+	        6},
 	    {DNS_TXT, "", 0},
-	    {DNS_TXT, "\x05" "abc", 4},
+	    {DNS_TXT,
+	        "\x05"
+	        "abc",
+	        4},
 	    {DNS_SRV, "\0\1\0\1\0", 5},
 	    {DNS_SOA, "\x01m\0\x01r\0\0\0\0\x01", 10},
 	    {DNS_TLSA, "\x03\x01\x01", 3},
@@ -226,7 +242,10 @@ TEST(every_truncation_is_refused)
 
 	header(&w, 3, "ex.example", DNS_MX);
 	record(&w, DNS_MX, "\0\x0a\x04mail\xc0\x0c", 9);
-	record(&w, DNS_TXT, "\x03" "a b", 4);
+	record(&w, DNS_TXT,
+	    "\x03"
+	    "a b",
+	    4);
 	record(&w, DNS_A, "\x7f\0\0\x01", 4);
 	for (size_t n = 0; n < w.n; n++) {
 		struct arena *a = arena_new(0);
@@ -315,7 +334,8 @@ TEST(names_that_can_be_asked_for)
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		tap_check(dns_name_ok(slice_cstr(rows[i].name)) == rows[i].ok, __FILE__, __LINE__, rows[i].name);
+		tap_check(dns_name_ok(slice_cstr(rows[i].name)) == rows[i].ok, __FILE__, __LINE__,
+		    rows[i].name);
 	CHECK(!dns_name_ok(slice_tainted("a\0b", 3)));
 	memset(long_label, 'a', sizeof long_label);
 	CHECK(dns_name_ok(slice_tainted(long_label, 63)));

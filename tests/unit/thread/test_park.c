@@ -16,8 +16,8 @@ static void begin(unsigned threads)
 	struct error err = {.text = ""};
 
 	CHECK_EQ_INT(pool_new(&(struct pool_config){.name = "w", .min = 4}, &pool, &err), RC_OK);
-	CHECK_EQ_INT(reactor_new(&(struct reactor_config){.threads = threads, .max_parks = 4096}, pool,
-	                 &reactor, &err),
+	CHECK_EQ_INT(reactor_new(&(struct reactor_config){.threads = threads, .max_parks = 4096},
+	                 pool, &reactor, &err),
 	    RC_OK);
 }
 

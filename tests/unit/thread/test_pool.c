@@ -179,17 +179,14 @@ TEST(blocking_has_limits)
 		unsigned max, total, per_key;
 		int want;
 	} rows[] = {
-	    {20, 3, 0, 3},
-	    {20, 0, 5, 5},
-	    {20, 4, 2, 2},
+	    {20, 3, 0, 3}, {20, 0, 5, 5}, {20, 4, 2, 2},
 	    {8, 0, 0, 6}, /* the reserve: two never block */
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		run_limited(
-		    (struct pool_config){.min = 2,
-		        .max = rows[i].max,
-		        .limits = {[POOL_FOR_LOOKUP] = {rows[i].total, rows[i].per_key}}},
+		run_limited((struct pool_config){.min = 2,
+		                .max = rows[i].max,
+		                .limits = {[POOL_FOR_LOOKUP] = {rows[i].total, rows[i].per_key}}},
 		    rows[i].want);
 }
 
@@ -218,7 +215,8 @@ static void note_parallel(struct job *job, struct worker *w)
 TEST(a_class_keeps_its_maximum)
 {
 	struct job jobs[40];
-	struct pool *p = make_pool((struct pool_config){.min = 6, .class_max = {[POOL_BACKGROUND] = 2}});
+	struct pool *p =
+	    make_pool((struct pool_config){.min = 6, .class_max = {[POOL_BACKGROUND] = 2}});
 
 	now_running = most_running = 0;
 	for (int i = 0; i < 40; i++) {
