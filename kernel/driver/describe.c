@@ -58,6 +58,13 @@ static void describe_one(const struct driver *drv, struct strbuf *out)
 	}
 }
 
+static void describe_refusal(uint16_t driver_class, slice_t name, const struct error *e, struct strbuf *out)
+{
+	strbuf_printf(out, "refused\t%u\t%.*s", (unsigned)driver_class, SL_ARG(name));
+	put(out, e->text);
+	strbuf_char(out, '\n');
+}
+
 void drivers_describe(struct drivers *d, struct strbuf *out)
 {
 	strbuf_text(out, FIRST_LINE "\n");
@@ -67,9 +74,10 @@ void drivers_describe(struct drivers *d, struct strbuf *out)
 		drivers_list(d, cls, a, &found);
 		VEC_FOREACH(&found, struct driver_listing, l) {
 			const struct driver *drv = NULL;
-			/* an alias is described with what it is an alias of */
-			if (l->readable && slice_eqs(l->name, l->head.name) &&
-			    driver_find(d, cls, l->name, &drv, NULL) == RC_OK)
+			struct error e = {.text = ""};
+			if (driver_find(d, cls, l->name, &drv, &e) != RC_OK)
+				describe_refusal(cls, l->name, &e, out);
+			else if (slice_eqs(l->name, drv->head.name)) /* aliases come with it */
 				describe_one(drv, out);
 		}
 		arena_free(&a);
@@ -157,6 +165,16 @@ static void read_driver(struct reader *r)
 		 !driver_name_is_valid(slice_cstr(h->name));
 }
 
+static void read_refusal(struct reader *r)
+{
+	struct heddle_driver *h = &r->at->drv.head;
+	h->driver_class = (uint16_t)number(r, HEDDLE_LOOKUP);
+	text_into(r, h->name, sizeof h->name);
+	r->at->refusal = text(r);
+	r->bad = r->bad || !slice_is_absent(r->rest) || !r->at->refusal || h->driver_class < HEDDLE_AUTH ||
+		 !driver_name_is_valid(slice_cstr(h->name));
+}
+
 static enum rc read_option(struct reader *r, struct error *err)
 {
 	struct heddle_option o = {.reserved = 0};
@@ -177,7 +195,7 @@ static enum rc read_option(struct reader *r, struct error *err)
 	return rc;
 }
 
-/* Put what has been read into the registry; the first of two with one name stays findable by the later's lines too. */
+/* Put what has been read into the registry. */
 static void finish(struct drivers *d, struct reader *r)
 {
 	if (!r->at)
@@ -200,7 +218,13 @@ static enum rc read_line(struct drivers *d, struct reader *r, slice_t line, stru
 		read_driver(r);
 		return r->bad ? error_set(err, RC_ERROR, "malformed driver") : RC_OK;
 	}
-	if (slice_eqs(what, "option") && r->at)
+	if (slice_eqs(what, "refused")) {
+		finish(d, r);
+		r->at = opened_new();
+		read_refusal(r);
+		return r->bad ? error_set(err, RC_ERROR, "malformed refusal") : RC_OK;
+	}
+	if (slice_eqs(what, "option") && r->at && !r->at->refusal)
 		return read_option(r, err);
 	return error_set(err, RC_ERROR, "neither a driver nor an option of one");
 }

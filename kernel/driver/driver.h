@@ -35,7 +35,7 @@ struct drivers_config {
 	const char *const *folders;          /* each holds auth/ router/ transport/ lookup/; searched in order; NULL-ended */
 	bool any_owner;                      /* started by an ordinary user: files of our own uid are accepted too */
 	const struct heddle_host *host;      /* the services; outlives everything */
-	/* By class: names of the generic options, NULL-ended, which no driver may declare; NULL: not checked. */
+	/* By class: names of options that no driver may declare, NULL-ended; NULL: those of config's tables. */
 	const char *const *generic_names[HEDDLE_LOOKUP + 1];
 };
 MUST_USE enum rc drivers_new(const struct drivers_config *cfg, struct drivers **out, struct error *err);
@@ -63,7 +63,7 @@ const char *driver_class_name(uint16_t driver_class); /* "router" */
 
 /* The option tables as text, so that who parses a configuration need not open a driver: a process without privilege
  * describes what is installed, others read that.  driver_find then gives drivers without desc and ops.
- * Drivers that are refused are left out of the text.  The format: kernel/driver/README.md. */
+ * For a refused driver the text has the reason, and driver_find gives that.  The format: kernel/driver/README.md. */
 struct strbuf;
 void drivers_describe(struct drivers *d, struct strbuf *out);
 MUST_USE enum rc drivers_from_description(slice_t text, struct drivers **out, struct error *err);

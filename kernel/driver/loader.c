@@ -209,11 +209,13 @@ static enum rc copy_options(const struct drivers *d, struct opened *o, struct er
 {
 	const struct heddle_driver *desc = o->drv.desc;
 	struct heddle_option *copy = ARENA_ARRAY(o->arena, struct heddle_option, desc->option_count + 1U);
+	const char *const *generic = d->cfg.generic_names[desc->driver_class];
+	if (!generic)
+		generic = driver_generic_names(desc->driver_class);
 	size_t n = desc->option_size < sizeof *copy ? desc->option_size : sizeof *copy;
 	for (uint32_t i = 0; i < desc->option_count; i++) {
 		memcpy(&copy[i], (const char *)desc->options + (size_t)i * desc->option_size, n);
-		enum rc rc =
-		    driver_check_option(copy, i, &copy[i], d->cfg.generic_names[desc->driver_class], err);
+		enum rc rc = driver_check_option(copy, i, &copy[i], generic, err);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -353,6 +355,8 @@ enum rc driver_find(struct drivers *d, uint16_t driver_class, slice_t name, cons
 		if (rc != RC_OK)
 			rc = error_wrap(err, rc, "%s", f.path);
 	}
+	if (rc == RC_OK && o && o->refusal)
+		return error_set(err, RC_ERROR, "%s", o->refusal); /* whole, as it was written elsewhere */
 	if (rc != RC_OK)
 		return error_wrap(err, rc, "%s driver \"%.*s\"", driver_class_name(driver_class), SL_ARG(name));
 	*out = &o->drv;

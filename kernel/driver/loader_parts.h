@@ -39,6 +39,8 @@ MUST_USE enum rc driver_check_ops(const struct heddle_driver *desc, struct error
 /* One option of the table, number i; earlier: those before it. */
 MUST_USE enum rc driver_check_option(const struct heddle_option *earlier, uint32_t i, const struct heddle_option *o,
     const char *const *generic_names, struct error *err);
+/* NULL-ended, or NULL: none. */
+const char *const *driver_generic_names(uint16_t driver_class);
 /* Is this the name or one of the aliases? */
 bool driver_head_is_named(const struct heddle_driver *head, slice_t name);
 
@@ -46,6 +48,7 @@ bool driver_head_is_named(const struct heddle_driver *head, slice_t name);
 struct opened {
 	struct driver drv;
 	struct arena *arena; /* the copies that drv points to */
+	const char *refusal; /* described ones only: why it cannot be had; else NULL */
 	dev_t dev;
 	ino_t ino;
 	bool mapped;
@@ -66,5 +69,6 @@ LOCK_FNS(drivers, struct drivers, lock, lk_drivers)
 /* A registry with no folder and no lock held by anyone: describe.c fills it in. */
 struct drivers *drivers_alloc(const struct drivers_config *cfg);
 struct opened *opened_new(void);
+/* Under the name and the aliases of its head. */
 void drivers_add_described(struct drivers *d, struct opened *o) EXCLUDES(lk_drivers);
 #endif

@@ -128,11 +128,23 @@ static int32_t host_cancel_fd(struct heddle_call *c)
 	return c->services ? c->services->never_fd : -1;
 }
 
+static enum pool_purpose purpose_of(const struct heddle_call *c)
+{
+	static const enum pool_purpose of_class[] = {
+	    [HEDDLE_AUTH] = POOL_FOR_ACL,
+	    [HEDDLE_ROUTER] = POOL_FOR_LOOKUP,
+	    [HEDDLE_TRANSPORT] = POOL_FOR_DELIVER,
+	    [HEDDLE_LOOKUP] = POOL_FOR_LOOKUP,
+	};
+	uint16_t cls = c->instance && c->instance->driver ? c->instance->driver->head.driver_class : HEDDLE_LOOKUP;
+	return cls < sizeof of_class / sizeof *of_class ? of_class[cls] : POOL_FOR_LOOKUP;
+}
+
 static void host_block_begin(struct heddle_call *c)
 {
 	/* the driver waits in any case: without a place in the quota it keeps this worker busy */
 	if (!c->blocking && c->worker)
-		c->blocking = pool_blocking_begin(c->worker, POOL_FOR_LOOKUP, 0, NULL) == RC_OK;
+		c->blocking = pool_blocking_begin(c->worker, purpose_of(c), 0, NULL) == RC_OK;
 }
 
 static void host_block_end(struct heddle_call *c)

@@ -58,10 +58,14 @@ TEST(a_description_says_what_the_driver_says)
 			CHECK(same_text(x->type_arg, y->type_arg) && same_text(x->doc, y->doc));
 			CHECK(x->type == y->type && x->flags == y->flags && x->since_major == y->since_major);
 		}
-		/* what is refused is not described, nor looked for in a folder */
-		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("twice"), &alias, &e), RC_FAIL);
+		/* a refused one is refused in the same words; nothing is looked for in a folder */
+		struct error first = {0}, second = {0};
+		CHECK_EQ_INT(driver_find(opened, HEDDLE_LOOKUP, SL("twice"), &alias, &first), RC_ERROR);
+		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("twice"), &alias, &second), RC_ERROR);
+		CHECK(strstr(first.text, "occurs twice") && strcmp(first.text, second.text) == 0);
+		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("nobody"), &alias, &e), RC_FAIL);
 		CHECK_EQ_STR(slice_cstr(e.text),
-		    "lookup driver \"twice\": not found among the drivers that were described");
+		    "lookup driver \"nobody\": not found among the drivers that were described");
 		drivers_rescan(described);
 		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("good"), &is, &e), RC_OK);
 	}
@@ -90,6 +94,9 @@ TEST(refuses_what_it_did_not_write)
 		"description of drivers, line 2: malformed driver"},
 	    {FIRST "driver\t4\t0\t0\t2\t0\tx\t\t1.0\tMIT\tme\t/x.so\tmore\nend\n",
 		"description of drivers, line 2: malformed driver"},
+	    {FIRST "refused\t4\tx\nend\n", "description of drivers, line 2: malformed refusal"},
+	    {FIRST DRV "refused\t4\ty\tno\noption\t2\t0\t1\t0\tx\t-\t-\t\nend\n",
+		"description of drivers, line 4: neither a driver nor an option of one"},
 	    {FIRST DRV "option\t2\t0\t1\t0\tx\nend\n", "description of drivers, line 3: malformed option"},
 	    {FIRST DRV "option\t77\t0\t1\t0\tx\t-\t-\t\nend\n",
 		"description of drivers, line 3: option 0 \"x\": type 77 is unknown"},

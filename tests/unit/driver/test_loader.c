@@ -119,6 +119,27 @@ TEST(refuses_each_broken_driver)
 	drivers_free(&d);
 }
 
+/* Those that were built, whichever they are: none is refused, by the generic options' names neither. */
+TEST(opens_each_built_driver)
+{
+	char folder[4300];
+	(void)snprintf(folder, sizeof folder, "%s/../../../drivers", built_folder());
+	struct heddle_host host = {0};
+	struct drivers *d = registry(folder, &host);
+	struct arena *a = arena_new(0);
+	struct vec v = {0};
+	for (uint16_t cls = HEDDLE_AUTH; cls <= HEDDLE_LOOKUP; cls++)
+		drivers_list(d, cls, a, &v);
+	VEC_FOREACH(&v, struct driver_listing, l) {
+		struct error e = {0};
+		const struct driver *drv = NULL;
+		CHECK_EQ_INT(driver_find(d, l->head.driver_class, l->name, &drv, &e), RC_OK);
+		CHECK_EQ_STR(slice_cstr(e.text), "");
+	}
+	arena_free(&a);
+	drivers_free(&d);
+}
+
 TEST(opens_a_good_driver_once)
 {
 	struct heddle_host host = {0};
