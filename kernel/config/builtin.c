@@ -53,33 +53,48 @@ static bool option_is_there(const struct option_table *t, slice_t tail)
 	return false;
 }
 
+/* NAME of a macro as a driver's name: small letters; empty: the macro is not all capitals. */
+static slice_t lower(struct arena *a, slice_t tail)
+{
+	slice_t name = arena_dup(a, tail);
+	char *bytes = arena_cstr(a, tail);
+	for (uint32_t i = 0; i < tail.len; i++) {
+		if (bytes[i] >= 'a' && bytes[i] <= 'z')
+			return slice_sub(name, 0, 0);
+		bytes[i] = ascii_lower(bytes[i]);
+	}
+	name.ptr = bytes;
+	return name;
+}
+
 static bool driver_is_there(struct drivers *d, uint16_t driver_class, slice_t tail)
 {
 	struct arena *a = arena_new(0);
 	struct vec found = {0};
+	const struct driver *drv;
+	slice_t name = lower(a, tail);
 	bool yes = false;
 	drivers_list(d, driver_class, a, &found);
 	VEC_FOREACH(&found, struct driver_listing, it)
-		yes |= it->readable && is_upper_of(tail, it->name);
+		yes |= it->readable && slice_eq(name, it->name);
+	/* drivers that were only described stand in no folder */
+	yes = yes || (!found.count && name.len && driver_find(d, driver_class, name, &drv, NULL) == RC_OK);
 	arena_free(&a);
 	return yes;
 }
 
-/* _OPT_ROUTER_REDIRECT_DATA: the only ones for which a driver has to be opened. */
+/* _OPT_ROUTER_REDIRECT_DATA: the only ones for which a driver has to be opened.  Names of both may hold underscores. */
 static bool private_option_is_there(struct drivers *d, uint16_t driver_class, slice_t tail)
 {
 	struct arena *a = arena_new(0);
-	struct vec found = {0};
+	slice_t name = lower(a, tail);
 	bool yes = false;
-	drivers_list(d, driver_class, a, &found);
-	VEC_FOREACH(&found, struct driver_listing, it) {
+	for (uint32_t i = 1; i + 1 < name.len && !yes; i++) {
 		const struct driver *drv;
-		if (!it->readable || tail.len < it->name.len + 2 || tail.ptr[it->name.len] != '_' ||
-		    !is_upper_of(slice_sub(tail, 0, it->name.len), it->name) ||
-		    driver_find(d, driver_class, it->name, &drv, NULL) != RC_OK)
+		if (name.ptr[i] != '_' || driver_find(d, driver_class, slice_sub(name, 0, i), &drv, NULL) != RC_OK)
 			continue;
 		struct option_table t = {drv->options, NULL, drv->option_count, NULL};
-		yes |= option_is_there(&t, slice_sub(tail, it->name.len + 1, tail.len));
+		yes = option_is_there(&t, slice_sub(tail, i + 1, tail.len));
 	}
 	arena_free(&a);
 	return yes;
