@@ -38,6 +38,7 @@ struct world {
 	uint64_t segment_bytes;
 	size_t max_body;
 	unsigned cuts, deep_every, nested;
+	uint64_t compacted, unlinked; /* segments */
 	bool failed, dead; /* dead: the power is off, answers come too late */
 };
 
@@ -400,6 +401,15 @@ static void learn_found(void *ctx, const struct queue_message *m)
 	(void)CHECK(!"an unknown message");
 }
 
+static void count(struct world *w)
+{
+	struct store_stats st;
+
+	store_stats(w->store, &st);
+	w->compacted += st.compacted;
+	w->unlinked += st.unlinked;
+}
+
 /* The power fails for real; the run goes on with what is left. */
 static void restart(struct world *w, enum shim_loss loss)
 {
@@ -412,6 +422,7 @@ static void restart(struct world *w, enum shim_loss loss)
 	after = shim_crash(w->disk, loss, ++w->random);
 	/* what was asked for and not answered is open: the recovery tells */
 	w->dead = true;
+	count(w);
 	store_close(&w->store);
 	w->dead = false;
 	shim_free(&w->disk);
@@ -456,12 +467,15 @@ static void run(uint64_t seed, uint64_t segment_bytes, size_t max_body, unsigned
 		if (i % 90 == 89)
 			restart(w, i % 180 == 89 ? SHIM_TEAR : SHIM_FORGET);
 	}
-	struct store_stats st = {0};
 	if (w->store) {
 		commit(w);
-		store_stats(w->store, &st);
+		count(w);
 	}
 	CHECK(w->failed || w->cuts > steps);
+	CHECK(w->failed || (w->compacted > 0 && w->unlinked > 0));
+	(void)printf("# seed %llu: %u cuts, %u nested, %u mails, %u segments compacted, %u unlinked\n",
+	    (unsigned long long)seed, w->cuts, w->nested, (unsigned)w->number, (unsigned)w->compacted,
+	    (unsigned)w->unlinked);
 	CHECK(w->failed || w->nested > 0);
 	shim_on_write(w->disk, NULL, NULL);
 	store_close(&w->store);
