@@ -14,7 +14,9 @@ struct expr;
 struct config;
 struct drivers;
 struct cancel;
+struct worker;
 struct eval;
+struct acl_run;
 
 /* What is known when a text is compiled: for messages, and for what is refused at load time. */
 struct expr_env {
@@ -58,6 +60,7 @@ struct eval {
 	struct services *services;           /* resolver, lookup handles, log: driver/services.h; may be NULL */
 	struct heddle_call *call;            /* the driver call this runs under, or NULL */
 	struct cancel *cancel;               /* or NULL */
+	struct worker *worker;               /* who runs this, for waits; NULL: a thread that is no worker */
 	int64_t deadline_us;                 /* monotonic */
 	uint64_t forbid;
 	/* registers */
@@ -66,6 +69,7 @@ struct eval {
 	slice_t value, item, lookup_value;   /* $value, $item */
 	slice_t acl_arg[9];
 	uint32_t acl_narg;
+	struct acl_run *acl_run;             /* the ACL that is being run, or NULL */
 	int64_t runrc;                       /* -1: unset */
 	slice_t dnslist_domain, dnslist_text, dnslist_value, dnslist_matched;
 	slice_t prvscheck_address, prvscheck_keynum, prvscheck_result, thisaddress;

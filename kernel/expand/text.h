@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* expand/text: what items and operators of the same name share; private to this module. */
+#ifndef HEDDLE_EXPAND_TEXT_H
+#define HEDDLE_EXPAND_TEXT_H
+#include "expand/tree.h"
+
+struct text_numbers {
+	int64_t n[2];
+	uint32_t count;
+	bool from_right; /* n[0] is negative, or "-0" */
+};
+slice_t text_substr(slice_t text, const struct text_numbers *nums);
+MUST_USE enum rc text_hash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out,
+    struct error *err);
+MUST_USE enum rc text_nhash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out,
+    struct error *err);
+/* In double quotes, with backslashes. */
+slice_t text_quote(struct arena *a, slice_t text);
+#endif
