@@ -19,6 +19,7 @@ void call_init(struct heddle_call *c, struct eval *ev, const struct heddle_insta
 	c->services = ev->services;
 	c->deadline_us = ev->deadline_us;
 	c->cancel = ev->cancel;
+	c->worker = ev->worker;
 }
 
 int32_t call_refuse(struct heddle_call *c, int32_t result, const char *fmt, ...)
