@@ -15,10 +15,12 @@ enum acl_where { /* in the order of a session; bits of the masks of the conditio
 };
 enum acl_verdict { ACL_ACCEPT, ACL_DENY, ACL_DEFER, ACL_DROP, ACL_DISCARD };
 
+enum acl_header_place { ACL_AT_END, ACL_AT_START, ACL_AFTER_RECEIVED, ACL_AT_START_RFC };
 /* What an ACL may do to the session or message: controls, header changes; consumed by smtp. */
 struct acl_effects {
 	struct arena *arena;              /* of the transaction (or connection) */
 	struct vec headers_added;         /* slice_t, each whole with its newline; duplicates are dropped */
+	struct vec headers_where;         /* uint8_t (enum acl_header_place), one for each of headers_added */
 	struct vec headers_removed;       /* slice_t: colon-separated names, as given */
 	bool submission, submission_sender_retain;
 	slice_t submission_domain, submission_name;
@@ -26,6 +28,7 @@ struct acl_effects {
 	    enforce_sync, caseful_local_part, no_delay_flush, no_callout_flush;
 	bool fake_reject, fake_defer;
 	slice_t fake_text;
+	struct vec warned;                /* slice_t: warnings that were logged once already */
 	int64_t delay_ms;                 /* smtp parks for so long before it replies */
 };
 struct acl_outcome {
@@ -55,10 +58,16 @@ struct acl_run {
 	slice_t recipient;                /* RCPT and VRFY: the address; ABSENT otherwise */
 	struct acl_effects *effects;
 	const struct acl_hooks *hooks;
+	uint32_t level;                   /* nested ACLs; the ACL's own */
 };
 /* For config_hooks.compile_acls: all ACLs of a snapshot; several problems in one go (struct error in problems). */
 MUST_USE enum rc acl_compile_all(const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls);
 /* text: what an acl_smtp_xxx option gave after expansion: a name, a file, or inline text.  RC_OK: *out is set;
  * RC_ERROR (err; the caller answers 451 and logs to panic) otherwise. */
 MUST_USE enum rc acl_check(struct eval *ev, struct acl_run *run, slice_t text, struct acl_outcome *out, struct error *err);
+/* As eval_hooks.acl: ${acl{NAME}{arg}} and acl{} run an ACL in the place of the one that is running (ev->acl_run), or with
+ * no effects where none is. */
+MUST_USE enum rc acl_eval_hook(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text,
+    struct error *err);
+const char *acl_where_name(enum acl_where where); /* "RCPT", "connection", ...: Exim's words */
 #endif
