@@ -47,7 +47,8 @@ struct machine {
 	int64_t wait_us; /* 0: no deadline */
 	_Atomic int woken[WAKE_CANCEL + 1], total;
 	_Atomic int64_t last_us;
-	_Atomic bool inside, overlapped;
+	_Atomic bool inside, overlapped, early;
+	int64_t until; /* of this wait */
 	_Atomic bool keep_on_timeout;
 };
 
@@ -55,6 +56,7 @@ static void machine_wait(struct machine *m)
 {
 	int64_t until = m->wait_us ? clock_mono_us() + m->wait_us : DEADLINE_NEVER;
 
+	m->until = until;
 	atomic_store(&m->inside, false);
 	park_wait(m->park, m->fd >= 0 ? EPOLLIN : 0, until, "testing");
 }
@@ -71,6 +73,8 @@ static void machine_run(void *owner, enum wake why, struct worker *w)
 		while (read(m->fd, &c, 1) == 1)
 			;
 	atomic_store(&m->last_us, clock_mono_us());
+	if (why == WAKE_TIMEOUT && m->last_us < m->until)
+		atomic_store(&m->early, true);
 	bool over = why == WAKE_CANCEL || (why == WAKE_TIMEOUT && !m->keep_on_timeout);
 	if (over) {
 		park_free(&m->park);
@@ -249,6 +253,7 @@ TEST(threads_race_for_the_same_parks)
 	end();
 	for (int i = 0; i < MACHINES; i++) {
 		CHECK(!crowd[i].overlapped);
+		CHECK(!crowd[i].early);
 		CHECK_EQ_INT(crowd[i].woken[WAKE_CANCEL], 1);
 		runs += crowd[i].total;
 		machine_close(&crowd[i]);
@@ -281,6 +286,27 @@ TEST(slots_are_used_again_and_run_out)
 	struct park_ref now = park_ref_of(p);
 	CHECK(now.slot != old.slot || now.generation != old.generation);
 	park_free(&p);
+	end();
+}
+
+TEST(a_stale_reference_wakes_nobody)
+{
+	struct machine old, m;
+
+	begin(1);
+	machine_new(&old, false, 0);
+	park_cancel(reactor, old.ref);
+	CHECK(reactor_wait_empty(reactor, clock_mono_us() + 20 * US_PER_SEC));
+	machine_new(&m, false, 0);
+	CHECK_EQ_INT(m.ref.slot, old.ref.slot); /* else this proves nothing */
+	CHECK(reaches(&m.woken[WAKE_START], 1));
+	(void)usleep(20000);
+	park_cancel(reactor, old.ref);
+	CHECK(!timer_cancel(reactor, old.ref));
+	park_post(reactor, m.ref);
+	CHECK(reaches(&m.woken[WAKE_POSTED], 1));
+	CHECK_EQ_INT(m.total, 2);
+	reactor_cancel_all(reactor);
 	end();
 }
 
