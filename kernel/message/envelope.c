@@ -182,6 +182,39 @@ static void unset_texts(struct message *m)
 			memcpy((char *)m + rows[i].at, &unset, sizeof unset);
 }
 
+static struct map *vars_copy(struct arena *a, const struct map *from)
+{
+	struct map *to = map_new(a, MAP_EXACT);
+	size_t pos = 0;
+	slice_t name;
+	void *value;
+	while (map_next(from, &pos, &name, &value)) {
+		slice_t *v = ARENA_NEW(a, slice_t);
+		*v = value ? arena_dup(a, *(const slice_t *)value) : slice_absent();
+		(void)map_put(to, arena_dup(a, name), v);
+	}
+	return to;
+}
+
+void message_take_session(struct message *m, const struct session_facts *f)
+{
+	const size_t base = offsetof(struct message, session);
+	m->session = *f;
+	m->session.arena = m->arena;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		slice_t text;
+		if (rows[i].kind > WORD || rows[i].at < base || rows[i].at >= base + sizeof *f)
+			continue;
+		memcpy(&text, (const char *)m + rows[i].at, sizeof text);
+		text = arena_dup(m->arena, text);
+		memcpy((char *)m + rows[i].at, &text, sizeof text);
+	}
+	slice_t no = slice_absent(); /* what only means something while the client is there */
+	m->session.smtp_command = m->session.smtp_command_argument = m->session.smtp_notquit_reason = no;
+	m->session.authenticated_fail_id = m->session.auth[0] = m->session.auth[1] = m->session.auth[2] = no;
+	m->session.acl_c = f->acl_c ? vars_copy(m->arena, f->acl_c) : NULL;
+}
+
 enum rc message_decode_envelope(struct message *m, slice_t bytes, struct error *err)
 {
 	if (!bytes.len)

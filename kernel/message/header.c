@@ -62,6 +62,22 @@ struct header *header_prepend(struct arena *a, struct header_list *list, slice_t
 	return h;
 }
 
+struct header *header_insert_after(struct arena *a, struct header_list *list, struct header *after, slice_t text)
+{
+	if (!after)
+		return header_prepend(a, list, text);
+	if (!after->next)
+		return header_append(a, list, text);
+	struct header *h = field_new(a, text);
+	h->prev = after;
+	h->next = after->next;
+	after->next->prev = h;
+	after->next = h;
+	list->count++;
+	list->bytes += text.len;
+	return h;
+}
+
 void header_parse(struct arena *a, slice_t section, struct header_list *list)
 {
 	size_t at = 0;

@@ -57,6 +57,8 @@ void message_unref(struct message **m);
  * Sender, recipients, times and the header travel beside it, since the queue changes or reads them itself. */
 slice_t message_encode_envelope(struct arena *a, const struct message *m);
 MUST_USE enum rc message_decode_envelope(struct message *m, slice_t bytes, struct error *err);
+/* Copy the session's facts that outlive the connection into m->session, on m's arena. */
+void message_take_session(struct message *m, const struct session_facts *f);
 /* What belongs to one recipient beside its address, for queue_recipient.params. */
 slice_t message_encode_recipient(struct arena *a, const struct recipient *r);
 MUST_USE enum rc message_decode_recipient(struct arena *a, slice_t bytes, struct recipient *out, struct error *err);
@@ -65,6 +67,7 @@ MUST_USE enum rc message_decode_recipient(struct arena *a, slice_t bytes, struct
 void header_parse(struct arena *a, slice_t section, struct header_list *list);
 struct header *header_append(struct arena *a, struct header_list *list, slice_t text);
 struct header *header_prepend(struct arena *a, struct header_list *list, slice_t text);
+struct header *header_insert_after(struct arena *a, struct header_list *list, struct header *after, slice_t text);
 void header_delete(struct header_list *list, struct header *h); /* marks it '*' */
 /* Next field of this name after `from` (NULL: first), case ignored; skips deleted ones. */
 struct header *header_find(const struct header_list *list, slice_t name, const struct header *from);

@@ -63,7 +63,7 @@ struct smtp_server_config {
 	struct dns_resolver *resolver;       /* NULL: no host names */
 	const struct smtp_queue_hooks *queue;
 	struct body_budget *budget;
-	const struct eval_hooks *eval_hooks; /* smtp_host_name_hook belongs in it */
+	const struct eval_hooks *eval_hooks; /* host_name is the server's own; hooks_ctx of its evals too; may be NULL */
 	/* verification, from deliver; NULL: verify = sender and recipient defer */
 	enum rc (*verify_address)(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,
 	    slice_t *out_user_text, slice_t *out_log_text, struct error *err);
@@ -86,6 +86,6 @@ void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *ou
 /* No session may be left. */
 void smtp_server_free(struct smtp_server **s);
 
-/* For struct eval_hooks: look the client's name up now (the thread waits).  resolver from ev->services. */
+/* For struct eval_hooks of others: look the client's name up now (the thread waits).  resolver from ev->services. */
 enum rc smtp_host_name_hook(struct eval *ev);
 #endif

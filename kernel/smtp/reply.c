@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Replies: collected while a run lasts, so that the answers to pipelined commands leave in one write.  What the client does
+ * not take is kept, and the session does nothing else until it has been taken.
+ */
+#include "smtp/server_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Outlives the run; replies of a session that is about to wait are rare enough for a malloc. */
+static void keep_unsent(struct session *s, const char *p, size_t n)
+{
+	if (!n || s->lost)
+		return;
+	size_t left = s->unsent_len - s->unsent_at;
+	if (left + n > UNSENT_MAX) {
+		s->lost = true;
+		return;
+	}
+	char *buf = malloc(left + n);
+	if (!buf) {
+		s->lost = true;
+		return;
+	}
+	if (left)
+		memcpy(buf, s->unsent + s->unsent_at, left);
+	memcpy(buf + left, p, n);
+	free(s->unsent);
+	s->unsent = buf;
+	s->unsent_at = 0;
+	s->unsent_len = (uint32_t)(left + n);
+}
+
+/* Bytes that went out, 0 when none can now. */
+static size_t send_some(struct session *s, const char *p, size_t n)
+{
+	size_t done = 0;
+	while (done < n && !s->lost) {
+		ssize_t k = send(s->fd, p + done, n - done, MSG_NOSIGNAL);
+		if (k >= 0)
+			done += (size_t)k;
+		else if (errno == EAGAIN)
+			break;
+		else if (errno != EINTR)
+			s->lost = true;
+	}
+	return done;
+}
+
+bool reply_flush(struct run *r)
+{
+	struct session *s = r->s;
+	if (s->unsent_len && s->delay_until_us) {
+		keep_unsent(s, r->out, r->out_len);
+		r->out_len = 0;
+		return false;
+	}
+	if (s->unsent_len) {
+		s->unsent_at += (uint32_t)send_some(s, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
+		if (s->unsent_at == s->unsent_len) {
+			free(s->unsent);
+			s->unsent = NULL;
+			s->unsent_len = s->unsent_at = 0;
+		}
+	}
+	size_t sent = s->unsent_len || s->delay_until_us ? 0 : send_some(s, r->out, r->out_len);
+	keep_unsent(s, r->out + sent, r->out_len - sent);
+	r->out_len = 0;
+	return !s->lost && !s->unsent_len;
+}
+
+void reply_raw(struct run *r, slice_t text)
+{
+	size_t at = 0;
+	while (at < text.len) {
+		if (r->out_len == OUTPUT_BYTES)
+			(void)reply_flush(r);
+		size_t n = OUTPUT_BYTES - r->out_len;
+		if (n > text.len - at)
+			n = text.len - at;
+		memcpy(r->out + r->out_len, text.ptr + at, n);
+		r->out_len += n;
+		at += n;
+	}
+}
+
+void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text)
+{
+	slice_t rest = text;
+	while (rest.len && rest.ptr[rest.len - 1] == '\n')
+		rest.len--;
+	for (;;) {
+		size_t nl = slice_find(rest, '\n');
+		bool last = nl == SIZE_MAX;
+		char head[8];
+		int n = snprintf(head, sizeof head, "%03d%c", code % 1000, last ? ' ' : '-');
+		slice_t line = slice_sub(rest, 0, last ? rest.len : nl);
+		if (last || !r->s->effects.no_multiline) {
+			reply_raw(r, slice_of(head, (size_t)n, HEDDLE_CLEAN));
+			if (enhanced.len) {
+				reply_raw(r, enhanced);
+				reply_raw(r, SL(" "));
+			}
+			for (size_t at = 0; at < line.len;) { /* a CR of somebody's making would split the reply */
+				size_t cr = slice_find(slice_sub(line, at, line.len), '\r');
+				size_t end = cr == SIZE_MAX ? line.len : at + cr;
+				reply_raw(r, slice_sub(line, at, end - at));
+				at = end + 1;
+			}
+			reply_raw(r, SL("\r\n"));
+		}
+		if (last)
+			return;
+		rest = slice_sub(rest, nl + 1, rest.len);
+		if (!rest.len)
+			rest = SL("");
+	}
+}
+
+void reply(struct run *r, int code, slice_t text)
+{
+	reply_enhanced(r, code, SL(""), text);
+}
+
+void replyf(struct run *r, int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	slice_t text = arena_vprintf(r->scratch, fmt, ap);
+	va_end(ap);
+	reply(r, code, text);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Running the ACLs of a session and answering what they decide. */
+#include "smtp/server_private.h"
+
+struct where_row {
+	enum acl_where where;
+	const char *rejected; /* as the log has it */
+	int code;
+	bool sender;          /* F=<...> */
+};
+static const struct where_row wheres[] = {
+	{ACL_CONNECT, "connection in \"connect\" ACL", 550, false}, {ACL_HELO, "EHLO or HELO", 550, false},
+	{ACL_MAIL, "MAIL", 550, false}, {ACL_RCPT, "RCPT", 550, true}, {ACL_PREDATA, "DATA", 550, false},
+	{ACL_DATA, "after DATA", 550, true}, {ACL_VRFY, "VRFY", 252, false}, {ACL_EXPN, "EXPN", 550, false},
+	{ACL_ETRN, "ETRN", 458, false}, {ACL_AUTH, "AUTH", 503, false}, {ACL_QUIT, "QUIT", 221, false},
+};
+
+static const struct where_row *row_of(enum acl_where where)
+{
+	for (size_t i = 0; i < sizeof wheres / sizeof wheres[0]; i++)
+		if (wheres[i].where == where)
+			return &wheres[i];
+	return &wheres[0];
+}
+
+static bool denies_when_unset(enum acl_where where)
+{
+	return where == ACL_RCPT || where == ACL_VRFY || where == ACL_EXPN || where == ACL_ETRN;
+}
+
+static void outcome_clear(struct acl_outcome *out, enum acl_verdict v)
+{
+	slice_t no = slice_absent();
+	*out = (struct acl_outcome){.verdict = v, .enhanced = no, .user_text = no, .log_text = no, .verb_name = no,
+	    .acl_name = no, .log_reject_main = true, .log_reject_reject = true};
+}
+
+/* What an ACL did to the connection rather than to the message. */
+static void take_effects(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_effects *e = &s->effects;
+	if (e->no_enforce_sync)
+		s->enforce_sync = false;
+	if (e->enforce_sync)
+		s->enforce_sync = true;
+	if (e->no_pipelining)
+		s->no_pipelining = true;
+	if (e->delay_ms > 0) {
+		(void)reply_flush(r); /* what was said before is not to wait too */
+		s->delay_until_us = clock_mono_us() + e->delay_ms * 1000;
+		e->delay_ms = 0;
+	}
+}
+
+enum acl_verdict session_acl(
+    struct run *r, enum acl_where where, enum main_option option, slice_t recipient, struct acl_outcome *out)
+{
+	struct session *s = r->s;
+	slice_t text = slice_absent();
+	struct error err = {0};
+	outcome_clear(out, denies_when_unset(where) ? ACL_DENY : ACL_ACCEPT);
+	const struct option_value *v = config_main(s->cfg, option);
+	if (slice_is_absent(v->text))
+		return out->verdict;
+	enum rc rc = config_expand(&r->ev, option, &text, &err);
+	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !text.len)))
+		return out->verdict;
+	if (!rc) {
+		if (!s->effects.arena)
+			s->effects.arena = s->arena;
+		struct acl_run run = {
+		    .where = where, .recipient = recipient, .effects = &s->effects, .hooks = &s->server->acl_hooks};
+		rc = acl_check(&r->ev, &run, text, out, &err);
+	}
+	if (rc) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s ACL for %s: %s", SL_ARG(host_for_log(r, true)),
+		    row_of(where)->rejected, err.text);
+		outcome_clear(out, ACL_DEFER);
+	}
+	take_effects(r);
+	return out->verdict;
+}
+
+static unsigned log_targets(const struct acl_outcome *out)
+{
+	return (out->log_reject_main ? LOG_TO_MAIN : 0u) | (out->log_reject_reject ? LOG_TO_REJECT : 0u) |
+	    (out->log_reject_panic ? LOG_TO_PANIC : 0u);
+}
+
+/* What the log shows: log_message, or message as it was written, its first line. */
+static slice_t logged_text(struct run *r, const struct acl_outcome *out)
+{
+	slice_t t = out->log_text;
+	if (slice_is_absent(t) || !t.len) {
+		t = out->user_text;
+		if (!slice_is_absent(t) && out->smtp_code)
+			t = arena_printf(r->scratch, "%d %.*s%s%.*s", out->smtp_code, SL_ARG(out->enhanced),
+			    out->enhanced.len ? " " : "", SL_ARG(t));
+	}
+	size_t nl = slice_find(t, '\n');
+	return nl == SIZE_MAX ? t : slice_sub(t, 0, nl);
+}
+
+static void log_refusal(struct run *r, const struct where_row *row, const struct acl_outcome *out, slice_t what)
+{
+	struct session *s = r->s;
+	slice_t text = logged_text(r, out), from = SL("");
+	unsigned where = log_targets(out);
+	if (!where || (row->where == ACL_CONNECT && !log_selected(s->log, LOG_CONNECTION_REJECT)))
+		return;
+	if (row->sender && s->m)
+		from = arena_printf(r->scratch, "F=<%.*s> ", SL_ARG(s->m->sender));
+	log_about(r, where, row->where == ACL_DATA ? log_header_detail(r) : slice_absent(), "%.*s %.*s%srejected %s%s%.*s%s%.*s",
+	    SL_ARG(host_for_log(r, true)), SL_ARG(from), out->verdict == ACL_DEFER ? "temporarily " : "", row->rejected,
+	    what.len ? " " : "", SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
+}
+
+bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
+{
+	const struct where_row *row = row_of(where);
+	bool defer = out->verdict == ACL_DEFER;
+	log_refusal(r, row, out, what);
+	int code = out->smtp_code ? out->smtp_code : defer ? 451 : row->code;
+	slice_t text = out->user_text;
+	if (slice_is_absent(text) || !text.len)
+		text = defer ? SL("Temporary local problem - please try later") : SL("Administrative prohibition");
+	if (out->sender_verify_failed && config_bool(r->s->cfg, MO_smtp_return_error_details))
+		text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s", SL_ARG(r->s->mf.sender_address),
+		    SL_ARG(r->s->mf.acl_verify_message), SL_ARG(text));
+	if (where == ACL_RCPT) {
+		struct session *s = r->s;
+		slice_t last = s->rcpt_reply;
+		if (!slice_is_absent(last) && !slice_eq(last, text))
+			s->rcpt_reply_differs = true;
+		s->rcpt_reply = arena_dup(s->m ? s->m->arena : s->arena, text);
+	}
+	reply_enhanced(r, code, out->enhanced, text);
+	return out->verdict == ACL_DROP;
+}
+
+void server_acl_log_line(struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic)
+{
+	struct run *r = ev->hooks_ctx;
+	unsigned to = (main ? LOG_TO_MAIN : 0u) | (reject ? LOG_TO_REJECT : 0u) | (panic ? LOG_TO_PANIC : 0u);
+	(void)where;
+	if (to)
+		log_about(r, to, slice_absent(), "%.*s", SL_ARG(text));
+}
+
+/* ---- verify = helo, verify = reverse_host_lookup ---- */
+enum rc server_verify_reverse_host(struct eval *ev, struct error *err)
+{
+	struct session_facts *f = ev->session;
+	if (f->host_lookup == HOST_LOOKUP_NONE)
+		(void)session_host_name(ev);
+	if (f->host_lookup == HOST_LOOKUP_OK)
+		return RC_OK;
+	return error_set(err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL, "host lookup failed");
+}
+
+enum rc server_verify_helo(struct eval *ev, struct error *err)
+{
+	struct session_facts *f = ev->session;
+	slice_t helo = f->sender_helo_name, ip = f->sender_host_address;
+	if (slice_is_absent(helo) || !helo.len)
+		return error_set(err, RC_FAIL, "no EHLO/HELO given");
+	if (helo.ptr[0] == '[') {
+		slice_t in = slice_sub(helo, 1, helo.len > 1 ? helo.len - 2 : 0);
+		if (slice_startsi(in, "IPv6:"))
+			in = slice_sub(in, 5, in.len);
+		return slice_eqi(in, ip) ? RC_OK : error_set(err, RC_FAIL, "helo literal is another address");
+	}
+	if (f->host_lookup == HOST_LOOKUP_NONE)
+		(void)session_host_name(ev);
+	if (!slice_is_absent(f->sender_host_name) && slice_eqi(helo, f->sender_host_name))
+		return RC_OK;
+	/* the name given, looked up */
+	struct net_addr peer;
+	if (!ev->services || !ev->services->resolver || !net_addr_parse(ip, &peer))
+		return error_set(err, RC_DEFER, "helo cannot be verified");
+	struct dns_answer *ans = NULL;
+	enum rc rc = dns_wait(ev->services->resolver, helo, peer.family == AF_INET6 ? DNS_AAAA : DNS_A, ev->deadline_us,
+	    ev->cancel, ev->arena, &ans);
+	for (size_t i = 0; !rc && i < ans->count; i++)
+		if (net_addr_eq(&ans->records[i].addr, &peer))
+			return RC_OK;
+	return error_set(err, rc == RC_DEFER ? RC_DEFER : RC_FAIL, "helo does not match the host");
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * DATA: from the command to the answer after the final dot.
+ * What is in the way of a message is told after its end, when all of it has been read.  250 is said when the queue says that
+ * the message is on stable storage, and only then.
+ */
+#include "smtp/server_private.h"
+
+#define FIELDS_MAX 50000
+
+static void no_recipients(struct run *r)
+{
+	struct session *s = r->s;
+	slice_t plain = s->m ? SL("Valid RCPT command must precede DATA") : SL("valid RCPT command must precede DATA");
+	slice_t text = plain;
+	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs)
+		text = arena_printf(r->scratch, "All RCPT commands were rejected with this error:\n%.*s\n%.*s",
+		    SL_ARG(s->rcpt_reply), SL_ARG(plain));
+	if (s->m && s->mf.rcpt_count > 0)
+		reply(r, 503, text);
+	else
+		synprot_error_told(r, true, 503, SL("valid RCPT command must precede DATA"),
+		    slice_is_absent(s->rcpt_reply) ? SL("valid RCPT command must precede DATA") : text);
+}
+
+static bool rejected_for_count(struct run *r)
+{
+	struct session *s = r->s;
+	if (s->rcpt_limit <= 0 || s->mf.rcpt_count <= s->rcpt_limit || !config_bool(s->cfg, MO_recipients_max_reject))
+		return false;
+	reply(r, 554, SL("Too many recipients"));
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "too many recipients: message rejected: sender=<%.*s> %.*s",
+	    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
+	session_reset_transaction(s);
+	return true;
+}
+
+/* Everything that reading needs, on the transaction's arena. */
+static void begin_reading(struct session *s)
+{
+	struct message *m = s->m;
+	const struct smtp_queue_hooks *q = s->server->cfg.queue;
+	int64_t header_max = config_int(s->cfg, MO_header_maxsize), line_max = config_int(s->cfg, MO_header_line_maxsize);
+	struct data_limits limits = {.header_max = header_max > 0 ? (uint64_t)header_max : 0,
+	    .header_line_max = line_max > 0 ? (uint64_t)line_max : 0,
+	    .message_max = s->size_limit > 0 ? (uint64_t)s->size_limit : 0, .fields_max = FIELDS_MAX};
+	q->next_id(q->ctx, m->id);
+	s->mf.id = slice_of(m->id, MESSAGE_ID_LEN, HEDDLE_CLEAN);
+	m->received_us = clock_wall_us();
+	s->mf.received_time_us = m->received_us;
+	s->data_started_us = clock_mono_us();
+	s->body = ARENA_NEW(m->arena, struct body_builder);
+	s->reader = ARENA_NEW(m->arena, struct data_reader);
+	body_builder_init(s->body, s->server->cfg.budget, q->spill.begin ? &q->spill : NULL, q->ctx, q->body_threshold, m->id);
+	data_reader_init(s->reader, m->arena, s->body, s->server->cfg.budget, &limits);
+}
+
+void serve_data_command(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	if (!s->m || (!s->recipients.count && !s->discarded)) {
+		no_recipients(r);
+		return;
+	}
+	if (rejected_for_count(r))
+		return;
+	if (session_acl(r, ACL_PREDATA, MO_acl_smtp_predata, slice_absent(), &out) != ACL_ACCEPT && out.verdict != ACL_DISCARD) {
+		if (acl_refuse(r, ACL_PREDATA, &out, SL("")))
+			session_close(r, "acl-drop");
+		session_reset_transaction(s);
+		return;
+	}
+	if (out.verdict == ACL_DISCARD) {
+		s->discarded += (uint32_t)s->recipients.count;
+		s->recipients.count = 0;
+		s->discarding = true;
+	}
+	begin_reading(s);
+	reply(r, 354, SL("Enter message, ending with \".\" on a line by itself"));
+	s->state = ST_DATA;
+}
+
+void data_lost(struct run *r, bool timeout)
+{
+	struct session *s = r->s;
+	const char *where = s->reader->in_header ? " (header)" : "";
+	if (timeout) {
+		if (s->reader->in_header)
+			s->m->id[0] = '\0'; /* as Exim, which has no id yet then */
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "SMTP data timeout (message abandoned) on connection from %.*s F=<%.*s>", SL_ARG(host_for_text(r)),
+		    SL_ARG(s->m->sender));
+	} else if (log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) {
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s lost while reading message data%s", SL_ARG(host_for_text(r)),
+		    where);
+	}
+	session_reset_transaction(s);
+}
+
+/* ---- the end of the data ---- */
+static enum step refused(struct run *r)
+{
+	struct session *s = r->s;
+	(void)atomic_fetch_add_explicit(&s->server->rejected, 1, memory_order_relaxed);
+	session_reset_transaction(s);
+	if (s->state != ST_CLOSING)
+		s->state = ST_COMMAND;
+	return STEP_AGAIN;
+}
+
+static enum step faulty(struct run *r)
+{
+	struct session *s = r->s;
+	const struct data_reader *d = s->reader;
+	unsigned both = LOG_TO_MAIN | LOG_TO_REJECT;
+	slice_t from = host_for_text(r);
+	switch (d->fault) {
+	case DATA_TOO_BIG:
+		reply(r, 552, SL("Message size exceeds maximum permitted"));
+		log_about(r, both, log_header_detail(r), "rejected from <%.*s> %.*s: message too big: read=%llu max=%lld",
+		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)), (unsigned long long)d->bytes, (long long)s->size_limit);
+		break;
+	case DATA_HEADER_TOO_LONG:
+		reply(r, 552, SL("Message header is ridiculously long"));
+		log_line(r, both,
+		    "ridiculously long message header received from %.*s (more than %lld characters): message abandoned",
+		    SL_ARG(from), (long long)config_int(s->cfg, MO_header_maxsize));
+		break;
+	case DATA_LINE_TOO_LONG:
+		reply(r, 552, SL("A message header line is too long"));
+		log_line(r, both,
+		    "overlong message header line received from %.*s (more than %lld characters): message abandoned",
+		    SL_ARG(from), (long long)config_int(s->cfg, MO_header_line_maxsize));
+		break;
+	case DATA_FINE:
+	case DATA_NO_ROOM:
+		reply(r, 452, SL("space shortage, please try later"));
+		log_about(r, LOG_TO_MAIN, slice_absent(), "rejected from <%.*s> %.*s: no room for more messages being received",
+		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
+		break;
+	}
+	return refused(r);
+}
+
+static enum step not_stored(struct run *r, enum rc rc, const struct error *why)
+{
+	struct session *s = r->s;
+	bool space = rc == RC_DEFER && s->body && s->body->failed;
+	log_about(r, LOG_TO_MAIN | (rc == RC_ERROR ? LOG_TO_PANIC : 0u), slice_absent(), "rejected from <%.*s> %.*s: %s",
+	    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)), why->text);
+	if (space)
+		reply(r, 452, SL("space shortage, please try later"));
+	else
+		reply(r, 451, SL("Temporary local problem - please try later"));
+	return refused(r);
+}
+
+/* Where an ACL wants its field: a prefix ":at_start:" and so on (specification 44.24). */
+static void add_field(struct session *s, slice_t text)
+{
+	struct message *m = s->m;
+	if (slice_startsi(text, ":at_start_rfc:") || slice_startsi(text, ":after_received:")) {
+		size_t skip = slice_startsi(text, ":at_start_rfc:") ? 14 : 16;
+		struct header *h = m->headers.first, *last = NULL;
+		for (; h && (h->type == 'P' || slice_startsi(h->text, "Resent-")); h = h->next)
+			last = h;
+		(void)header_insert_after(m->arena, &m->headers, last, slice_sub(text, skip, text.len));
+	} else if (slice_startsi(text, ":at_start:")) {
+		(void)header_prepend(m->arena, &m->headers, slice_sub(text, 10, text.len));
+	} else {
+		(void)header_append(m->arena, &m->headers,
+		    slice_startsi(text, ":at_end:") ? slice_sub(text, 8, text.len) : text);
+	}
+}
+
+/* What the ACLs up to here have added and removed. */
+static void apply_header_changes(struct session *s)
+{
+	struct acl_effects *e = &s->effects;
+	VEC_FOREACH(&e->headers_removed, slice_t, names) {
+		slice_t rest = *names, name;
+		struct header *h;
+		while (slice_next(&rest, ':', &name))
+			while ((name = slice_trim(name)).len && (h = header_find(&s->m->headers, name, NULL)) != NULL)
+				header_delete(&s->m->headers, h);
+	}
+	VEC_FOREACH(&e->headers_added, slice_t, text)
+		add_field(s, *text);
+	e->headers_added = e->headers_removed = (struct vec){0};
+}
+
+/* Header fields as they will be kept, Received: in front; false: answered. */
+static bool make_header(struct run *r)
+{
+	struct session *s = r->s;
+	struct message *m = s->m;
+	struct error err = {0};
+	slice_t section = strbuf_slice(&s->reader->header);
+	section.flags = 0; /* a peer's */
+	header_parse(m->arena, section, &m->headers);
+	message_take_session(m, &s->facts);
+	struct fixup_request fix = {.submission = s->effects.submission,
+	    .sender_retain = s->effects.submission_sender_retain,
+	    .suppress = s->effects.suppress_local_fixups,
+	    .submission_domain = s->effects.submission_domain, .submission_name = s->effects.submission_name,
+	    .login = slice_absent(), .full_name = slice_absent()};
+	enum rc rc = message_fixup(m, &r->ev, &fix, &err);
+	s->mf.sender_address = m->sender;
+	if (s->recipients.count == 1)
+		s->mf.received_for = VEC_AT(&s->recipients, struct recipient, 0)->address;
+	if (!rc)
+		rc = received_prepend(m->arena, &m->headers, &r->ev, m->received_us, &s->received, &err);
+	if (!rc)
+		return true;
+	log_about(r, LOG_TO_MAIN | LOG_TO_PANIC, slice_absent(), "%s", err.text);
+	reply(r, 451, SL("Temporary local problem - please try later"));
+	return false;
+}
+
+static void set_facts(struct session *s)
+{
+	struct message *m = s->m;
+	const struct data_reader *d = s->reader;
+	struct message_facts *f = &s->mf;
+	int64_t visible = config_int(s->cfg, MO_message_body_visible);
+	f->headers = &m->headers;
+	f->received_count = message_received_count(&m->headers);
+	f->body_size = (int64_t)s->body->bytes;
+	f->body_linecount = (int64_t)s->body->lines;
+	f->body_zerocount = (int64_t)s->body->zeros;
+	f->max_received_linelength = (int64_t)d->max_line_len;
+	f->message_size = (int64_t)(header_section_size(&m->headers) + 1 + s->body->bytes);
+	if (visible > 0 && config_main(s->cfg, MO_acl_smtp_data)->is_set) {
+		f->body_start = body_builder_start(m->arena, s->body, (size_t)visible);
+		f->body_end = body_builder_end(m->arena, s->body, (size_t)visible);
+	}
+}
+
+/* The message as it goes to the queue; only its body is missing. */
+static void complete(struct session *s)
+{
+	struct message *m = s->m;
+	int64_t now = clock_wall_us();
+	m->recipients = s->recipients.items;
+	m->recipient_count = (uint32_t)s->recipients.count;
+	if (s->received)
+		received_set_time(s->received, now);
+	m->received_us = now;
+	m->received_in_us = clock_mono_us() - s->data_started_us;
+	m->size_bytes = header_section_size(&m->headers) + 1 + s->body->bytes;
+	m->body_8bit = s->body_8bit;
+	m->deliver_freeze = s->effects.freeze;
+	m->queue_only = s->effects.queue_only;
+	slice_t *addresses = ARENA_ARRAY(m->arena, slice_t, m->recipient_count ? m->recipient_count : 1);
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		addresses[i] = m->recipients[i].address;
+	m->facts = s->mf;
+	m->facts.recipients = addresses;
+	m->facts.recipients_count = m->recipient_count;
+	m->facts.received_time_us = now;
+	m->facts.body_start = m->facts.body_end = slice_absent();
+}
+
+static void say_accepted(struct run *r)
+{
+	struct session *s = r->s;
+	const struct acl_effects *e = &s->effects;
+	if (!e->fake_reject && !e->fake_defer) {
+		replyf(r, 250, "OK id=%s", s->m->id);
+		return;
+	}
+	slice_t text = e->fake_text;
+	if (slice_is_absent(text) || !text.len)
+		text = SL("Your message has been rejected but is being kept for evaluation.\n"
+		          "If it was a legitimate message, it may still be delivered to the target recipient(s).");
+	reply(r, e->fake_reject ? 550 : 450, text);
+}
+
+static enum step accepted(struct run *r)
+{
+	struct session *s = r->s;
+	s->messages_accepted++;
+	s->count_rset = s->count_helo = false;
+	(void)atomic_fetch_add_explicit(&s->server->messages, 1, memory_order_relaxed);
+	say_accepted(r);
+	session_reset_transaction(s);
+	s->state = ST_COMMAND;
+	return STEP_AGAIN;
+}
+
+/* Every recipient was discarded: accepted, and gone. */
+static enum step blackhole(struct run *r)
+{
+	struct session *s = r->s;
+	complete(s);
+	log_arrival(r, s->m);
+	log_about(r, LOG_TO_MAIN, slice_absent(), "=> blackhole (%s ACL discarded recipients)",
+	    s->discarded_by_mail ? "MAIL" : "RCPT");
+	log_about(r, LOG_TO_MAIN, slice_absent(), "Completed");
+	return accepted(r);
+}
+
+static void committed(void *arg, enum rc rc, const struct error *why)
+{
+	struct session *s = arg;
+	struct park_ref ref = s->ref;
+	struct reactor *reactor = s->server->cfg.reactor;
+	if (rc && why)
+		s->commit_error = *why;
+	/* from here on the session may end at any time */
+	atomic_store_explicit(&s->commit_result, 1 + (int)rc, memory_order_release);
+	park_post(reactor, ref);
+}
+
+static enum step hand_over(struct run *r)
+{
+	struct session *s = r->s;
+	const struct smtp_queue_hooks *q = s->server->cfg.queue;
+	struct error err = {0};
+	complete(s);
+	enum rc rc = body_builder_finish(s->body, s->m, &err);
+	if (rc)
+		return not_stored(r, rc, &err);
+	s->commit_error.text[0] = '\0';
+	atomic_store_explicit(&s->commit_result, 0, memory_order_relaxed);
+	s->state = ST_COMMIT;
+	rc = q->append(q->ctx, s->m, committed, s, &err);
+	if (!rc)
+		return STEP_AGAIN;
+	if (s->m->body.in_file && q->discard_body)
+		q->discard_body(q->ctx, s->m->id);
+	return not_stored(r, rc, &err);
+}
+
+static enum step data_end(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	data_reader_release(s->reader);
+	if (s->reader->fault)
+		return faulty(r);
+	if (s->body->failed)
+		return not_stored(r, s->body->failed, &s->body->why);
+	if (!make_header(r))
+		return refused(r);
+	apply_header_changes(s);
+	set_facts(s);
+	enum acl_verdict v = session_acl(r, ACL_DATA, MO_acl_smtp_data, slice_absent(), &out);
+	if (v != ACL_ACCEPT && v != ACL_DISCARD) {
+		if (acl_refuse(r, ACL_DATA, &out, SL("")))
+			session_close(r, "acl-drop");
+		return refused(r);
+	}
+	apply_header_changes(s);
+	if (v == ACL_DISCARD)
+		s->recipients.count = 0;
+	if (!s->recipients.count)
+		return blackhole(r);
+	if (body_builder_blocks(s->body)) {
+		s->state = ST_SYNC_BODY;
+		return STEP_AGAIN;
+	}
+	return hand_over(r);
+}
+
+enum step serve_data(struct run *r)
+{
+	slice_t in = run_pending(r);
+	bool end;
+	if (!in.len)
+		return STEP_INPUT;
+	r->in_at += data_reader_feed(r->s->reader, in.ptr, in.len, &end);
+	return end ? data_end(r) : STEP_INPUT;
+}
+
+enum step serve_sync_body(struct run *r)
+{
+	struct error err = {0};
+	if (pool_blocking_begin(r->w, POOL_FOR_DISK, 0, &err))
+		return STEP_WAIT; /* and again in a moment */
+	enum step next = hand_over(r);
+	pool_blocking_end(r->w);
+	return next;
+}
+
+static bool queue_only(const struct session *s)
+{
+	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
+	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) || s->m->queue_only || s->m->deliver_freeze ||
+	    s->queue_by_load || (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
+}
+
+enum step serve_commit(struct run *r)
+{
+	struct session *s = r->s;
+	const struct smtp_queue_hooks *q = s->server->cfg.queue;
+	int done = atomic_load_explicit(&s->commit_result, memory_order_acquire);
+	if (!done)
+		return STEP_WAIT;
+	if (done != 1 + RC_OK)
+		return not_stored(r, (enum rc)(done - 1), &s->commit_error);
+	log_arrival(r, s->m);
+	if (q->accepted)
+		q->accepted(q->ctx, s->m, !queue_only(s));
+	return accepted(r);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The start of a session: limits, connect ACL, banner, HELO and EHLO. */
+#include "smtp/server_private.h"
+
+bool host_matches(struct run *r, enum main_option o)
+{
+	struct match_list *l = config_list(r->s->cfg, o);
+	struct error err = {0};
+	enum rc rc = l ? match_client(&r->ev, l, NULL, &err) : RC_FAIL;
+	if (rc == RC_ERROR)
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%s", err.text);
+	return rc == RC_OK;
+}
+
+bool option_number(struct run *r, enum main_option o, int64_t *out)
+{
+	const struct option_value *v = config_main(r->s->cfg, o);
+	struct error err = {0};
+	if (!v->expr || (expr_constant(v->expr, NULL) && v->row && v->row->type != HEDDLE_T_STRING)) {
+		*out = v->number;
+		return true;
+	}
+	slice_t text;
+	enum rc rc = config_expand(&r->ev, o, &text, &err);
+	*out = 0;
+	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !slice_trim(text).len)))
+		return true;
+	if (!rc && v->row && v->row->type == HEDDLE_T_TIME ? slice_to_ms(slice_trim(text), out) :
+	    !rc && slice_to_i64(slice_trim(text), 0, true, out))
+		return true;
+	log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "expansion of %s: %s", v->row ? v->row->name : "option",
+	    err.text[0] ? err.text : "not a number");
+	return false;
+}
+
+static void set_active_hostname(struct run *r)
+{
+	struct session *s = r->s;
+	slice_t name = slice_absent();
+	struct error err = {0};
+	enum rc rc = config_expand(&r->ev, MO_smtp_active_hostname, &name, &err);
+	if (rc && rc != RC_FAIL)
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "failed to expand smtp_active_hostname: %s", err.text);
+	if (rc || slice_is_absent(name) || !name.len)
+		name = config_process(s->cfg)->primary_hostname;
+	s->facts.smtp_active_hostname = arena_dup(s->arena, name);
+}
+
+static void refuse(struct run *r, const char *reply_text, const char *why)
+{
+	struct session *s = r->s;
+	(void)atomic_fetch_add_explicit(&s->server->refused, 1, memory_order_relaxed);
+	if (log_selected(s->log, LOG_CONNECTION_REJECT))
+		log_line(r, LOG_TO_MAIN, "Connection from %.*s refused: %s", SL_ARG(host_for_text(r)), why);
+	reply(r, 421, slice_cstr(reply_text));
+	session_close(r, NULL);
+}
+
+/* false: refused */
+static bool connection_limits(struct run *r)
+{
+	struct session *s = r->s;
+	int64_t max = config_int(s->cfg, MO_smtp_accept_max), reserve = config_int(s->cfg, MO_smtp_accept_reserve);
+	int64_t now = (int64_t)atomic_load_explicit(&s->server->sessions, memory_order_relaxed);
+	s->facts.smtp_count_at_connection_start = now;
+	if (max > 0 && now > max) {
+		refuse(r, "Too many concurrent SMTP connections; please try again later.", "too many connections");
+		return false;
+	}
+	if (max > 0 && reserve > 0 && now > max - reserve && !host_matches(r, MO_smtp_reserve_hosts)) {
+		refuse(r, "Too many concurrent SMTP connections; please try again later.",
+		    "not in reserve list: too many connections");
+		return false;
+	}
+	int64_t per_host = 0;
+	if (option_number(r, MO_smtp_accept_max_per_host, &per_host) && per_host > 0 &&
+	    (int64_t)server_client_count(s->server, &s->peer) > per_host) {
+		refuse(r, "Too many concurrent SMTP connections from this IP address; please try again later.",
+		    "too many connections from that IP address");
+		return false;
+	}
+	int64_t queue_from = config_int(s->cfg, MO_smtp_accept_queue);
+	s->queue_by_load = queue_from > 0 && now > queue_from;
+	return true;
+}
+
+static void client_limits(struct run *r)
+{
+	struct session *s = r->s;
+	int64_t ms = 0;
+	(void)option_number(r, MO_smtp_receive_timeout, &ms);
+	s->command_timeout_us = ms > 0 ? ms * 1000 : INT64_C(300) * US_PER_SEC;
+	s->nonmail_limit = config_int(s->cfg, MO_smtp_accept_max_nonmail);
+	s->rcpt_limit = config_int(s->cfg, MO_recipients_max);
+	s->enforce_sync = config_bool(s->cfg, MO_smtp_enforce_sync);
+	s->unqualified_sender_ok = host_matches(r, MO_sender_unqualified_hosts);
+	s->unqualified_recipient_ok = host_matches(r, MO_recipient_unqualified_hosts);
+}
+
+/* Input before the banner is a client that does not listen. */
+static bool spoke_too_soon(struct run *r)
+{
+	char first[64];
+	struct session *s = r->s;
+	if (!s->enforce_sync)
+		return false;
+	ssize_t n = recv(s->fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+	if (n <= 0)
+		return false;
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+	    "SMTP protocol synchronization error (input sent without waiting for greeting): rejected connection from %.*s "
+	    "input=\"%.*s\"",
+	    SL_ARG(host_for_log(r, true)), (int)n, first);
+	reply(r, 554, SL("SMTP synchronization error"));
+	session_close(r, "synchronization-error");
+	return true;
+}
+
+void serve_greet(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	if (session_acl(r, ACL_CONNECT, MO_acl_smtp_connect, slice_absent(), &out) != ACL_ACCEPT) {
+		(void)acl_refuse(r, ACL_CONNECT, &out, SL(""));
+		session_close(r, "acl-drop");
+		return;
+	}
+	slice_t banner;
+	struct error err = {0};
+	enum rc rc = config_expand(&r->ev, MO_smtp_banner, &banner, &err);
+	if (rc) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "expansion of smtp_banner: %s", err.text);
+		banner = s->facts.smtp_active_hostname;
+	}
+	if (spoke_too_soon(r))
+		return;
+	reply(r, 220, banner);
+	s->state = ST_COMMAND;
+	s->deadline_us = 0;
+}
+
+void serve_start(struct run *r)
+{
+	struct session *s = r->s;
+	set_active_hostname(r);
+	if (atomic_load_explicit(&s->server->stopping, memory_order_relaxed)) {
+		replyf(r, 421, "%.*s: Service not available - closing connection", SL_ARG(s->facts.smtp_active_hostname));
+		session_close(r, NULL);
+		return;
+	}
+	if (!connection_limits(r))
+		return;
+	client_limits(r);
+	if (log_selected(s->log, LOG_SMTP_CONNECTION) && !host_matches(r, MO_hosts_connection_nolog))
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s (TCP/IP connection count = %lld)", SL_ARG(host_for_text(r)),
+		    (long long)s->facts.smtp_count_at_connection_start);
+	if (host_matches(r, MO_host_reject_connection)) {
+		log_line(r, LOG_TO_MAIN, "refused connection from %.*s (host_reject_connection)", SL_ARG(host_for_text(r)));
+		reply(r, 554, SL("SMTP service not available"));
+		session_close(r, NULL);
+		return;
+	}
+	if (host_matches(r, MO_host_lookup) && lookup_start(r)) {
+		s->state = ST_LOOKUP;
+		return;
+	}
+	serve_greet(r);
+}
+
+/* ---- HELO, EHLO ---- */
+static bool helo_syntax_ok(struct run *r, slice_t name)
+{
+	struct net_addr addr;
+	if (!name.len)
+		return false;
+	if (name.ptr[0] == '[') {
+		if (name.ptr[name.len - 1] != ']')
+			return false;
+		slice_t in = slice_sub(name, 1, name.len - 2);
+		return net_addr_parse(slice_startsi(in, "IPv6:") ? slice_sub(in, 5, in.len) : in, &addr);
+	}
+	slice_t more = config_text(r->s->cfg, MO_helo_allow_chars);
+	for (uint32_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+		if (!ascii_isalnum(c) && c != '.' && c != '-' && (!more.len || slice_find(more, c) == SIZE_MAX))
+			return false;
+	}
+	return true;
+}
+
+/* helo_verify_hosts: false: refused */
+static bool helo_verified(struct run *r, const char *verb)
+{
+	struct session *s = r->s;
+	bool must = host_matches(r, MO_helo_verify_hosts);
+	struct error err = {0};
+	if (!must)
+		return true;
+	enum rc rc = server_verify_helo(&r->ev, &err);
+	if (!rc)
+		return true;
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s: %s", rc == RC_DEFER ? "temporarily " : "",
+	    verb, SL_ARG(s->facts.sender_helo_name), SL_ARG(host_for_text(r)), err.text);
+	reply(r, rc == RC_DEFER ? 451 : 550,
+	    rc == RC_DEFER ? SL("Temporary local problem - please try later") : SL("Access denied - Invalid HELO name"));
+	return false;
+}
+
+static bool greeted(struct run *r, const char *verb)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	if (!helo_syntax_ok(r, r->arg) && !(r->arg.len && host_matches(r, MO_helo_accept_junk_hosts))) {
+		slice_t what = r->arg.len ? r->arg : SL("(no argument given)");
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected %s from %.*s: syntactically invalid argument(s): %.*s", verb,
+		    SL_ARG(host_for_text(r)), SL_ARG(what));
+		if ((int64_t)++s->synprot_errors > config_int(s->cfg, MO_smtp_max_synprot_errors)) {
+			replyf(r, 501, "Syntactically invalid %s argument(s)\nToo many syntax or protocol errors", verb);
+			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+			    "SMTP call from %.*s dropped: too many syntax or protocol errors (last command was \"%.*s\",  %.*s)",
+			    SL_ARG(host_for_text(r)), SL_ARG(r->line), SL_ARG(log_history(r)));
+			session_close(r, "bad-commands");
+			return false;
+		}
+		replyf(r, 501, "Syntactically invalid %s argument(s)", verb);
+		return false;
+	}
+	slice_t was = s->facts.sender_helo_name;
+	if (slice_is_absent(was) || !slice_eq(was, r->arg)) {
+		s->facts.sender_helo_name = arena_dup(s->arena, r->arg);
+		session_update_host(&s->facts);
+	}
+	if (!helo_verified(r, verb))
+		return false;
+	if (session_acl(r, ACL_HELO, MO_acl_smtp_helo, slice_absent(), &out) != ACL_ACCEPT) {
+		s->facts.sender_helo_name = slice_absent();
+		if (acl_refuse(r, ACL_HELO, &out, r->arg))
+			session_close(r, "acl-drop");
+		session_update_host(&s->facts);
+		return false;
+	}
+	session_reset_transaction(s);
+	s->helo_seen = true;
+	return true;
+}
+
+static void set_protocol(struct session *s)
+{
+	bool auth = !slice_is_absent(s->facts.sender_host_authenticated);
+	s->facts.received_protocol = !s->esmtp ? SL("smtp") : auth ? SL("esmtpa") : SL("esmtp");
+}
+
+void helo_limits(struct run *r)
+{
+	struct session *s = r->s;
+	(void)option_number(r, MO_smtp_accept_max_per_connection, &s->mail_limit);
+	if (!option_number(r, MO_message_size_limit, &s->size_limit))
+		s->size_limit = 0;
+	set_protocol(s);
+}
+
+static slice_t hello_line(struct run *r)
+{
+	struct session *s = r->s;
+	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]", SL_ARG(s->facts.smtp_active_hostname),
+	    SL_ARG(s->facts.sender_helo_name), SL_ARG(s->facts.sender_host_address));
+}
+
+void serve_helo(struct run *r)
+{
+	struct session *s = r->s;
+	if (!greeted(r, "HELO"))
+		return;
+	s->esmtp = s->pipelining_advertised = s->auth_advertised = false;
+	helo_limits(r);
+	reply(r, 250, hello_line(r));
+}
+
+bool auth_offered(struct run *r, const struct heddle_instance *inst)
+{
+	bool yes = true;
+	struct error err = {0};
+	const struct heddle_auth_ops *ops = inst->driver ? inst->driver->ops : NULL;
+	if (!ops || !ops->server_begin)
+		return false;
+	const struct expr *cond = inst->generic[AO_server_advertise_condition].expr;
+	if (cond) {
+		enum rc rc = expr_eval_bool(&r->ev, cond, &yes, &err);
+		if (rc && rc != RC_FAIL)
+			log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s authenticator: server_advertise_condition: %s",
+			    SL_ARG(inst->name), err.text);
+		if (rc || !yes)
+			return false;
+	}
+	if (!ops->offered)
+		return true;
+	struct heddle_call c;
+	call_init(&c, &r->ev, inst);
+	return ops->offered(&c, inst->inst) == HEDDLE_OK;
+}
+
+static void offer_auth(struct run *r, struct strbuf *sb)
+{
+	struct session *s = r->s;
+	s->auth_advertised = false;
+	if (!host_matches(r, MO_auth_advertise_hosts))
+		return;
+	const struct heddle_instance *inst;
+	for (uint32_t i = 0; (inst = config_auth(s->cfg, i)) != NULL; i++) {
+		if (!auth_offered(r, inst))
+			continue;
+		strbuf_text(sb, s->auth_advertised ? " " : "\nAUTH ");
+		strbuf_add(sb, inst->generic[AO_public_name].text);
+		s->auth_advertised = true;
+	}
+}
+
+void serve_ehlo(struct run *r)
+{
+	struct session *s = r->s;
+	if (!greeted(r, "EHLO"))
+		return;
+	s->esmtp = true;
+	helo_limits(r);
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_add(&sb, hello_line(r));
+	strbuf_text(&sb, "\nSIZE");
+	if (s->size_limit > 0)
+		strbuf_printf(&sb, " %lld", (long long)s->size_limit);
+	if (config_bool(s->cfg, MO_accept_8bitmime))
+		strbuf_text(&sb, "\n8BITMIME");
+	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_etrn)))
+		strbuf_text(&sb, "\nETRN");
+	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_vrfy)))
+		strbuf_text(&sb, "\nVRFY");
+	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_expn)))
+		strbuf_text(&sb, "\nEXPN");
+	s->pipelining_advertised = !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
+	if (s->pipelining_advertised)
+		strbuf_text(&sb, "\nPIPELINING");
+	offer_auth(r, &sb);
+	strbuf_text(&sb, "\nHELP");
+	reply(r, 250, strbuf_slice(&sb));
+}

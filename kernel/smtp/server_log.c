@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the log says of sessions, in Exim's forms (specification, chapter 53). */
+#include "smtp/server_private.h"
+
+static void add_address(struct strbuf *sb, const struct session_facts *f)
+{
+	strbuf_char(sb, '[');
+	strbuf_add(sb, f->sender_host_address);
+	strbuf_char(sb, ']');
+}
+
+static bool has(slice_t s)
+{
+	return !slice_is_absent(s) && s.len;
+}
+
+void session_update_host(struct session_facts *f)
+{
+	slice_t name = f->sender_host_name, helo = f->sender_helo_name;
+	if (!has(f->sender_host_address))
+		return;
+	bool other_helo = has(helo) && !(has(name) && slice_eqi(name, helo));
+	struct strbuf full, rcv;
+	strbuf_init(&full, f->arena, 0);
+	strbuf_init(&rcv, f->arena, 0);
+	if (has(name)) {
+		strbuf_add(&full, name);
+		strbuf_char(&full, ' ');
+		strbuf_add(&rcv, name);
+		strbuf_text(&rcv, " (");
+	}
+	if (other_helo) {
+		strbuf_char(&full, '(');
+		strbuf_add(&full, helo);
+		strbuf_text(&full, ") ");
+	}
+	add_address(&full, f);
+	add_address(&rcv, f);
+	bool ident = has(f->sender_ident);
+	if (!has(name) && (other_helo || ident))
+		strbuf_text(&rcv, " (");
+	if (other_helo) {
+		strbuf_text(&rcv, has(name) ? " helo=" : "helo=");
+		strbuf_add(&rcv, helo);
+	}
+	if (ident) {
+		strbuf_text(&rcv, other_helo || has(name) ? " ident=" : "ident=");
+		strbuf_add(&rcv, f->sender_ident);
+	}
+	if (has(name) || other_helo || ident)
+		strbuf_char(&rcv, ')');
+	f->sender_fullhost = strbuf_slice(&full);
+	f->sender_rcvhost = strbuf_slice(&rcv);
+}
+
+slice_t host_for_log(struct run *r, bool with_h)
+{
+	struct session *s = r->s;
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_text(&sb, with_h ? "H=" : "");
+	strbuf_add(&sb, s->facts.sender_fullhost);
+	if (log_selected(s->log, LOG_INCOMING_PORT))
+		strbuf_printf(&sb, ":%u", s->peer.port);
+	if (with_h && log_selected(s->log, LOG_INCOMING_INTERFACE) && has(s->facts.interface_address))
+		strbuf_printf(&sb, " I=[%.*s]:%lld", SL_ARG(s->facts.interface_address),
+		    (long long)s->facts.interface_port);
+	if (with_h && has(s->facts.sender_ident)) {
+		strbuf_text(&sb, " U=");
+		strbuf_add(&sb, s->facts.sender_ident);
+	}
+	return strbuf_slice(&sb);
+}
+
+slice_t host_for_text(struct run *r)
+{
+	return host_for_log(r, false);
+}
+
+slice_t session_age(struct run *r)
+{
+	return clock_interval(r->scratch, (clock_mono_us() - r->s->connected_us) / US_PER_SEC);
+}
+
+static slice_t message_id(const struct session *s)
+{
+	return s->m && s->m->id[0] ? slice_cstr(s->m->id) : slice_absent();
+}
+
+void log_line(struct run *r, unsigned where, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	slice_t text = arena_vprintf(r->scratch, fmt, ap);
+	va_end(ap);
+	log_text(r->s->log, where, slice_absent(), text, slice_absent());
+}
+
+void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	slice_t text = arena_vprintf(r->scratch, fmt, ap);
+	va_end(ap);
+	log_text(r->s->log, where, message_id(r->s), text, detail);
+}
+
+slice_t log_history(struct run *r)
+{
+	struct session *s = r->s;
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	uint32_t n = s->history_count, from = n > HISTORY ? n - HISTORY : 0;
+	strbuf_text(&sb, from ? "C=..." : "C=");
+	for (uint32_t i = from; i < n; i++) {
+		strbuf_text(&sb, i || from ? "," : "");
+		strbuf_text(&sb, command_name((enum command)s->history[i % HISTORY]));
+	}
+	return strbuf_slice(&sb);
+}
+
+slice_t log_header_detail(struct run *r)
+{
+	struct session *s = r->s;
+	if (!s->m || !log_selected(s->log, LOG_REJECTED_HEADER))
+		return slice_absent();
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_text(&sb, "Envelope-from: <");
+	strbuf_add(&sb, s->m->sender);
+	strbuf_text(&sb, ">\n");
+	bool first = true;
+	VEC_FOREACH(&s->recipients, struct recipient, it) {
+		strbuf_text(&sb, first ? "Envelope-to: <" : "    <");
+		strbuf_add(&sb, it->address);
+		strbuf_text(&sb, ">\n");
+		first = false;
+	}
+	for (const struct header *h = s->m->headers.first; h; h = h->next) {
+		strbuf_char(&sb, h->type);
+		strbuf_char(&sb, ' ');
+		strbuf_add(&sb, h->text);
+	}
+	return strbuf_slice(&sb);
+}
+
+static void add_selected(struct strbuf *sb, struct run *r, const struct message *m)
+{
+	struct session *s = r->s;
+	slice_t id = message_header_id(&m->headers);
+	if (log_selected(s->log, LOG_M8BITMIME))
+		strbuf_printf(sb, " M8S=%d", m->body_8bit ? 8 : 0);
+	if (log_selected(s->log, LOG_RECEIVE_TIME))
+		strbuf_printf(sb, " RT=%lld.%03llds", (long long)(m->received_in_us / US_PER_SEC),
+		    (long long)(m->received_in_us / 1000 % 1000));
+	if (has(id) && log_selected(s->log, LOG_MSG_ID)) {
+		strbuf_text(sb, " id=");
+		strbuf_add(sb, id);
+	}
+	const struct header *subject;
+	if (log_selected(s->log, LOG_SUBJECT) && (subject = header_find(&m->headers, SL("Subject"), NULL)) != NULL) {
+		slice_t v = header_value(subject);
+		strbuf_text(sb, " T=\"");
+		for (uint32_t i = 0; i < v.len; i++) {
+			if (v.ptr[i] == '"' || v.ptr[i] == '\\')
+				strbuf_char(sb, '\\');
+			strbuf_char(sb, v.ptr[i]);
+		}
+		strbuf_char(sb, '"');
+	}
+	if (log_selected(s->log, LOG_RECEIVED_SENDER))
+		strbuf_printf(sb, " from <%.*s>", SL_ARG(m->sender));
+	if (log_selected(s->log, LOG_RECEIVED_RECIPIENTS)) {
+		strbuf_text(sb, " for");
+		for (uint32_t i = 0; i < m->recipient_count; i++)
+			strbuf_printf(sb, " %.*s", SL_ARG(m->recipients[i].address));
+	}
+}
+
+void log_arrival(struct run *r, const struct message *m)
+{
+	struct session *s = r->s;
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_text(&sb, "<= ");
+	if (m->sender.len)
+		strbuf_add(&sb, m->sender);
+	else
+		strbuf_text(&sb, "<>");
+	strbuf_char(&sb, ' ');
+	strbuf_add(&sb, host_for_log(r, true));
+	strbuf_text(&sb, " P=");
+	strbuf_add(&sb, s->facts.received_protocol);
+	if (has(s->facts.tls_in_cipher) && log_selected(s->log, LOG_TLS_CIPHER))
+		strbuf_printf(&sb, " X=%.*s", SL_ARG(s->facts.tls_in_cipher));
+	if (has(s->facts.sender_host_authenticated)) {
+		strbuf_text(&sb, " A=");
+		strbuf_add(&sb, s->facts.sender_host_authenticated);
+		if (has(s->facts.authenticated_id)) {
+			strbuf_char(&sb, ':');
+			strbuf_add(&sb, s->facts.authenticated_id);
+		}
+		if (log_selected(s->log, LOG_SMTP_MAILAUTH) && has(s->mf.authenticated_sender)) {
+			strbuf_char(&sb, ':');
+			strbuf_add(&sb, s->mf.authenticated_sender);
+		}
+	}
+	strbuf_printf(&sb, " S=%llu", (unsigned long long)m->size_bytes);
+	add_selected(&sb, r, m);
+	log_text(s->log, LOG_TO_MAIN, slice_cstr(m->id), strbuf_slice(&sb), slice_absent());
+}

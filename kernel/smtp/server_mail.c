@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* MAIL: the sender, its parameters, room for what is announced. */
+#include "smtp/server_private.h"
+
+bool spool_has_room(struct run *r, int64_t extra)
+{
+	struct session *s = r->s;
+	const struct smtp_queue_hooks *q = s->server->cfg.queue;
+	uint64_t bytes = 0, inodes = 0;
+	int64_t want = config_int(s->cfg, MO_check_spool_space), want_inodes = config_int(s->cfg, MO_check_spool_inodes);
+	if (!q->space || (want <= 0 && want_inodes <= 0 && extra <= 0))
+		return true;
+	struct error err = {0};
+	if (q->space(q->ctx, &bytes, &inodes, &err))
+		return true; /* the append will say so if it is true */
+	bool room = (int64_t)(bytes > INT64_MAX ? INT64_MAX : bytes) >= (want > 0 ? want : 0) + (extra > 0 ? extra : 0);
+	bool names = want_inodes <= 0 || inodes == UINT64_MAX || inodes >= (uint64_t)want_inodes;
+	if (room && names)
+		return true;
+	log_line(r, LOG_TO_MAIN, "spool directory space check failed: space=%llu inodes=%llu", (unsigned long long)bytes,
+	    (unsigned long long)inodes);
+	reply(r, 452, SL("space shortage, please try later"));
+	return false;
+}
+
+struct mail_parameters {
+	int64_t size; /* -1: not given */
+	bool body_8bit;
+	slice_t auth; /* ABSENT: not given */
+};
+
+/* xtext (RFC 3461 4) */
+static bool xtext_decode(struct arena *a, slice_t in, slice_t *out)
+{
+	char *p = arena_bytes(a, in.len + 1u);
+	size_t n = 0;
+	for (uint32_t i = 0; i < in.len; i++) {
+		int64_t v;
+		if (in.ptr[i] != '+') {
+			p[n++] = in.ptr[i];
+		} else if (i + 2 < in.len && slice_to_i64(slice_sub(in, i + 1, 2), 16, false, &v) && v >= 0) {
+			p[n++] = (char)v;
+			i += 2;
+		} else {
+			return false;
+		}
+	}
+	*out = slice_tainted(p, n);
+	return true;
+}
+
+enum param { PARAM_TAKEN, PARAM_UNKNOWN, PARAM_BAD };
+static enum param take_parameter(struct run *r, slice_t name, slice_t value, struct mail_parameters *out)
+{
+	struct session *s = r->s;
+	if (slice_eqis(name, "SIZE")) {
+		int64_t n;
+		if (slice_to_i64(value, 10, false, &n) && n >= 0)
+			out->size = n;
+		return PARAM_TAKEN;
+	}
+	if (slice_eqis(name, "BODY") && config_bool(s->cfg, MO_accept_8bitmime)) {
+		if (slice_eqis(value, "8BITMIME"))
+			out->body_8bit = true;
+		else if (value.len && !slice_eqis(value, "7BIT")) {
+			synprot_error(r, false, 501, SL("invalid data for BODY"));
+			return PARAM_BAD;
+		}
+		return PARAM_TAKEN;
+	}
+	if (slice_eqis(name, "AUTH") && s->auth_advertised) {
+		if (!slice_eqis(value, "<>") && !xtext_decode(r->scratch, value, &out->auth)) {
+			synprot_error(r, false, 501, SL("invalid data for AUTH"));
+			return PARAM_BAD;
+		}
+		return PARAM_TAKEN;
+	}
+	return PARAM_UNKNOWN;
+}
+
+/* Parameters are taken off the end as long as they are known, as Exim does: what is left is the address.  false: answered. */
+static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
+{
+	*out = (struct mail_parameters){.size = -1, .auth = slice_absent()};
+	while (r->s->esmtp) {
+		size_t sp = slice_rfind(*text, ' ');
+		if (sp == SIZE_MAX)
+			break;
+		slice_t word = slice_sub(*text, sp + 1, text->len), name = word, value = SL("");
+		size_t eq = slice_find(word, '=');
+		if (eq != SIZE_MAX) {
+			name = slice_sub(word, 0, eq);
+			value = slice_sub(word, eq + 1, word.len);
+		}
+		enum param p = take_parameter(r, name, value, out);
+		if (p == PARAM_BAD)
+			return false;
+		if (p == PARAM_UNKNOWN)
+			break;
+		*text = slice_trim(slice_sub(*text, 0, sp));
+	}
+	return true;
+}
+
+/* May there be another MAIL now?  false: answered. */
+static bool mail_allowed(struct run *r)
+{
+	struct session *s = r->s;
+	if (s->m) {
+		synprot_error(r, true, 503, SL("sender already given"));
+		return false;
+	}
+	if (!r->arg.len) {
+		synprot_error(r, true, 501, SL("MAIL must have an address operand"));
+		return false;
+	}
+	if (!s->helo_seen && host_matches(r, MO_hosts_require_helo)) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL from %.*s: no HELO/EHLO given", SL_ARG(host_for_text(r)));
+		reply(r, 503, SL("HELO or EHLO required"));
+		return false;
+	}
+	if (!s->helo_seen && !s->taken_limits) {
+		helo_limits(r);
+		s->taken_limits = true;
+	}
+	if (s->mail_limit > 0 && (int64_t)s->mails >= s->mail_limit) {
+		reply(r, 421, SL("too many messages in this connection"));
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL command %.*s: too many messages in one connection",
+		    SL_ARG(host_for_log(r, true)));
+		session_close(r, "bad-commands");
+		return false;
+	}
+	s->mails++;
+	return true;
+}
+
+static bool size_acceptable(struct run *r, slice_t sender, int64_t size)
+{
+	struct session *s = r->s;
+	if (s->size_limit > 0 && size > s->size_limit) {
+		reply(r, 552, SL("Message size exceeds maximum permitted"));
+		if (log_selected(s->log, LOG_SIZE_REJECT))
+			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL FROM:<%.*s> %.*s: message too big: size=%lld max=%lld",
+			    SL_ARG(sender), SL_ARG(host_for_log(r, true)), (long long)size,
+			    (long long)s->size_limit);
+		return false;
+	}
+	return spool_has_room(r, config_bool(s->cfg, MO_smtp_check_spool_space) && size > 0 ? size : 0);
+}
+
+/* The address in full; false: answered. */
+static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t *out)
+{
+	struct session *s = r->s;
+	struct error err = {0};
+	slice_t local, domain;
+	if (address_parse_path(a, text, true, config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
+		synprot_error_told(r, false, 501, slice_cstr(err.text),
+		    arena_printf(r->scratch, "%.*s: %s", SL_ARG(text), err.text));
+		return false;
+	}
+	if (!out->len || address_split(*out, &local, &domain))
+		return true;
+	if (s->unqualified_sender_ok) {
+		*out = arena_printf(a, "%.*s@%.*s", SL_ARG(*out), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+		out->flags = 0;
+		return true;
+	}
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s", SL_ARG(*out),
+	    SL_ARG(host_for_log(r, true)));
+	replyf(r, 501, "<%.*s>: sender address must contain a domain", SL_ARG(*out));
+	return false;
+}
+
+void serve_mail(struct run *r)
+{
+	struct session *s = r->s;
+	struct mail_parameters p;
+	slice_t text = r->arg, sender;
+	if (!mail_allowed(r) || !take_parameters(r, &text, &p))
+		return;
+	struct message *m = message_new();
+	if (!sender_address(r, text, m->arena, &sender)) {
+		message_unref(&m);
+		return;
+	}
+	if (!size_acceptable(r, sender, p.size)) {
+		message_unref(&m);
+		return;
+	}
+	session_reset_transaction(s);
+	s->m = m;
+	m->sender = sender;
+	message_facts_clear(&s->mf, m->arena);
+	s->effects.arena = m->arena;
+	s->mf.sender_address = sender;
+	s->mf.message_size = p.size;
+	s->mf.authenticated_sender = slice_is_absent(p.auth) ? p.auth : arena_dup(m->arena, p.auth);
+	s->declared_size = p.size;
+	s->body_8bit = p.body_8bit;
+	s->count_rset = s->count_helo = true;
+	struct acl_outcome out;
+	enum acl_verdict v = session_acl(r, ACL_MAIL, MO_acl_smtp_mail, slice_absent(), &out);
+	if (v == ACL_DISCARD)
+		s->mail_discard = s->discarding = true;
+	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
+		reply(r, 250, slice_is_absent(out.user_text) || !out.user_text.len ? SL("OK") : out.user_text);
+		return;
+	}
+	/* the sender is forgotten, and with it the transaction */
+	slice_t what = arena_printf(r->scratch, "<%.*s>", SL_ARG(sender));
+	if (acl_refuse(r, ACL_MAIL, &out, what))
+		session_close(r, "acl-drop");
+	session_reset_transaction(s);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The commands that need few lines each. */
+#include "smtp/server_private.h"
+
+void serve_rset(struct run *r)
+{
+	session_reset_transaction(r->s);
+	reply(r, 250, SL("Reset OK"));
+}
+
+void serve_noop(struct run *r)
+{
+	reply(r, 250, SL("OK"));
+}
+
+void serve_quit(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	slice_t text = slice_absent();
+	if (config_main(s->cfg, MO_acl_smtp_quit)->is_set) {
+		(void)session_acl(r, ACL_QUIT, MO_acl_smtp_quit, slice_absent(), &out);
+		text = out.user_text;
+	}
+	if (s->m && log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
+		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (QUIT) from <%.*s>", SL_ARG(host_for_log(r, true)),
+		    SL_ARG(s->m->sender));
+	if (slice_is_absent(text) || !text.len)
+		text = arena_printf(r->scratch, "%.*s closing connection", SL_ARG(s->facts.smtp_active_hostname));
+	reply(r, 221, text);
+	if (log_selected(s->log, LOG_SMTP_CONNECTION))
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by QUIT", SL_ARG(host_for_text(r)),
+		    SL_ARG(session_age(r)));
+	session_close(r, NULL);
+}
+
+void serve_vrfy(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	struct error err = {0};
+	slice_t address, local, domain, user = slice_absent(), logged = slice_absent();
+	if (address_parse_path(r->scratch, r->arg, false, config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
+		reply(r, 501, slice_cstr(err.text));
+		return;
+	}
+	if (!address_split(address, &local, &domain)) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified verify rejected: <%.*s> %.*s", SL_ARG(address),
+		    SL_ARG(host_for_log(r, true)));
+		replyf(r, 501, "%.*s: recipient address must contain a domain", SL_ARG(address));
+		return;
+	}
+	if (session_acl(r, ACL_VRFY, MO_acl_smtp_vrfy, address, &out) != ACL_ACCEPT) {
+		if (acl_refuse(r, ACL_VRFY, &out, r->arg))
+			session_close(r, "acl-drop");
+		return;
+	}
+	struct verify_options o = {0};
+	enum rc rc = RC_DEFER;
+	if (s->server->cfg.verify_address)
+		rc = s->server->cfg.verify_address(&r->ev, address, false, &o, &user, &logged, &err);
+	if (!rc) {
+		replyf(r, 250, "<%.*s> is deliverable", SL_ARG(address));
+		return;
+	}
+	slice_t why = !slice_is_absent(user) && user.len ? user : SL("Unrouteable address");
+	if (rc == RC_FAIL) {
+		log_line(r, LOG_TO_MAIN, "VRFY failed for %.*s %.*s", SL_ARG(r->arg), SL_ARG(host_for_log(r, true)));
+		replyf(r, 550, "<%.*s> %.*s", SL_ARG(address), SL_ARG(why));
+	} else {
+		replyf(r, 451, "<%.*s> Cannot resolve at this time", SL_ARG(address));
+	}
+}
+
+void serve_expn(struct run *r)
+{
+	struct acl_outcome out;
+	if (session_acl(r, ACL_EXPN, MO_acl_smtp_expn, slice_absent(), &out) != ACL_ACCEPT) {
+		if (acl_refuse(r, ACL_EXPN, &out, r->arg))
+			session_close(r, "acl-drop");
+		return;
+	}
+	reply(r, 550, SL("Administrative prohibition"));
+}
+
+void serve_etrn(struct run *r)
+{
+	struct session *s = r->s;
+	struct acl_outcome out;
+	if (s->m) {
+		synprot_error(r, true, 503, SL("ETRN is not permitted inside a transaction"));
+		return;
+	}
+	if (log_selected(s->log, LOG_ETRN))
+		log_line(r, LOG_TO_MAIN, "ETRN %.*s received from %.*s", SL_ARG(r->arg), SL_ARG(host_for_text(r)));
+	if (session_acl(r, ACL_ETRN, MO_acl_smtp_etrn, slice_absent(), &out) != ACL_ACCEPT) {
+		if (acl_refuse(r, ACL_ETRN, &out, r->arg))
+			session_close(r, "acl-drop");
+		return;
+	}
+	reply(r, 458, SL("Administrative prohibition"));
+}
+
+void serve_help(struct run *r)
+{
+	struct session *s = r->s;
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_text(&sb, "Commands supported:\n");
+	strbuf_text(&sb, config_auth(s->cfg, 0) ? "AUTH " : "");
+	strbuf_text(&sb, "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP");
+	if (config_main(s->cfg, MO_acl_smtp_etrn)->is_set)
+		strbuf_text(&sb, " ETRN");
+	if (config_main(s->cfg, MO_acl_smtp_expn)->is_set)
+		strbuf_text(&sb, " EXPN");
+	if (config_main(s->cfg, MO_acl_smtp_vrfy)->is_set)
+		strbuf_text(&sb, " VRFY");
+	reply(r, 214, strbuf_slice(&sb));
+}
+
+void serve_starttls(struct run *r)
+{
+	synprot_error(r, true, 503, SL("STARTTLS command used when not advertised"));
+}
+
+/* The chunk that follows would be taken for commands, so the connection does not outlive it. */
+void serve_bdat(struct run *r)
+{
+	synprot_error(r, true, 503, SL("BDAT command used when CHUNKING not advertised"));
+	session_close(r, "bad-commands");
+}

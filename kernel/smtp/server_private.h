@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* smtp/server_private: what the parts of the server share.  See server.h. */
+#ifndef HEDDLE_SMTP_SERVER_PRIVATE_H
+#define HEDDLE_SMTP_SERVER_PRIVATE_H
+#include "message/data_reader.h"
+#include "message/fixups.h"
+#include "smtp/server.h"
+
+#include <stdatomic.h>
+
+#define LINE_MAX_BYTES   16384 /* a command line, its end included */
+#define INPUT_BYTES      32768
+#define OUTPUT_BYTES     4096
+#define UNSENT_MAX       262144 /* replies that a client does not take */
+#define HISTORY          20
+#define COMMANDS_PER_RUN 64     /* then others have their turn */
+
+enum session_state {
+	ST_START,     /* connected; nothing has been said */
+	ST_LOOKUP,    /* waits for the client's name */
+	ST_COMMAND,
+	ST_AUTH,      /* waits for the client's part of an exchange */
+	ST_DATA,
+	ST_SYNC_BODY, /* a body file is to be synced */
+	ST_COMMIT,    /* the queue has it */
+	ST_CLOSING,   /* what is unsent, then the end */
+};
+enum step {
+	STEP_AGAIN,   /* go on with the present state */
+	STEP_INPUT,   /* needs more of it */
+	STEP_WAIT,    /* for a post */
+};
+enum command {
+#define SMTP_COMMAND(NAME, fn, sync, nonmail) CMD_##NAME,
+#include "smtp/commands.def"
+#undef SMTP_COMMAND
+	CMD_COUNT,
+	CMD_UNKNOWN = CMD_COUNT,
+};
+
+struct smtp_client { /* one address and its sessions */
+	slice_t key;
+	struct smtp_client *next;
+	uint32_t count;
+	struct net_addr addr;
+};
+#define CLIENT_BUCKETS 4096
+struct smtp_server {
+	struct smtp_server_config cfg;
+	struct acl_hooks acl_hooks;
+	struct eval_hooks eval_hooks;            /* the configuration's, host_name replaced */
+	struct mutex lock;
+	struct smtp_client *clients[CLIENT_BUCKETS] GUARDED_BY(lk_smtp_clients);
+	struct listener *listeners GUARDED_BY(lk_smtp_clients);
+	struct session *first GUARDED_BY(lk_smtp_clients);
+	_Atomic bool stopping;                   /* relaxed: seen at the next command */
+	_Atomic size_t sessions;                 /* acq_rel: 0 means that their memory is gone */
+	_Atomic uint64_t connections, refused, messages, rejected; /* relaxed: figures */
+};
+
+/* The name look-up of one client; see server_lookup.c. */
+struct lookup;
+
+struct session {
+	struct smtp_server *server;
+	struct session *next GUARDED_BY(lk_smtp_clients), **link GUARDED_BY(lk_smtp_clients);
+	struct park *park;
+	struct park_ref ref;
+	int fd;
+	uint8_t state, after_lookup;
+	struct arena *arena;             /* of the connection */
+	struct config *cfg;
+	struct log *log;
+	struct net_addr peer;
+	struct session_facts facts;
+	struct message_facts mf;         /* of the transaction, or of none */
+	struct message *m;               /* the transaction: MAIL was accepted */
+	struct acl_effects effects;
+	/* input and output that outlast a run */
+	char *held;
+	uint32_t held_len;
+	char *unsent;
+	uint32_t unsent_len, unsent_at;
+	int64_t delay_until_us;          /* unsent waits for it; 0: no delay */
+	int64_t deadline_us;             /* of the present wait for input */
+	bool skipping;                   /* the rest of an overlong line */
+	/* what the client may do, worked out once */
+	int64_t connected_us;            /* monotonic */
+	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
+	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted, queue_by_load, taken_limits;
+	bool unqualified_sender_ok, unqualified_recipient_ok, enforce_sync, no_pipelining;
+	bool count_rset, count_helo, count_auth, rejected_rcpts_log, quit_seen, notquit_done, is_closing, discarding;
+	bool discarded_by_mail, lost, mail_discard;
+	uint32_t synprot_errors, unknown_commands, nonmail, mails, messages_accepted;
+	uint8_t history[HISTORY];
+	uint32_t history_count;
+	/* the transaction */
+	struct vec recipients;           /* struct recipient, on m's arena */
+	uint32_t discarded;
+	slice_t rcpt_reply;              /* what all rejected RCPTs were told, or ABSENT */
+	bool rcpt_reply_differs;
+	int64_t declared_size;
+	bool body_8bit;
+	/* DATA */
+	struct data_reader *reader;      /* on m's arena */
+	struct body_builder *body;
+	struct header *received;
+	int64_t data_started_us;
+	/* commit */
+	_Atomic int commit_result;       /* 0: pending, else 1 + rc; release, paired with the runner's acquire */
+	struct error commit_error;
+	/* AUTH */
+	const struct heddle_instance *auth;
+	void *conv;
+	bool auth_started;
+	struct lookup *lookup;
+};
+
+/* One run on a worker: lives on its stack. */
+struct run {
+	struct session *s;
+	struct worker *w;
+	struct arena *scratch;
+	struct eval ev;
+	char *in;                        /* INPUT_BYTES */
+	size_t in_at, in_len;
+	char out[OUTPUT_BYTES];
+	size_t out_len;
+	bool input_ended, read_dry;
+	unsigned commands;
+	slice_t line;                    /* the command being served, trimmed */
+	slice_t arg;
+	enum command command;
+};
+
+/* ---- server_session.c ---- */
+void session_run(void *owner, enum wake why, struct worker *w);
+void session_begin_eval(struct run *r);
+/* Forget the transaction: all of it, and nothing else. */
+void session_reset_transaction(struct session *s);
+/* End the session when the replies are out; why: $smtp_notquit_reason, or NULL after QUIT. */
+void session_close(struct run *r, const char *why);
+/* Bytes that came but have not been looked at. */
+static inline slice_t run_pending(const struct run *r)
+{
+	return slice_tainted(r->in + r->in_at, r->in_len - r->in_at);
+}
+
+/* ---- reply.c ---- */
+void reply_raw(struct run *r, slice_t text);
+/* One line, or several where the text has newlines: "250-a", "250 b". */
+void reply(struct run *r, int code, slice_t text);
+void replyf(struct run *r, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its own. */
+void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text);
+/* Send what there is.  false: the client does not take it now (it is kept), or is gone. */
+bool reply_flush(struct run *r);
+
+/* ---- server_command.c ---- */
+void command_serve(struct run *r);
+/* A syntax (or protocol) error: counted, logged, answered; closes when there are too many. */
+void synprot_error(struct run *r, bool protocol, int code, slice_t text);
+/* The same where the log and the client are told in different words. */
+void synprot_error_told(struct run *r, bool protocol, int code, slice_t logged, slice_t text);
+/* Is there input that should have waited for our reply?  Then 554 and the end. */
+bool sync_violated(struct run *r);
+const char *command_name(enum command c);
+
+/* ---- server_acl.c ---- */
+enum acl_verdict session_acl(
+    struct run *r, enum acl_where where, enum main_option option, slice_t recipient, struct acl_outcome *out);
+/* Answer a verdict other than accept or discard: log line and reply.  true: the connection is to be dropped. */
+bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what);
+enum rc server_verify_helo(struct eval *ev, struct error *err);
+enum rc server_verify_reverse_host(struct eval *ev, struct error *err);
+void server_acl_log_line(struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic);
+
+/* ---- server_log.c ---- */
+/* Work sender_fullhost and sender_rcvhost out of what is known now. */
+void session_update_host(struct session_facts *f);
+/* "H=(helo) [ip]", with port, interface and ident as selected. */
+slice_t host_for_log(struct run *r, bool with_h);
+/* "(helo) [ip]" for sentences. */
+slice_t host_for_text(struct run *r);
+void log_line(struct run *r, unsigned where, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void log_arrival(struct run *r, const struct message *m);
+/* Envelope and header for the reject log. */
+slice_t log_header_detail(struct run *r);
+slice_t log_history(struct run *r);
+slice_t session_age(struct run *r);
+
+/* ---- server_lookup.c ---- */
+/* Begin the look-up of the client's name.  false: there is nothing to wait for. */
+bool lookup_start(struct run *r);
+/* After a post: true when it is over and the facts are set. */
+bool lookup_done(struct run *r);
+void lookup_drop(struct session *s);
+enum rc session_host_name(struct eval *ev); /* of evals whose hooks_ctx is a struct run */
+
+/* ---- commands ---- */
+void serve_start(struct run *r);  /* ST_START: limits, connect ACL, banner */
+void serve_greet(struct run *r);  /* after the look-up */
+enum step serve_auth_line(struct run *r, slice_t line);
+enum step serve_data(struct run *r);
+enum step serve_sync_body(struct run *r);
+enum step serve_commit(struct run *r);
+void data_lost(struct run *r, bool timeout);
+void auth_drop(struct run *r);
+/* May this authenticator be offered to the client now? */
+bool auth_offered(struct run *r, const struct heddle_instance *inst);
+void helo_limits(struct run *r);  /* options that depend on the client */
+bool option_number(struct run *r, enum main_option o, int64_t *out);
+bool host_matches(struct run *r, enum main_option o);
+/* 452 when the spool is (or with `extra` bytes would be) full; true: there is room. */
+bool spool_has_room(struct run *r, int64_t extra);
+
+#define SMTP_COMMAND(NAME, fn, sync, nonmail) void fn(struct run *r);
+#include "smtp/commands.def"
+#undef SMTP_COMMAND
+
+/* Forget a session: the last touch of the server by it. */
+void server_remove(struct session *s) EXCLUDES(lk_smtp_clients);
+size_t server_client_count(struct smtp_server *server, const struct net_addr *peer) EXCLUDES(lk_smtp_clients);
+void message_facts_clear(struct message_facts *mf, struct arena *a);
+void session_facts_clear(struct session_facts *f, struct arena *a);
+#endif
