@@ -46,7 +46,7 @@ $(foreach m,$(MODULES),$(if $(call module_src,$(m)),$(eval $(call module_rule,$(
 # Programs: kernel/main/prog_NAME.c is NAME's main(); kernel/main/*.c otherwise is shared by them.
 MAIN_SHARED := $(patsubst %.c,$(B)/obj/%.o,$(filter-out kernel/main/prog_%.c,$(wildcard kernel/main/*.c)))
 MAIN_PROCESS := $(B)/obj/kernel/main/process.o $(B)/obj/kernel/main/process_adopt.o
-PROGRAMS_TOP := heddle heddlectl sendmail
+PROGRAMS_TOP := heddle heddlectl sendmail heddle-driver-check
 PROGRAMS_LIBEXEC := heddle-master heddle-kernel heddle-agent heddle-nss
 prog_src = kernel/main/prog_$(subst heddle-,,$(1)).c
 have_prog = $(wildcard $(call prog_src,$(1)))
@@ -54,6 +54,7 @@ ALL_ARCHIVES = $(call archives_for,$(MODULES))
 # small programs link only what they name here: less in the process, less to trust
 prog_links_heddle-agent := agent driver thread log base
 prog_links_heddle-nss := base
+prog_links_heddle-driver-check := driver thread log base
 prog_links_sendmail := base
 prog_links_heddlectl := base
 prog_archives = $(call archives_for,$(or $(prog_links_$(1)),$(MODULES)))
@@ -61,7 +62,7 @@ prog_archives = $(call archives_for,$(or $(prog_links_$(1)),$(MODULES)))
 sub_obj = $(patsubst %.c,$(B)/obj/%.o,$(wildcard kernel/main/$(1)/*.c))
 prog_shared = $(if $(filter heddle,$(1)),$(MAIN_SHARED)) $(if $(filter heddle-kernel,$(1)),$(MAIN_PROCESS) $(call sub_obj,kernel)) \
 	$(if $(filter heddle-master,$(1)),$(MAIN_PROCESS) $(call sub_obj,master))
-prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-ldl),$(LIBS_KERNEL))
+prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-ldl)$(if $(filter heddle-driver-check,$(1)),-lwolfssl -ldl),$(LIBS_KERNEL))
 
 define program_rule
 $(2): $(patsubst %.c,$(B)/obj/%.o,$(call prog_src,$(1))) $(call prog_shared,$(1)) $(call prog_archives,$(1))

@@ -8,16 +8,14 @@
 #include "driver/loader_parts.h"
 
 #include "base/io.h"
+#include "driver/elf_image.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <link.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #define SYMBOL        "heddle_driver_v1"
 #define SYMBOL_PREFIX "heddle_driver_v"
-#define SYMBOLS_MAX   (1U << 20) /* more make a file that is not a driver a way to keep us busy */
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define NATIVE_DATA ELFDATA2LSB
@@ -87,30 +85,7 @@ static const struct machine {
 };
 #define MACHINES (sizeof machines / sizeof *machines)
 
-struct image {
-	const char *bytes;
-	size_t n;
-	ElfW(Ehdr) eh;
-};
-
-/* n bytes at `at`, copied to out; false: they are not all in the file. */
-static bool take(const struct image *im, uint64_t at, void *out, size_t n)
-{
-	if (at > im->n || n > im->n - at)
-		return false;
-	memcpy(out, im->bytes + at, n);
-	return true;
-}
-
-static bool section(const struct image *im, uint32_t i, ElfW(Shdr) *out)
-{
-	if (i >= im->eh.e_shnum || im->eh.e_shentsize != sizeof *out)
-		return false;
-	uint64_t skip = (uint64_t)i * sizeof *out;
-	return im->eh.e_shoff <= im->n && take(im, im->eh.e_shoff + skip, out, sizeof *out);
-}
-
-static enum rc check_ident(const struct image *im, struct error *err)
+static enum rc check_ident(const struct elf_image *im, struct error *err)
 {
 	const unsigned char *id = im->eh.e_ident;
 	if (memcmp(id, ELFMAG, SELFMAG) != 0 || im->eh.e_type != ET_DYN)
@@ -133,12 +108,12 @@ static enum rc check_ident(const struct image *im, struct error *err)
 }
 
 /* The string at `at` of a string table, if it begins with the prefix of our symbols; it may be cut to the buffer. */
-static bool symbol_name(const struct image *im, const ElfW(Shdr) *str, uint32_t at, char *buf, size_t cap)
+static bool symbol_name(const struct elf_image *im, const ElfW(Shdr) *str, uint32_t at, char *buf, size_t cap)
 {
 	size_t i = 0;
 	for (; i + 1 < cap; i++) {
 		if ((uint64_t)at + i >= str->sh_size || str->sh_offset > im->n ||
-		    !take(im, str->sh_offset + at + i, &buf[i], 1))
+		    !elf_take(im, str->sh_offset + at + i, &buf[i], 1))
 			return false;
 		if (buf[i] == '\0')
 			break;
@@ -150,20 +125,20 @@ static bool symbol_name(const struct image *im, const ElfW(Shdr) *str, uint32_t 
 }
 
 /* `others`: further heddle_driver_ names that were met. */
-static bool find_symbol(const struct image *im, ElfW(Sym) *out, char *others, size_t others_cap)
+static bool find_symbol(const struct elf_image *im, ElfW(Sym) *out, char *others, size_t others_cap)
 {
 	others[0] = '\0';
 	for (uint32_t s = 0; s < im->eh.e_shnum; s++) {
 		ElfW(Shdr) dyn, str;
-		if (!section(im, s, &dyn) || dyn.sh_type != SHT_DYNSYM)
+		if (!elf_section(im, s, &dyn) || dyn.sh_type != SHT_DYNSYM)
 			continue;
-		if (!section(im, dyn.sh_link, &str) || dyn.sh_offset > im->n)
+		if (!elf_section(im, dyn.sh_link, &str) || dyn.sh_offset > im->n)
 			return false;
 		uint64_t count = dyn.sh_size / sizeof *out;
-		for (uint64_t i = 0; i < count && i < SYMBOLS_MAX; i++) {
+		for (uint64_t i = 0; i < count && i < ELF_SYMBOLS_MAX; i++) {
 			ElfW(Sym) sym;
 			char name[40];
-			if (!take(im, dyn.sh_offset + i * sizeof sym, &sym, sizeof sym))
+			if (!elf_take(im, dyn.sh_offset + i * sizeof sym, &sym, sizeof sym))
 				return false;
 			if (sym.st_shndx == SHN_UNDEF || !symbol_name(im, &str, sym.st_name, name, sizeof name))
 				continue;
@@ -179,18 +154,18 @@ static bool find_symbol(const struct image *im, ElfW(Sym) *out, char *others, si
 	return false;
 }
 
-static bool read_at_address(const struct image *im, uint64_t address, void *out, size_t n)
+static bool read_at_address(const struct elf_image *im, uint64_t address, void *out, size_t n)
 {
 	if (im->eh.e_phentsize != sizeof(ElfW(Phdr)) || im->eh.e_phoff > im->n)
 		return false;
 	for (uint32_t i = 0; i < im->eh.e_phnum; i++) {
 		ElfW(Phdr) ph;
-		if (!take(im, im->eh.e_phoff + (uint64_t)i * sizeof ph, &ph, sizeof ph))
+		if (!elf_take(im, im->eh.e_phoff + (uint64_t)i * sizeof ph, &ph, sizeof ph))
 			return false;
 		if (ph.p_type != PT_LOAD || address < ph.p_vaddr || address - ph.p_vaddr > ph.p_filesz ||
 		    n > ph.p_filesz - (address - ph.p_vaddr))
 			continue;
-		return ph.p_offset <= im->n && take(im, ph.p_offset + (address - ph.p_vaddr), out, n);
+		return ph.p_offset <= im->n && elf_take(im, ph.p_offset + (address - ph.p_vaddr), out, n);
 	}
 	return false;
 }
@@ -207,10 +182,10 @@ static enum rc missing_symbol(const char *others, struct error *err)
 
 enum rc driver_head_from_elf(const void *bytes, size_t n, struct heddle_driver *out_head, struct error *err)
 {
-	struct image im = {.bytes = bytes, .n = n};
+	struct elf_image im = {.bytes = bytes, .n = n};
 	ElfW(Sym) sym = {.st_name = 0};
 	char others[40];
-	if (!take(&im, 0, &im.eh, sizeof im.eh))
+	if (!elf_take(&im, 0, &im.eh, sizeof im.eh))
 		return error_set(err, RC_ERROR, "is not an ELF shared object");
 	enum rc rc = check_ident(&im, err);
 	if (rc != RC_OK)
