@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One attempt at one message.  Order: route, deliver group by group, bounce what failed, and only then record what is
+ * final; a crash at any point repeats at most what was not yet recorded.
+ */
+#include "deliver/deliver_private.h"
+#include "deliver/load.h"
+
+#include <stdlib.h>
+
+#define ATTEMPT_TIME   (3600 * US_PER_SEC)
+#define BUSY_AGAIN     (2 * US_PER_SEC)
+#define TROUBLE_AGAIN  (60 * US_PER_SEC)
+#define NEVER          INT64_MAX
+
+const struct address *address_top(const struct address *a)
+{
+	while (a->parent)
+		a = a->parent;
+	return a;
+}
+
+/* What a child is called in the notes: kind and text say where it ends. */
+static slice_t child_key(struct arena *a, const struct address *x)
+{
+	return arena_printf(a, "%c%u %.*s", (int)('0' + (int)x->kind), x->recipient, SL_ARG(x->text));
+}
+
+static void read_notes(struct attempt *t)
+{
+	t->done = map_new(t->arena, MAP_EXACT);
+	for (size_t i = 0; i < t->state.n_notes; i++) {
+		slice_t rest = t->state.notes[i], line;
+		while (slice_next(&rest, '\n', &line))
+			if (line.len)
+				map_put(t->done, line, t);
+	}
+}
+
+static enum rc load(struct attempt *t, struct error *err)
+{
+	enum rc rc = RC_OK;
+
+	if (t->m)
+		load_fresh(t->arena, t->m, t->id, &t->state);
+	else
+		rc = load_message(t->d->cfg.store, t->id, &t->m, &t->state, err);
+	if (rc == RC_OK)
+		read_notes(t);
+	return rc;
+}
+
+static void set_up_eval(struct attempt *t)
+{
+	const struct message *m = t->m;
+	slice_t *to = ARENA_ARRAY(t->arena, slice_t, m->recipient_count + 1u);
+
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		to[i] = m->recipients[i].address;
+	t->session = m->session;
+	t->session.arena = t->arena;
+	t->facts = m->facts;
+	t->facts.arena = t->arena;
+	t->facts.id = t->id_text;
+	t->facts.sender_address = m->sender;
+	t->facts.recipients = to;
+	t->facts.recipients_count = m->recipient_count;
+	t->facts.headers = (struct header_list *)(uintptr_t)&m->headers; /* read only by what a delivery expands */
+	t->facts.message_size = (int64_t)m->size_bytes;
+	t->facts.body_size = (int64_t)m->body.bytes;
+	t->facts.received_time_us = m->received_us;
+	t->facts.first_delivery = t->state.n_notes == 0;
+	eval_init(&t->ev, t->arena, t->cfg);
+	t->ev.process = config_process(t->cfg);
+	t->ev.session = &t->session;
+	t->ev.message = &t->facts;
+	t->ev.hooks = t->d->cfg.eval_hooks;
+	t->ev.services = t->d->cfg.services;
+	t->ev.worker = t->worker;
+	t->ev.cancel = &t->d->cancel;
+	t->ev.deadline_us = t->began_us + ATTEMPT_TIME;
+}
+
+static bool is_held(struct attempt *t, slice_t address)
+{
+	struct match_list *l = config_list(t->cfg, MO_hold_domains);
+	slice_t local, domain;
+	struct error err;
+
+	return l && address_split(address, &local, &domain) && match_domain(&t->ev, l, domain, NULL, &err) == RC_OK;
+}
+
+static void route(struct attempt *t)
+{
+	struct error err = {.text = ""};
+	int64_t now = clock_wall_us();
+
+	routing_init(&t->routing, t->arena, &t->ev, 0);
+	t->left = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
+	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
+		struct queue_recipient *r = &t->state.recipients[i];
+		if (r->state != QUEUE_RCPT_PENDING)
+			continue;
+		if (!t->forced && r->next_attempt_us > now && r->next_attempt_us != NEVER) {
+			t->left[i]++; /* not yet: stays as it is */
+			continue;
+		}
+		struct address *a = routing_add(&t->routing, r->address, i);
+		if (!slice_is_absent(t->m->recipients[i].errors_to) && t->m->recipients[i].errors_to.ptr)
+			a->errors_to = t->m->recipients[i].errors_to;
+		if ((t->state.flags & QUEUE_MSG_CANCELLED) || is_held(t, r->address)) {
+			bool gone = (t->state.flags & QUEUE_MSG_CANCELLED) != 0;
+			a->result = gone ? ROUTE_FAILED : ROUTE_DEFERRED;
+			a->shown = a->logged = gone ? SL("delivery cancelled by administrator") : SL("domain is held");
+		}
+	}
+	(void)routing_run(&t->routing, &err); /* what it could not reach is deferred, each with its reason */
+}
+
+/* ---- what came of it ------------------------------------------------------------------------------------ */
+
+static void give_up_or_defer(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+{
+	struct queue_recipient *r = &t->state.recipients[a->recipient];
+	struct retry_state rs = retry_decode(r->retry);
+	int64_t now = clock_wall_us(), next;
+
+	line_deferred(t, a, g, o);
+	if (rs.first_failed_us == 0)
+		rs.first_failed_us = now;
+	rs.last_try_us = now;
+	rs.tries++;
+	rs.why = o ? o->text : a->logged;
+	if (!retry_next(t, a, o, &rs, now, &next)) {
+		a->logged = a->shown = rs.why;
+		a->result = ROUTE_FAILED;
+		struct outcome late = {.is_set = true, .result = RC_FAIL, .host = -1, .text = SL("retry timeout exceeded")};
+		line_failed(t, a, NULL, &late);
+		*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
+		return;
+	}
+	a->result = ROUTE_DEFERRED;
+	r->retry = retry_encode(t->arena, &rs);
+	/* of several children the earliest counts */
+	if (r->next_attempt_us <= now || next < r->next_attempt_us)
+		r->next_attempt_us = next;
+	t->left[a->recipient]++;
+	*VEC_PUSH(t->arena, &t->deferred, struct address *) = a;
+}
+
+static void fail_address(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+{
+	line_failed(t, a, g, o);
+	a->result = ROUTE_FAILED;
+	if (o) {
+		a->shown = o->text;
+		a->smtp_code = o->smtp;
+	}
+	*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
+}
+
+static void after_routing(struct attempt *t)
+{
+	for (size_t i = 0; i < t->routing.addresses.count; i++) {
+		struct address *a = *VEC_AT(&t->routing.addresses, struct address *, i);
+		switch (a->result) {
+		case ROUTE_FAILED:
+			fail_address(t, a, NULL, NULL);
+			break;
+		case ROUTE_FROZEN:
+			t->freeze = true;
+			give_up_or_defer(t, a, NULL, NULL);
+			break;
+		case ROUTE_DEFERRED:
+			give_up_or_defer(t, a, NULL, NULL);
+			break;
+		case ROUTE_DISCARDED:
+			if (!a->parent || a->router)
+				log_main(t->log, t->id_text, "=> :blackhole: <%.*s> R=%.*s", SL_ARG(address_top(a)->text),
+				    SL_ARG(a->router ? a->router->name : SL("")));
+			break;
+		case ROUTE_DELIVER:
+			if (map_get(t->done, child_key(t->arena, a)))
+				a->result = ROUTE_DUPLICATE; /* an earlier attempt has delivered it */
+			break;
+		case ROUTE_UNDONE:
+		case ROUTE_REDIRECTED:
+		case ROUTE_DUPLICATE:
+			break;
+		}
+	}
+}
+
+static void note_delivered(struct attempt *t, const struct address *a)
+{
+	if (a->parent) {
+		strbuf_add(&t->note, child_key(t->arena, a));
+		strbuf_char(&t->note, '\n');
+	}
+}
+
+static void settle_group(struct attempt *t, struct group *g)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < g->addresses.count; i++)
+		any = any || g->outcomes[i].result == RC_OK;
+	if (any)
+		line_delivered(t, g);
+	for (size_t i = 0; i < g->addresses.count; i++) {
+		struct address *a = *VEC_AT(&g->addresses, struct address *, i);
+		struct outcome *o = &g->outcomes[i];
+		if (o->result == RC_OK)
+			note_delivered(t, a);
+		else if (o->result == RC_FAIL)
+			fail_address(t, a, g, o);
+		else
+			give_up_or_defer(t, a, g, o);
+		if (o->about & HEDDLE_X_FREEZE)
+			t->freeze = true;
+	}
+}
+
+/* ---- recording ------------------------------------------------------------------------------------------ */
+
+/* A recipient is through when nothing below it is left; it counts as failed if any of it failed. */
+static size_t collect_outcomes(struct attempt *t, struct queue_outcome *out, bool *all_done, int64_t *next)
+{
+	size_t n = 0;
+
+	*all_done = true;
+	*next = NEVER;
+	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
+		struct queue_recipient *r = &t->state.recipients[i];
+		if (r->state != QUEUE_RCPT_PENDING)
+			continue;
+		if (t->left[i] == 0) {
+			r->state = QUEUE_RCPT_DELIVERED;
+			VEC_FOREACH(&t->failed, struct address *, a)
+			if ((*a)->recipient == i)
+				r->state = QUEUE_RCPT_FAILED;
+		} else {
+			*all_done = false;
+			if (r->next_attempt_us < *next)
+				*next = r->next_attempt_us;
+		}
+		out[n++] = (struct queue_outcome){.recipient = i, .state = r->state, .next_attempt_us = r->next_attempt_us,
+		    .retry = r->retry};
+	}
+	return n;
+}
+
+static enum rc record(struct attempt *t, const struct queue_outcome *o, size_t n, int64_t next, struct error *err)
+{
+	struct queue_progress p = {.id = t->id, .outcomes = o, .n_outcomes = n, .next_attempt_us = next == NEVER ? -1 : next,
+	    .note = strbuf_slice(&t->note)};
+
+	return store_progress_wait(t->d->cfg.store, t->arena, &p, 1, err);
+}
+
+/* Between groups: what was delivered is on record before the next group is begun. */
+static void record_between(struct attempt *t)
+{
+	struct error err;
+	struct queue_outcome *o = ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
+	size_t n = 0;
+
+	if (strbuf_slice(&t->note).len == 0 && t->state.n_recipients == 1)
+		return;
+	uint32_t *open = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
+	VEC_FOREACH(&t->groups, struct group *, g)
+	VEC_FOREACH(&(*g)->addresses, struct address *, a)
+	if (!(*g)->outcomes || !(*g)->outcomes[0].is_set)
+		open[(*a)->recipient]++;
+	for (uint32_t i = 0; i < t->state.n_recipients; i++)
+		if (t->state.recipients[i].state == QUEUE_RCPT_PENDING && t->left[i] == 0 && open[i] == 0 && t->failed.count == 0)
+			o[n++] = (struct queue_outcome){.recipient = i, .state = QUEUE_RCPT_DELIVERED};
+	if (record(t, o, n, NEVER, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "delivery could not be recorded: %s", err.text);
+	else
+		strbuf_reset(&t->note);
+}
+
+static void give_back(struct attempt *t, int64_t next)
+{
+	queue_index_release(t->d->cfg.index, &t->entry, next);
+}
+
+static void freeze_now(struct attempt *t)
+{
+	struct queue_edit e = {.kind = QUEUE_EDIT_FREEZE, .when_us = clock_wall_us()};
+	struct error err;
+
+	if (store_edit_wait(t->d->cfg.store, t->arena, t->id, &e, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "freezing could not be recorded: %s", err.text);
+	if (queue_index_freeze(t->d->cfg.index, t->id, true, e.when_us) == RC_OK)
+		log_main(t->log, t->id_text, "Frozen");
+}
+
+static void complete(struct attempt *t)
+{
+	struct error err;
+
+	if (store_finish_wait(t->d->cfg.store, t->arena, t->id, &err) != RC_OK) {
+		/* delivered, and not on record: the states in the index keep it from being delivered again by this process */
+		log_panic(t->log, t->id_text, "completion could not be recorded: %s", err.text);
+		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
+		return;
+	}
+	line_completed(t);
+	log_message_done(t->log, t->id_text);
+	if (queue_index_remove(t->d->cfg.index, t->id, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "%s", err.text);
+	queue_entry_unref(&t->entry);
+}
+
+static void finish(struct attempt *t)
+{
+	struct error err = {.text = ""};
+	struct queue_outcome *o = ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
+	bool all_done;
+	int64_t next;
+
+	if (t->failed.count && bounce_send(t, &err) != RC_OK) {
+		log_panic(t->log, t->id_text, "the bounce could not be queued, so the failure stands over: %s", err.text);
+		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
+		return;
+	}
+	size_t n = collect_outcomes(t, o, &all_done, &next);
+	for (size_t i = 0; i < n; i++)
+		if (o[i].state != QUEUE_RCPT_PENDING)
+			(void)(queue_index_set_recipient(t->d->cfg.index, t->id, o[i].recipient, o[i].state) == RC_OK);
+	if (all_done && !t->freeze) {
+		complete(t);
+		return;
+	}
+	if (n && record(t, o, n, next, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "the attempt could not be recorded: %s", err.text);
+	if (t->freeze)
+		freeze_now(t);
+	give_back(t, next);
+}
+
+/* ---- the run -------------------------------------------------------------------------------------------- */
+
+static void deliver_groups(struct attempt *t)
+{
+	groups_make(t);
+	for (size_t i = 0; i < t->groups.count; i++) {
+		struct group *g = *VEC_AT(&t->groups, struct group *, i);
+		attempt_deliver_group(t, g);
+		settle_group(t, g);
+		if (i + 1 < t->groups.count)
+			record_between(t);
+	}
+}
+
+/* Nothing may keep a damaged message from being seen: it is frozen, and named. */
+static void cannot_load(struct attempt *t, enum rc rc, const struct error *err)
+{
+	log_panic(t->log, t->id_text, "the message could not be read: %s", err->text);
+	if (rc == RC_FAIL || rc == RC_ERROR)
+		freeze_now(t);
+	give_back(t, clock_wall_us() + TROUBLE_AGAIN);
+}
+
+static void free_attempt(struct attempt *t)
+{
+	struct deliverer *d = t->d;
+
+	message_unref(&t->m);
+	config_unref(&t->cfg);
+	arena_free(&t->arena);
+	free(t);
+	scheduler_finished(d);
+}
+
+/* Recipients that this process has dealt with, whatever the store was able to record. */
+static void trust_index(struct attempt *t)
+{
+	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
+		enum queue_recipient_state st;
+		(void)queue_entry_recipient(t->entry, i, &st);
+		if (st != QUEUE_RCPT_PENDING)
+			t->state.recipients[i].state = st;
+	}
+}
+
+static void attempt_run(struct job *job, struct worker *w)
+{
+	struct attempt *t = (struct attempt *)(void *)job;
+	struct error err = {.text = ""};
+	struct queue_view v;
+
+	t->worker = w;
+	t->began_us = clock_mono_us();
+	t->cfg = t->d->cfg.snapshot(t->d->cfg.ctx);
+	t->log = t->d->cfg.snapshot_log ? t->d->cfg.snapshot_log(t->d->cfg.ctx, t->cfg) : t->d->cfg.log;
+	if (!t->cfg || pool_blocking_begin(w, POOL_FOR_DELIVER, 0, &err) != RC_OK) {
+		queue_index_release(t->d->cfg.index, &t->entry, clock_wall_us() + BUSY_AGAIN);
+		free_attempt(t);
+		return;
+	}
+	enum rc rc = load(t, &err);
+	if (rc != RC_OK) {
+		cannot_load(t, rc, &err);
+	} else {
+		queue_entry_view(t->entry, &v);
+		trust_index(t);
+		set_up_eval(t);
+		strbuf_init(&t->note, t->arena, 0);
+		route(t);
+		after_routing(t);
+		deliver_groups(t);
+		finish(t);
+	}
+	pool_blocking_end(w);
+	free_attempt(t);
+}
+
+void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced)
+{
+	struct attempt *t = calloc(1, sizeof *t);
+
+	MUST(t != NULL);
+	t->arena = arena_new(0);
+	t->d = d;
+	t->entry = e;
+	t->m = m;
+	t->forced = forced;
+	t->id = queue_entry_id(e);
+	char *text = arena_bytes(t->arena, QUEUE_ID_LEN + 1);
+	queue_id_text(t->id, text);
+	t->id_text = slice_cstr(text);
+	t->job.run = attempt_run;
+	pool_submit(d->cfg.pool, &t->job, POOL_DELIVERY);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Telling the sender: one message for each errors address, durable before the failure itself is recorded. RFC 3464. */
+#include "deliver/deliver_private.h"
+#include "deliver/load.h"
+#include "smtp/server.h"
+
+static slice_t errors_address(const struct attempt *t, const struct address *a)
+{
+	return slice_is_absent(a->errors_to) ? t->m->sender : a->errors_to;
+}
+
+static slice_t why(const struct address *a)
+{
+	if (!slice_is_absent(a->shown) && a->shown.len)
+		return a->shown;
+	return !slice_is_absent(a->logged) && a->logged.len ? a->logged : SL("delivery failed");
+}
+
+static slice_t qualify_domain(const struct attempt *t)
+{
+	slice_t d = config_text(t->cfg, MO_qualify_domain);
+	return slice_is_absent(d) || d.len == 0 ? config_process(t->cfg)->primary_hostname : d;
+}
+
+static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
+{
+	VEC_FOREACH(&t->failed, struct address *, it)
+	{
+		const struct address *a = *it;
+		if (!slice_eq(errors_address(t, a), to))
+			continue;
+		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
+		if (a->parent)
+			strbuf_printf(sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
+		slice_t rest = why(a), line;
+		while (slice_next(&rest, '\n', &line))
+			strbuf_printf(sb, "    %.*s\n", SL_ARG(line));
+	}
+}
+
+static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
+{
+	strbuf_printf(sb, "Reporting-MTA: dns; %.*s\n\n", SL_ARG(config_process(t->cfg)->primary_hostname));
+	VEC_FOREACH(&t->failed, struct address *, it)
+	{
+		const struct address *a = *it;
+		if (!slice_eq(errors_address(t, a), to))
+			continue;
+		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: 5.0.0\n", SL_ARG(a->text));
+		if (a->smtp_code)
+			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n", SL_ARG(slice_sub(why(a), 0, slice_find(why(a), '\n'))));
+		strbuf_char(sb, '\n');
+	}
+}
+
+static void put_original(struct attempt *t, struct strbuf *sb)
+{
+	int64_t limit = config_int(t->cfg, MO_bounce_return_size_limit);
+	bool body = config_bool(t->cfg, MO_bounce_return_body) && t->m->body.chunks &&
+	    (limit <= 0 || (int64_t)t->m->size_bytes <= limit);
+
+	strbuf_printf(sb, "Return-path: <%.*s>\n", SL_ARG(t->m->sender));
+	for (const struct header *h = t->m->headers.first; h; h = h->next)
+		if (h->type != '*')
+			strbuf_add(sb, h->text);
+	strbuf_char(sb, '\n');
+	for (uint32_t i = 0; body && i < t->m->body.chunk_count; i++)
+		strbuf_add(sb, t->m->body.chunks[i]);
+}
+
+static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t boundary)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, a, (size_t)4 << 20);
+	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_text(&sb, "This message was created automatically by mail delivery software.\n\n"
+	                 "A message that you sent could not be delivered to one or more of its\n"
+	                 "recipients. This is a permanent error. The following address(es) failed:\n\n");
+	put_addresses(t, &sb, to);
+	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
+	put_report(t, &sb, to);
+	if (config_bool(t->cfg, MO_bounce_return_message)) {
+		bool all = config_bool(t->cfg, MO_bounce_return_body);
+		strbuf_printf(&sb, "--%.*s\nContent-type: %s\n\n", SL_ARG(boundary), all ? "message/rfc822" : "text/rfc822-headers");
+		put_original(t, &sb);
+	}
+	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
+	return strbuf_slice(&sb);
+}
+
+static slice_t dsn_from(struct attempt *t)
+{
+	struct error err;
+	slice_t v;
+
+	if (config_expand(&t->ev, MO_dsn_from, &v, &err) == RC_OK && !slice_is_absent(v) && v.len)
+		return v;
+	return arena_printf(t->arena, "Mail Delivery System <Mailer-Daemon@%.*s>", SL_ARG(qualify_domain(t)));
+}
+
+static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary)
+{
+	struct arena *a = b->arena;
+	slice_t host = config_process(t->cfg)->primary_hostname;
+	slice_t date = clock_rfc5322(a, b->received_us);
+	slice_t reply = config_text(t->cfg, MO_errors_reply_to);
+	struct header_list *l = &b->headers;
+
+	(void)header_append(a, l, arena_printf(a, "Received: by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
+	    SL_ARG(host), SL_ARG(config_process(t->cfg)->heddle_version), b->id, SL_ARG(to), SL_ARG(date)));
+	(void)header_append(a, l, arena_printf(a, "X-Failed-Recipients: %.*s\n",
+	    SL_ARG((*VEC_AT(&t->failed, struct address *, 0))->text)));
+	(void)header_append(a, l, SL("Auto-Submitted: auto-replied\n"));
+	(void)header_append(a, l, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
+	if (!slice_is_absent(reply) && reply.len)
+		(void)header_append(a, l, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
+	(void)header_append(a, l, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
+	(void)header_append(a, l, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=%.*s\n",
+	    SL_ARG(boundary)));
+	(void)header_append(a, l, SL("MIME-Version: 1.0\n"));
+	(void)header_append(a, l, SL("Subject: Mail delivery failed: returning message to sender\n"));
+	(void)header_append(a, l, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id, SL_ARG(host)));
+	(void)header_append(a, l, arena_printf(a, "Date: %.*s\n", SL_ARG(date)));
+}
+
+static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id)
+{
+	struct message *b = message_new();
+	struct arena *a = b->arena;
+
+	queue_id_text(id, b->id);
+	b->sender = SL("");
+	b->local_message = true;
+	b->received_us = clock_wall_us();
+	b->session.received_protocol = SL("local");
+	b->recipients = ARENA_NEW(a, struct recipient);
+	b->recipients->address = arena_dup(a, to);
+	b->recipients->errors_to = b->recipients->orcpt = slice_absent();
+	b->recipient_count = 1;
+	slice_t boundary = arena_printf(a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
+	make_headers(t, b, to, boundary);
+	slice_t *chunk = ARENA_NEW(a, slice_t);
+	*chunk = make_body(t, a, to, boundary);
+	b->body = (struct body){.chunks = chunk, .chunk_count = 1, .fd = -1, .bytes = chunk->len};
+	for (uint32_t i = 0; i < chunk->len; i++)
+		b->body.lines += chunk->ptr[i] == '\n';
+	b->facts.body_linecount = (int64_t)b->body.lines;
+	b->size_bytes = header_section_size(&b->headers) + 1 + b->body.bytes;
+	return b;
+}
+
+static enum rc queue_bounce(struct attempt *t, slice_t to, struct error *err)
+{
+	struct queue_id id = store_next_id(t->d->cfg.store);
+	struct message *b = make_bounce(t, to, id);
+	struct queue_message q;
+	struct queue_entry *e = NULL;
+	enum rc rc = smtp_queue_message(b, &q, err);
+
+	if (rc == RC_OK)
+		rc = store_append_wait(t->d->cfg.store, b->arena, &q, err);
+	if (rc == RC_OK) {
+		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu", SL_ARG(t->id_text), "heddle",
+		    (unsigned long long)b->size_bytes);
+		rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
+	}
+	if (rc == RC_OK && !deliver_now(t->d, b, &e))
+		queue_index_release(t->d->cfg.index, &e, 0);
+	message_unref(&b);
+	return rc;
+}
+
+/* A bounce that cannot be delivered is not bounced: it is frozen, and ends after ignore_bounce_errors_after. */
+static void undeliverable_bounce(struct attempt *t)
+{
+	int64_t keep_ms = config_int(t->cfg, MO_ignore_bounce_errors_after);
+	int64_t age_ms = (clock_wall_us() - t->m->received_us) / 1000;
+
+	if (t->forced && (t->state.flags & QUEUE_MSG_CANCELLED))
+		return;
+	if (keep_ms <= 0 || age_ms >= keep_ms) {
+		log_main(t->log, t->id_text, "cancelled by ignore_bounce_errors_after");
+		return;
+	}
+	t->freeze = true;
+	VEC_FOREACH(&t->failed, struct address *, a) t->left[(*a)->recipient]++;
+}
+
+enum rc bounce_send(struct attempt *t, struct error *err)
+{
+	struct map *told = map_new(t->arena, MAP_EXACT);
+	bool bounce = false;
+
+	VEC_FOREACH(&t->failed, struct address *, it)
+	{
+		slice_t to = errors_address(t, *it);
+		if (to.len == 0) {
+			bounce = true;
+			continue;
+		}
+		if (map_get(told, to))
+			continue;
+		enum rc rc = queue_bounce(t, to, err);
+		if (rc != RC_OK)
+			return rc;
+		map_put(told, to, t);
+	}
+	if (bounce && t->m->sender.len == 0)
+		undeliverable_bounce(t);
+	return RC_OK;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The delivery lines of the main log: specification, chapter 53. */
+#include "deliver/deliver_private.h"
+
+/* "user <user@dom>" for a local delivery, "|cmd <user@dom>" for a child, the plain address for a remote one. */
+static void put_address(const struct attempt *t, struct strbuf *sb, const struct address *a, bool local)
+{
+	const struct address *top = address_top(a);
+	slice_t shown = a->text;
+
+	if (local && a->kind == ADDRESS_PLAIN)
+		shown = a->facts.local_part;
+	strbuf_add(sb, shown);
+	if (log_selected(t->log, LOG_ALL_PARENTS))
+		for (const struct address *p = a->parent; p && p->parent; p = p->parent)
+			strbuf_printf(sb, " (%.*s)", SL_ARG(p->text));
+	if (!slice_eq(shown, top->text))
+		strbuf_printf(sb, " <%.*s>", SL_ARG(top->text));
+	if (log_selected(t->log, LOG_SENDER_ON_DELIVERY))
+		strbuf_printf(sb, " F=<%.*s>", SL_ARG(t->m->sender));
+	if (log_selected(t->log, LOG_RETURN_PATH_ON_DELIVERY))
+		strbuf_printf(sb, " P=<%.*s>", SL_ARG(t->facts.return_path));
+}
+
+static void put_names(struct strbuf *sb, const struct address *a, bool transport)
+{
+	if (a->router)
+		strbuf_printf(sb, " R=%.*s", SL_ARG(a->router->name));
+	if (transport && a->transport)
+		strbuf_printf(sb, " T=%.*s", SL_ARG(a->transport->name));
+}
+
+static void put_host(const struct attempt *t, struct strbuf *sb, const struct group *g, const struct outcome *o)
+{
+	if (o->host < 0 || (size_t)o->host >= g->hosts->count)
+		return;
+	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
+	if (h->name.len && !slice_eq(h->name, h->address))
+		strbuf_printf(sb, " H=%.*s [%.*s]", SL_ARG(h->name), SL_ARG(h->address));
+	else
+		strbuf_printf(sb, " H=[%.*s]", SL_ARG(h->address));
+	if (log_selected(t->log, LOG_OUTGOING_PORT))
+		strbuf_printf(sb, ":%u", h->port ? h->port : 25);
+}
+
+static void put_duration(const struct attempt *t, struct strbuf *sb, enum log_item item, const char *name, int64_t us)
+{
+	if (!log_selected(t->log, item))
+		return;
+	if (log_selected(t->log, LOG_MILLISEC))
+		strbuf_printf(sb, " %s=%lld.%03llds", name, (long long)(us / US_PER_SEC), (long long)(us / 1000 % 1000));
+	else
+		strbuf_printf(sb, " %s=%.*s", name, SL_ARG(clock_interval(sb->arena, us / US_PER_SEC)));
+}
+
+static void write_line(struct attempt *t, const struct strbuf *sb)
+{
+	log_text(t->log, LOG_TO_MAIN, t->id_text, strbuf_slice(sb), slice_absent());
+}
+
+/* "=>" for the first delivered of a group, "->" for the others. */
+void line_delivered(struct attempt *t, const struct group *g)
+{
+	const char *arrow = "=>";
+
+	if (g->transport->generic[TO_disable_logging].number != 0)
+		return;
+	for (size_t i = 0; i < g->addresses.count; i++) {
+		const struct address *a = *VEC_AT(&g->addresses, struct address *, i);
+		const struct outcome *o = &g->outcomes[i];
+		struct strbuf sb;
+		if (o->result != RC_OK)
+			continue;
+		strbuf_init(&sb, t->arena, 0);
+		strbuf_printf(&sb, "%s ", arrow);
+		put_address(t, &sb, a, g->is_local);
+		put_names(&sb, a, true);
+		if (log_selected(t->log, LOG_DELIVERY_SIZE))
+			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
+		put_host(t, &sb, g, o);
+		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && !g->is_local && o->text.len)
+			strbuf_printf(&sb, " C=\"%.*s\"", SL_ARG(o->text));
+		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", clock_wall_us() - t->m->received_us);
+		put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g->took_us);
+		write_line(t, &sb);
+		arrow = "->";
+	}
+}
+
+void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+{
+	struct strbuf sb;
+	slice_t why = o ? o->text : a->logged;
+
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_text(&sb, "** ");
+	put_address(t, &sb, a, false);
+	if (g) {
+		put_names(&sb, a, true);
+		put_host(t, &sb, g, o);
+	} else if (!o) {
+		put_names(&sb, a, false);
+	}
+	strbuf_printf(&sb, ": %.*s", SL_ARG(why));
+	write_line(t, &sb);
+}
+
+void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+{
+	struct strbuf sb;
+	slice_t why = o ? o->text : a->logged;
+
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_text(&sb, "== ");
+	put_address(t, &sb, a, g && g->is_local);
+	put_names(&sb, a, g != NULL);
+	if (g && o)
+		put_host(t, &sb, g, o);
+	strbuf_printf(&sb, " defer (%d)", g ? 0 : -1);
+	if (why.len)
+		strbuf_printf(&sb, ": %.*s", SL_ARG(why));
+	write_line(t, &sb);
+}
+
+void line_completed(struct attempt *t)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_text(&sb, "Completed");
+	put_duration(t, &sb, LOG_QUEUE_TIME_OVERALL, "QT", clock_wall_us() - t->m->received_us);
+	write_line(t, &sb);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Who is tried when.  One tick a second takes what is due; what was just accepted does not wait for it. */
+#include "deliver/deliver_private.h"
+
+#include <stdlib.h>
+
+#define MAX_ACTIVE 200
+#define TICK       US_PER_SEC
+#define NEVER      INT64_MAX
+
+enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err)
+{
+	struct deliverer *d = calloc(1, sizeof *d);
+
+	(void)err;
+	MUST(d != NULL);
+	d->cfg = *cfg;
+	d->max_active = MAX_ACTIVE;
+	cancel_init(&d->cancel);
+	mutex_init(&d->lock, LOCK_deliver);
+	condvar_init(&d->changed);
+	cfg->services->routing = &route_service;
+	cfg->services->delivery = &delivery_service;
+	cfg->services->message = &message_service;
+	cfg->services->deliver = d;
+	*out = d;
+	return RC_OK;
+}
+
+void deliver_free(struct deliverer **d)
+{
+	if (!*d)
+		return;
+	condvar_fini(&(*d)->changed);
+	mutex_fini(&(*d)->lock);
+	cancel_fini(&(*d)->cancel);
+	free(*d);
+	*d = NULL;
+}
+
+/* Room for one more attempt? */
+static bool take_slot(struct deliverer *d)
+{
+	deliverer_lock(d);
+	bool ok = !d->stopping && d->active < d->max_active;
+	if (ok)
+		d->active++;
+	deliverer_unlock(d);
+	return ok;
+}
+
+void scheduler_finished(struct deliverer *d)
+{
+	deliverer_lock(d);
+	d->active--;
+	condvar_broadcast(&d->changed);
+	deliverer_unlock(d);
+	scheduler_pump(d);
+}
+
+static bool is_open(struct deliverer *d)
+{
+	deliverer_lock(d);
+	bool ok = d->enabled && !d->stopping;
+	deliverer_unlock(d);
+	return ok;
+}
+
+void scheduler_pump(struct deliverer *d)
+{
+	while (is_open(d) && queue_index_next(d->cfg.index) <= clock_wall_us() && take_slot(d)) {
+		struct queue_entry *e = queue_index_due(d->cfg.index, clock_wall_us());
+		if (!e) {
+			deliverer_lock(d);
+			d->active--;
+			deliverer_unlock(d);
+			return;
+		}
+		attempt_start(d, e, NULL, false);
+	}
+}
+
+static void tick(void *arg, enum wake why, struct worker *w)
+{
+	struct deliverer *d = arg;
+
+	(void)w;
+	if (why == WAKE_CANCEL || !is_open(d))
+		return;
+	scheduler_pump(d);
+	(void)timer_add(d->cfg.reactor, clock_mono_us() + TICK, tick, d, NULL);
+}
+
+void deliver_enable(struct deliverer *d, bool on)
+{
+	deliverer_lock(d);
+	d->enabled = on;
+	bool start = on && !d->ticking;
+	d->ticking = d->ticking || on;
+	deliverer_unlock(d);
+	if (start)
+		(void)timer_add(d->cfg.reactor, clock_mono_us(), tick, d, NULL);
+}
+
+void deliver_stop(struct deliverer *d, int64_t deadline_us)
+{
+	deliverer_lock(d);
+	d->stopping = true;
+	bool in_time = true;
+	while (d->active > 0 && in_time)
+		in_time = deliverer_wait(d, &d->changed, deadline_us);
+	unsigned left = d->active;
+	deliverer_unlock(d);
+	if (left == 0)
+		return;
+	cancel_set(&d->cancel); /* what is left gives up at its next wait and stays on the queue */
+	deliverer_lock(d);
+	for (in_time = true; d->active > 0 && in_time;)
+		in_time = deliverer_wait(d, &d->changed, deadline_us + 2 * US_PER_SEC);
+	deliverer_unlock(d);
+}
+
+bool deliver_now(struct deliverer *d, struct message *m, struct queue_entry **entry)
+{
+	if (!take_slot(d)) {
+		/* busy: it is due at once, and whoever finishes takes it */
+		queue_index_release(d->cfg.index, entry, 0);
+		return true;
+	}
+	struct queue_entry *e = *entry;
+	*entry = NULL;
+	attempt_start(d, e, message_ref(m), false);
+	return true;
+}
+
+bool deliver_message(struct deliverer *d, struct queue_id id, bool force)
+{
+	struct queue_entry *e = queue_index_take(d->cfg.index, id, force);
+
+	if (!e)
+		return false;
+	if (!take_slot(d)) {
+		queue_index_release(d->cfg.index, &e, 0);
+		return true;
+	}
+	attempt_start(d, e, NULL, force);
+	return true;
+}
+
+static bool is_selected(const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
+{
+	enum queue_recipient_state st;
+
+	if (!slice_is_absent(r->select_sender) && slice_search(v->sender, r->select_sender) == SIZE_MAX)
+		return false;
+	if (slice_is_absent(r->select_recipient))
+		return true;
+	for (uint32_t i = 0; i < v->n_recipients; i++)
+		if (slice_search(queue_entry_recipient(e, i, &st), r->select_recipient) != SIZE_MAX &&
+		    st == QUEUE_RCPT_PENDING)
+			return true;
+	return false;
+}
+
+/* What waits for a queue run, or (force) for any time at all, becomes due; the pump does the rest. */
+void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
+{
+	struct queue_list l;
+	int64_t now = clock_wall_us();
+
+	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
+	for (size_t i = 0; i < l.count; i++) {
+		struct queue_view v;
+		queue_entry_view(l.entries[i], &v);
+		bool due = v.next_attempt_us <= now || v.next_attempt_us == NEVER || r->force;
+		if (v.state == QUEUE_ACTIVE || !is_selected(l.entries[i], &v, r))
+			continue;
+		if (v.state == QUEUE_FROZEN && r->force_frozen)
+			(void)deliver_message(d, v.id, true);
+		else if (v.state == QUEUE_DEFERRED && due)
+			(void)(queue_index_set_next(d->cfg.index, v.id, 0) == RC_OK); /* gone meanwhile: nothing to do */
+	}
+	queue_list_free(&l);
+	scheduler_pump(d);
+}
+
+/* ---- one writer for each file ---- */
+
+/* A set of a few hundred paths at most: as many as attempts run.  Kept as a chain on the heap; the map of base lives in
+ * arenas and cannot shrink. */
+struct claim {
+	struct claim *next;
+	size_t len;
+	char path[];
+};
+
+static struct claim **find_claim(struct deliverer *d, slice_t path) REQUIRES(lk_deliver)
+{
+	struct claim **c = &d->busy;
+
+	while (*c && !((*c)->len == path.len && memcmp((*c)->path, path.ptr, path.len) == 0))
+		c = &(*c)->next;
+	return c;
+}
+
+bool scheduler_claim(struct deliverer *d, slice_t path, int64_t deadline_us)
+{
+	bool in_time = true;
+
+	deliverer_lock(d);
+	while (*find_claim(d, path) && in_time)
+		in_time = deliverer_wait(d, &d->changed, deadline_us);
+	struct claim **at = find_claim(d, path);
+	bool ok = *at == NULL;
+	if (ok) {
+		struct claim *c = malloc(sizeof *c + path.len);
+		MUST(c != NULL);
+		c->next = NULL;
+		c->len = path.len;
+		memcpy(c->path, path.ptr, path.len);
+		*at = c;
+	}
+	deliverer_unlock(d);
+	return ok;
+}
+
+void scheduler_unclaim(struct deliverer *d, slice_t path)
+{
+	deliverer_lock(d);
+	struct claim **at = find_claim(d, path);
+	struct claim *c = *at;
+	if (c)
+		*at = c->next;
+	condvar_broadcast(&d->changed);
+	deliverer_unlock(d);
+	free(c);
+}
