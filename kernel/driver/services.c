@@ -147,8 +147,8 @@ static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance 
 		return HEDDLE_ERROR;
 	if (slice_is_absent(v->text))
 		return HEDDLE_FAIL; /* unset: no refusal, so no reason */
-	slice_t text;
-	if (v->expr && !expr_constant(v->expr, &text))
+	/* config parsed what needs no expansion, a number that folds into a constant it leaves to us */
+	if (v->expr && slice_find(v->text, '$') != SIZE_MAX)
 		return expand_number(c, v, out);
 	*out = v->number;
 	return HEDDLE_OK;
