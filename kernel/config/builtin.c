@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Builtin macros: each is defined from the day that what it names works.  _OPT_ come from the options' rows, _DRIVER_
- * from the heads of the installed drivers (no code of them runs), _HAVE_ from the table below and the lookups' heads.
+ * Builtin macros: each is defined from the day that what it names works.  _OPT_ come from the
+ * options' rows, _DRIVER_ from the heads of the installed drivers (no code of them runs), _HAVE_
+ * from the table below and the lookups' heads.
  */
 #include "config/config_private.h"
 #include "driver/driver.h"
@@ -48,7 +49,8 @@ static bool is_upper_of(slice_t tail, slice_t name)
 static bool option_is_there(const struct option_table *t, slice_t tail)
 {
 	for (uint32_t i = 0; i < t->count; i++)
-		if ((!t->support || t->support[i] == OPT_FULL) && is_upper_of(tail, slice_cstr(t->rows[i].name)))
+		if ((!t->support || t->support[i] == OPT_FULL) &&
+		    is_upper_of(tail, slice_cstr(t->rows[i].name)))
 			return true;
 	return false;
 }
@@ -76,14 +78,16 @@ static bool driver_is_there(struct drivers *d, uint16_t driver_class, slice_t ta
 	bool yes = false;
 	drivers_list(d, driver_class, a, &found);
 	VEC_FOREACH(&found, struct driver_listing, it)
-		yes |= it->readable && slice_eq(name, it->name);
+	yes |= it->readable && slice_eq(name, it->name);
 	/* drivers that were only described stand in no folder */
-	yes = yes || (!found.count && name.len && driver_find(d, driver_class, name, &drv, NULL) == RC_OK);
+	yes = yes ||
+	      (!found.count && name.len && driver_find(d, driver_class, name, &drv, NULL) == RC_OK);
 	arena_free(&a);
 	return yes;
 }
 
-/* _OPT_ROUTER_REDIRECT_DATA: the only ones for which a driver has to be opened.  Names of both may hold underscores. */
+/* _OPT_ROUTER_REDIRECT_DATA: the only ones for which a driver has to be opened.  Names of both may
+ * hold underscores. */
 static bool private_option_is_there(struct drivers *d, uint16_t driver_class, slice_t tail)
 {
 	struct arena *a = arena_new(0);
@@ -91,7 +95,8 @@ static bool private_option_is_there(struct drivers *d, uint16_t driver_class, sl
 	bool yes = false;
 	for (uint32_t i = 1; i + 1 < name.len && !yes; i++) {
 		const struct driver *drv;
-		if (name.ptr[i] != '_' || driver_find(d, driver_class, slice_sub(name, 0, i), &drv, NULL) != RC_OK)
+		if (name.ptr[i] != '_' ||
+		    driver_find(d, driver_class, slice_sub(name, 0, i), &drv, NULL) != RC_OK)
 			continue;
 		struct option_table t = {drv->options, NULL, drv->option_count, NULL};
 		yes = option_is_there(&t, slice_sub(tail, i + 1, tail.len));
@@ -136,13 +141,14 @@ void builtin_list(struct drivers *d, struct arena *a, struct vec *out)
 		const struct option_table *t = option_classes[i].table;
 		for (uint32_t k = 0; k < t->count; k++)
 			if (t->support[k] == OPT_FULL)
-				list_one(a, out, option_classes[i].prefix, slice_cstr(t->rows[k].name));
+				list_one(
+				    a, out, option_classes[i].prefix, slice_cstr(t->rows[k].name));
 	}
 	for (size_t i = 0; d && i < COUNT(driver_classes); i++) {
 		struct vec found = {0};
 		drivers_list(d, driver_classes[i].driver_class, a, &found);
 		VEC_FOREACH(&found, struct driver_listing, it)
-			if (it->readable)
-				list_one(a, out, driver_classes[i].prefix, it->name);
+		if (it->readable)
+			list_one(a, out, driver_classes[i].prefix, it->name);
 	}
 }

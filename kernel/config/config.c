@@ -3,23 +3,23 @@
 #include "config/config.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "config/config_private.h"
 
-/* ---- problems ------------------------------------------------------------------------------------------- */
-static void note(struct loader *l, struct vec *to, const char *file, unsigned line, const char *fmt, va_list ap)
-    PRINTF_LIKE(5, 0);
-static void note(struct loader *l, struct vec *to, const char *file, unsigned line, const char *fmt, va_list ap)
+/* ---- problems ---- */
+static void note(struct loader *l, struct vec *to, const char *file, unsigned line, slice_t text)
 {
 	struct error *e = VEC_PUSH(l->scratch, to, struct error);
-	if (vsnprintf(e->text, sizeof e->text, fmt, ap) < 0)
-		e->text[0] = '\0';
-	for (char *p = e->text; *p; p++) /* quoted pieces of the file may hold anything */
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = '?';
-	e->file = file ? arena_cstr(l->scratch, slice_cstr(file)) : NULL; /* the snapshot may not live on */
+	size_t n = text.len < sizeof e->text - 1 ? text.len : sizeof e->text - 1;
+	for (size_t i = 0; i < n; i++) { /* quoted pieces of the file may hold anything */
+		unsigned char c = (unsigned char)text.ptr[i];
+		e->text[i] = text.ptr[i];
+		if (c < ' ' || c == 127)
+			e->text[i] = '?';
+	}
+	e->file =
+	    file ? arena_cstr(l->scratch, slice_cstr(file)) : NULL; /* outlives the snapshot */
 	e->line = line;
 }
 
@@ -31,7 +31,7 @@ void loader_problem(struct loader *l, const char *file, unsigned line, const cha
 		return;
 	}
 	va_start(ap, fmt);
-	note(l, l->problems, file, line, fmt, ap);
+	note(l, l->problems, file, line, arena_vprintf(l->scratch, fmt, ap));
 	va_end(ap);
 }
 
@@ -41,14 +41,37 @@ void loader_warning(struct loader *l, const char *file, unsigned line, const cha
 	if (l->warnings->count >= PROBLEMS_MOST)
 		return;
 	va_start(ap, fmt);
-	note(l, l->warnings, file, line, fmt, ap);
+	note(l, l->warnings, file, line, arena_vprintf(l->scratch, fmt, ap));
 	va_end(ap);
 }
 
-/* ---- the walk over the lines ------------------------------------------------------------------------------ */
-enum section { S_MAIN, S_ACL, S_ROUTERS, S_TRANSPORTS, S_AUTHS, S_RETRY, S_REWRITE, S_LOCAL_SCAN, S_UNKNOWN };
-static const char *const section_names[] = {"main", "acl", "routers", "transports", "authenticators", "retry", "rewrite",
-    "local_scan"};
+const char *loader_brief(struct loader *l, slice_t text)
+{
+	slice_t shown = slice_sub(text, 0, 60);
+	return arena_cstr(l->scratch, arena_printf(l->scratch, "\"%.*s\"", SL_ARG(shown)));
+}
+
+const char *loader_suggestion(struct loader *l, const char *near)
+{
+	if (!near)
+		return "";
+	return arena_cstr(l->scratch, arena_printf(l->scratch, "; did you mean \"%s\"?", near));
+}
+
+/* ---- the walk over the lines ---- */
+enum section {
+	S_MAIN,
+	S_ACL,
+	S_ROUTERS,
+	S_TRANSPORTS,
+	S_AUTHS,
+	S_RETRY,
+	S_REWRITE,
+	S_LOCAL_SCAN,
+	S_UNKNOWN
+};
+static const char *const section_names[] = {
+    "main", "acl", "routers", "transports", "authenticators", "retry", "rewrite", "local_scan"};
 
 static enum section begin_section(struct loader *l, const struct source_line *line, bool *seen)
 {
@@ -58,9 +81,12 @@ static enum section begin_section(struct loader *l, const struct source_line *li
 	for (int s = S_ACL; s < S_UNKNOWN; s++) {
 		if (slice_eqs(name, section_names[s])) {
 			if (seen[s])
-				loader_problem(l, line->file, line->line, "section \"%s\" is repeated in the configuration", section_names[s]);
+				loader_problem(l, line->file, line->line,
+				    "section \"%s\" is repeated in the configuration",
+				    section_names[s]);
 			if (s == S_LOCAL_SCAN)
-				loader_problem(l, line->file, line->line, "not supported yet: section local_scan");
+				loader_problem(l, line->file, line->line,
+				    "not supported yet: section local_scan");
 			seen[s] = true;
 			return (enum section)s;
 		}
@@ -70,8 +96,8 @@ static enum section begin_section(struct loader *l, const struct source_line *li
 			near = section_names[s];
 		}
 	}
-	loader_problem(l, line->file, line->line, "\"%.*s\" is not a known section%s%s%s", (int)(name.len > 60 ? 60 : name.len),
-	    name.len ? name.ptr : "", near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	loader_problem(l, line->file, line->line, "%s is not a known section%s",
+	    loader_brief(l, name), loader_suggestion(l, near));
 	return S_UNKNOWN;
 }
 
@@ -95,16 +121,31 @@ static void one_line(struct loader *l, enum section section, const struct source
 		return;
 	}
 	switch (section) {
-	case S_MAIN: main_line(l, line); break;
-	case S_ACL: rules_acl_line(l, line); break;
-	case S_ROUTERS: section_line(l, SECTION_ROUTERS, line); break;
-	case S_TRANSPORTS: section_line(l, SECTION_TRANSPORTS, line); break;
-	case S_AUTHS: section_line(l, SECTION_AUTHS, line); break;
-	case S_RETRY: rules_retry_line(l, line); break;
-	case S_REWRITE: rules_rewrite_line(l, line); break;
+	case S_MAIN:
+		main_line(l, line);
+		break;
+	case S_ACL:
+		rules_acl_line(l, line);
+		break;
+	case S_ROUTERS:
+		section_line(l, SECTION_ROUTERS, line);
+		break;
+	case S_TRANSPORTS:
+		section_line(l, SECTION_TRANSPORTS, line);
+		break;
+	case S_AUTHS:
+		section_line(l, SECTION_AUTHS, line);
+		break;
+	case S_RETRY:
+		rules_retry_line(l, line);
+		break;
+	case S_REWRITE:
+		rules_rewrite_line(l, line);
+		break;
 	case S_LOCAL_SCAN: /* the section as such was refused */
 	case S_UNKNOWN:
-	default: break;
+	default:
+		break;
 	}
 }
 
@@ -139,7 +180,7 @@ static void read_all(struct loader *l)
 static void copy_warnings(struct loader *l)
 {
 	VEC_FOREACH(&l->compile_warnings, struct error, w)
-		loader_warning(l, w->file, w->line, "%s", w->text);
+	loader_warning(l, w->file, w->line, "%s", w->text);
 }
 
 static struct config *config_new(const struct config_source *src)
@@ -147,7 +188,9 @@ static struct config *config_new(const struct config_source *src)
 	struct arena *a = arena_new(16384);
 	struct config *cfg = ARENA_NEW(a, struct config);
 	cfg->arena = a;
-	atomic_init(&cfg->refs, 1);
+	cfg->self = cfg;
+	cfg->refs = ARENA_NEW(a, _Atomic uint32_t);
+	atomic_init(cfg->refs, 1);
 	cfg->serial = src->serial ? src->serial : (uint64_t)clock_wall_us();
 	cfg->path = src->path ? arena_cstr(a, slice_cstr(src->path)) : NULL;
 	cfg->process = src->process;
@@ -158,13 +201,17 @@ static struct config *config_new(const struct config_source *src)
 	return cfg;
 }
 
-enum rc config_load(const struct config_source *src, struct arena *scratch, struct vec *problems, struct vec *warnings,
-    struct config **out_cfg)
+enum rc config_load(const struct config_source *src, struct arena *scratch, struct vec *problems,
+    struct vec *warnings, struct config **out_cfg)
 {
 	struct config *cfg = config_new(src);
 	struct loader *l = ARENA_NEW(scratch, struct loader);
 	size_t before = problems->count;
-	*l = (struct loader){.src = src, .cfg = cfg, .a = cfg->arena, .scratch = scratch, .problems = problems,
+	*l = (struct loader){.src = src,
+	    .cfg = cfg,
+	    .a = cfg->arena,
+	    .scratch = scratch,
+	    .problems = problems,
 	    .warnings = warnings};
 	options_begin(l, &cfg->main);
 	macros_begin(l);
@@ -176,7 +223,7 @@ enum rc config_load(const struct config_source *src, struct arena *scratch, stru
 		struct vec found = {0};
 		enum rc rc = src->hooks->compile_acls(cfg, cfg->arena, &found, &cfg->compiled_acls);
 		VEC_FOREACH(&found, struct error, e)
-			loader_problem(l, e->file, e->line, "%s", e->text);
+		loader_problem(l, e->file, e->line, "%s", e->text);
 		if (rc != RC_OK && !found.count)
 			loader_problem(l, NULL, 0, "the ACLs could not be compiled");
 	}
@@ -190,30 +237,24 @@ enum rc config_load(const struct config_source *src, struct arena *scratch, stru
 	return RC_OK;
 }
 
-/* The count is the one thing that changes in a published snapshot. */
-static _Atomic uint32_t *refs_of(const struct config *cfg)
-{
-	return (_Atomic uint32_t *)((uintptr_t)cfg + offsetof(struct config, refs));
-}
-
 struct config *config_ref(const struct config *cfg)
 {
-	atomic_fetch_add_explicit(refs_of(cfg), 1, memory_order_relaxed);
-	return (struct config *)(uintptr_t)cfg;
+	atomic_fetch_add_explicit(cfg->refs, 1, memory_order_relaxed);
+	return cfg->self;
 }
 
 void config_unref(struct config **cfg)
 {
 	struct config *c = *cfg;
 	*cfg = NULL;
-	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+	if (!c || atomic_fetch_sub_explicit(c->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	sections_free(c);
 	struct arena *a = c->arena;
 	arena_free(&a);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 uint64_t config_serial(const struct config *cfg)
 {
 	return cfg->serial;
@@ -265,7 +306,8 @@ enum rc config_expand(struct eval *ev, enum main_option which, slice_t *out, str
 	return rc == RC_OK ? rc : error_wrap(err, rc, "option \"%s\"", v->row->name);
 }
 
-static const struct heddle_instance *instance_at(const struct config *cfg, enum section_class which, uint32_t i)
+static const struct heddle_instance *instance_at(
+    const struct config *cfg, enum section_class which, uint32_t i)
 {
 	const struct instances *s = &cfg->sections[which];
 	return i < s->count ? &s->items[i] : NULL;
@@ -287,7 +329,8 @@ const struct heddle_instance *config_auth(const struct config *cfg, uint32_t i)
 }
 
 /* The maps are made when the sections are built, behind the first compiling that could ask. */
-static const struct heddle_instance *instance_named(const struct config *cfg, enum section_class which, slice_t name)
+static const struct heddle_instance *instance_named(
+    const struct config *cfg, enum section_class which, slice_t name)
 {
 	const struct instances *s = &cfg->sections[which];
 	return s->by_name ? map_get(s->by_name, name) : NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * config/config_private: what the parts of config/ share: the snapshot's fields, and the state of one loading.
+ * config/config_private: what the parts of config/ share: the snapshot's fields, and the state of
+ * one loading.
  */
 #ifndef HEDDLE_CONFIG_PRIVATE_H
 #define HEDDLE_CONFIG_PRIVATE_H
@@ -43,7 +44,8 @@ struct raw_instance {
 
 struct config {
 	struct arena *arena;
-	_Atomic uint32_t refs; /* acq_rel on the last release */
+	struct config *self;    /* for config_ref, whose callers have it const */
+	_Atomic uint32_t *refs; /* in the arena; acq_rel on the last release */
 	/* all that follows is const once published */
 	uint64_t serial;
 	const char *path;
@@ -72,13 +74,20 @@ struct loader {
 
 #define PROBLEMS_MOST 200
 /* Note an error, or a warning; both live in scratch. */
-void loader_problem(struct loader *l, const char *file, unsigned line, const char *fmt, ...) PRINTF_LIKE(4, 5);
-void loader_warning(struct loader *l, const char *file, unsigned line, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void loader_problem(struct loader *l, const char *file, unsigned line, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+void loader_warning(struct loader *l, const char *file, unsigned line, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* "TEXT", in quotes and cut to what a message can hold; "; did you mean \"NEAR\"?", or "" for NULL.
+ * On scratch. */
+const char *loader_brief(struct loader *l, slice_t text);
+const char *loader_suggestion(struct loader *l, const char *near);
 
 /* sections.c */
 extern const char *const section_class_names[SECTION_CLASSES]; /* "router" ... */
 void section_line(struct loader *l, enum section_class which, const struct source_line *line);
-void section_end(struct loader *l, enum section_class which); /* a macro definition between instances */
+void section_end(
+    struct loader *l, enum section_class which); /* a macro definition between instances */
 void sections_build(struct loader *l);
 void sections_check(struct loader *l);
 void sections_start(struct loader *l);
@@ -91,7 +100,8 @@ void named_lists_compile(struct loader *l);
 void rules_acl_line(struct loader *l, const struct source_line *line);
 void rules_retry_line(struct loader *l, const struct source_line *line);
 void rules_rewrite_line(struct loader *l, const struct source_line *line);
-/* builtin.c: is NAME (with its underscore) a builtin macro?  all of them into out, for -bP macros */
+/* builtin.c: is NAME (with its underscore) a builtin macro?  all of them into out, for -bP macros
+ */
 bool builtin_is_defined(struct drivers *drivers, slice_t name);
 void builtin_list(struct drivers *drivers, struct arena *a, struct vec *out_names);
 /* known.c: Exim's drivers and their private options */

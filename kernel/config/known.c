@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Exim's drivers and their private options: what is known though it may not be there.  A section whose driver is known
- * and not installed loads with a warning and defers when it is met; an unknown name is refused.
+ * Exim's drivers and their private options: what is known though it may not be there.  A section
+ * whose driver is known and not installed loads with a warning and defers when it is met; an
+ * unknown name is refused.
  */
 #include "config/config_private.h"
 
@@ -44,7 +45,9 @@ const char *known_driver_near(uint16_t driver_class, slice_t name)
 	const char *near = NULL;
 	unsigned best = 3;
 	for (size_t i = 0; i < DRIVER_COUNT; i++) {
-		unsigned d = drivers[i].driver_class == driver_class ? lex_distance(name, slice_cstr(drivers[i].name), best) : best;
+		unsigned d = drivers[i].driver_class == driver_class
+		                 ? lex_distance(name, slice_cstr(drivers[i].name), best)
+		                 : best;
 		if (d < best) {
 			best = d;
 			near = drivers[i].name;
@@ -53,7 +56,8 @@ const char *known_driver_near(uint16_t driver_class, slice_t name)
 	return near;
 }
 
-#define LATER_OPTION(class, driver, name, type, initial, support) {#name, initial, NULL, #driver, type, 0, 1, 0, 0},
+#define LATER_OPTION(class, driver, name, type, initial, support) \
+	{#name, initial, NULL, #driver, type, 0, 1, 0, 0},
 static const struct heddle_option rows[] = {
 #include "config/known_options.def"
 };
@@ -73,12 +77,15 @@ static const uint8_t classes[] = {
 bool known_options(uint16_t driver_class, slice_t driver, struct option_table *out)
 {
 	uint32_t first = 0, n = 0;
-	while (first < ROW_COUNT && (classes[first] != driver_class || !slice_eqs(driver, rows[first].doc)))
+	while (first < ROW_COUNT &&
+	       (classes[first] != driver_class || !slice_eqs(driver, rows[first].doc)))
 		first++;
-	while (first + n < ROW_COUNT && classes[first + n] == driver_class && slice_eqs(driver, rows[first + n].doc))
+	while (first + n < ROW_COUNT && classes[first + n] == driver_class &&
+	       slice_eqs(driver, rows[first + n].doc))
 		n++;
 	if (!n)
 		return false;
-	*out = (struct option_table){&rows[first], &supports[first], n, NULL}; /* rows of one driver stand together */
+	*out = (struct option_table){
+	    &rows[first], &supports[first], n, NULL}; /* rows of one driver stand together */
 	return true;
 }

@@ -41,7 +41,8 @@ enum rc lex_option(const struct source_line *at, struct raw_option *out_raw, str
 		rest = slice_sub(rest, 1, rest.len);
 		lex_space(&rest);
 	}
-	*out_raw = (struct raw_option){.at = *at, .name = name, .hide = hide, .has_equals = equals, .rest = rest};
+	*out_raw = (struct raw_option){
+	    .at = *at, .name = name, .hide = hide, .has_equals = equals, .rest = rest};
 	return RC_OK;
 }
 
@@ -59,10 +60,14 @@ static char unescape(slice_t s, uint32_t *i)
 	char c = s.ptr[(*i)++];
 	int base = c == 'x' ? 16 : 8, most = c == 'x' ? 2 : 3, value = 0, n = 0;
 	switch (c) {
-	case 'n': return '\n';
-	case 'r': return '\r';
-	case 't': return '\t';
-	default: break;
+	case 'n':
+		return '\n';
+	case 'r':
+		return '\r';
+	case 't':
+		return '\t';
+	default:
+		break;
 	}
 	if (c != 'x' && (c < '0' || c > '7'))
 		return c;
@@ -70,7 +75,9 @@ static char unescape(slice_t s, uint32_t *i)
 		(*i)--;
 	for (; n < most && *i < s.len && digit_of(s.ptr[*i]) < base; n++, (*i)++)
 		value = value * base + digit_of(s.ptr[*i]);
-	return n ? (char)(unsigned char)(value & 0xff) : c;
+	if (n)
+		c = (char)value; /* one byte, whichever sign char has */
+	return c;
 }
 
 /* rest begins with a double quote. */
@@ -105,7 +112,8 @@ enum rc lex_string(struct arena *a, slice_t rest, slice_t *out_text, struct erro
 		return rc;
 	rest = slice_trim(rest);
 	if (rest.len)
-		return error_set(err, RC_FAIL, "extra characters behind the quoted string: \"%.*s\"",
+		return error_set(err, RC_FAIL,
+		    "extra characters behind the quoted string: \"%.*s\"",
 		    (int)(rest.len > 60 ? 60 : rest.len), rest.ptr);
 	*out_text = text;
 	return RC_OK;
@@ -149,7 +157,8 @@ unsigned lex_distance(slice_t a, slice_t b, unsigned limit)
 		row[0] = i;
 		for (uint32_t j = 1; j <= b.len; j++) {
 			unsigned above = row[j];
-			unsigned change = diagonal + (ascii_lower(a.ptr[i - 1]) != ascii_lower(b.ptr[j - 1]));
+			unsigned change =
+			    diagonal + (ascii_lower(a.ptr[i - 1]) != ascii_lower(b.ptr[j - 1]));
 			unsigned move = (above < row[j - 1] ? above : row[j - 1]) + 1;
 			row[j] = change < move ? change : move;
 			diagonal = above;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Macros are applied to each physical line in the order of their definition; the text of one is not searched for the
- * same macro again, but for those defined later.  Hence the rule that no name may hold an earlier one.  Builtin
- * macros count only as whole words: _HAVE_TLS_RESUME is not _HAVE_TLS with something behind it.
+ * Macros are applied to each physical line in the order of their definition; the text of one is not
+ * searched for the same macro again, but for those defined later.  Hence the rule that no name may
+ * hold an earlier one.  Builtin macros count only as whole words: _HAVE_TLS_RESUME is not _HAVE_TLS
+ * with something behind it.
  */
 #include "base/strbuf.h"
 #include "config/config_private.h"
@@ -29,24 +30,27 @@ bool macros_is_definition(slice_t line)
 static struct macro *find(const struct config *cfg, slice_t name)
 {
 	VEC_FOREACH(&cfg->macros, struct macro, m)
-		if (slice_eq(m->name, name))
-			return m;
+	if (slice_eq(m->name, name))
+		return m;
 	return NULL;
 }
 
 static struct macro *add(struct loader *l, const struct source_line *at, slice_t name)
 {
-	VEC_FOREACH(&l->cfg->macros, struct macro, m) {
+	VEC_FOREACH(&l->cfg->macros, struct macro, m)
+	{
 		if (slice_search(name, m->name) == SIZE_MAX)
 			continue;
 		loader_problem(l, at->file, at->line,
-		    "macro \"%.*s\" cannot be defined: the name of the earlier macro \"%.*s\" is a part of it, and would be "
+		    "macro \"%.*s\" cannot be defined: the name of the earlier macro \"%.*s\" is a "
+		    "part of it, and would be "
 		    "replaced there; define the longer name first",
 		    SL_ARG(name), SL_ARG(m->name));
 		return NULL;
 	}
 	if (l->cfg->macros.count >= READER_MACROS_MOST) {
-		loader_problem(l, at->file, at->line, "too many macros: more than %d", READER_MACROS_MOST);
+		loader_problem(
+		    l, at->file, at->line, "too many macros: more than %d", READER_MACROS_MOST);
 		l->reader.stopped = true;
 		return NULL;
 	}
@@ -61,7 +65,8 @@ void macros_define(struct loader *l, const struct source_line *line)
 	lex_space(&rest);
 	if (!name.len || !rest.len || rest.ptr[0] != '=') {
 		loader_problem(l, line->file, line->line,
-		    "malformed macro definition: \"%.*s\" must be followed by = or ==; options begin with a small letter",
+		    "malformed macro definition: \"%.*s\" must be followed by = or ==; options "
+		    "begin with a small letter",
 		    SL_ARG(name));
 		return;
 	}
@@ -71,12 +76,13 @@ void macros_define(struct loader *l, const struct source_line *line)
 	if (m && m->from_command_line)
 		return;
 	if (again && !m) {
-		loader_problem(l, line->file, line->line, "macro \"%.*s\" is redefined with == but was never defined",
-		    SL_ARG(name));
+		loader_problem(l, line->file, line->line,
+		    "macro \"%.*s\" is redefined with == but was never defined", SL_ARG(name));
 		return;
 	}
 	if (!again && m) {
-		loader_problem(l, line->file, line->line, "macro \"%.*s\" is already defined; == redefines it", SL_ARG(name));
+		loader_problem(l, line->file, line->line,
+		    "macro \"%.*s\" is already defined; == redefines it", SL_ARG(name));
 		return;
 	}
 	if (!m)
@@ -95,12 +101,16 @@ void macros_begin(struct loader *l)
 		slice_t name = lex_name(&rest);
 		lex_space(&rest);
 		if (!upper || (rest.len && rest.ptr[0] != '=')) {
-			loader_problem(l, NULL, 0, "-D: NAME=value was expected, NAME beginning with an upper-case letter; "
-			    "found \"%.*s\"", SL_ARG(l->src->defines[i]));
+			loader_problem(l, NULL, 0,
+			    "-D: NAME=value was expected, NAME beginning with an upper-case "
+			    "letter; "
+			    "found \"%.*s\"",
+			    SL_ARG(l->src->defines[i]));
 			continue;
 		}
 		if (find(l->cfg, name)) {
-			loader_problem(l, NULL, 0, "-D: macro \"%.*s\" is given twice", SL_ARG(name));
+			loader_problem(
+			    l, NULL, 0, "-D: macro \"%.*s\" is given twice", SL_ARG(name));
 			continue;
 		}
 		struct macro *m = add(l, &at, name);
@@ -115,7 +125,8 @@ void macros_begin(struct loader *l)
 static uint32_t builtin_at(struct loader *l, slice_t text, uint32_t i)
 {
 	uint32_t n = 1;
-	if (text.ptr[i] != '_' || (i && is_word(text.ptr[i - 1])) || i + 1 >= text.len || !is_upper(text.ptr[i + 1]))
+	if (text.ptr[i] != '_' || (i && is_word(text.ptr[i - 1])) || i + 1 >= text.len ||
+	    !is_upper(text.ptr[i + 1]))
 		return 0;
 	while (i + n < text.len && is_word(text.ptr[i + n]))
 		n++;
@@ -163,7 +174,8 @@ static slice_t replace_one(struct loader *l, slice_t text, const struct macro *m
 	l->reader.produced += sb.len;
 	if (strbuf_is_overfull(&sb) || l->reader.produced > READER_TOTAL_MOST) {
 		struct reader_file *f = &l->reader.files[l->reader.depth - 1];
-		loader_problem(l, f->name, f->line, "macro \"%.*s\" makes the configuration too large", SL_ARG(m->name));
+		loader_problem(l, f->name, f->line,
+		    "macro \"%.*s\" makes the configuration too large", SL_ARG(m->name));
 		l->reader.stopped = true;
 		return text;
 	}
@@ -180,7 +192,8 @@ slice_t macros_replace(struct loader *l, slice_t text, bool skip_name, bool *out
 		rest = slice_sub(text, eq + 1, text.len);
 	}
 	slice_t now = replace_builtins(l, rest, &any);
-	VEC_FOREACH(&l->cfg->macros, struct macro, m) {
+	VEC_FOREACH(&l->cfg->macros, struct macro, m)
+	{
 		size_t at = now.len >= m->name.len ? slice_search(now, m->name) : SIZE_MAX;
 		if (at == SIZE_MAX)
 			continue;

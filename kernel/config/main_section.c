@@ -2,7 +2,8 @@
 /* The section before the first "begin": options of the main table, and named lists. */
 #include "config/config_private.h"
 
-static const char *const list_words[NAMED_LIST_KINDS] = {"domainlist", "hostlist", "addresslist", "localpartlist"};
+static const char *const list_words[NAMED_LIST_KINDS] = {
+    "domainlist", "hostlist", "addresslist", "localpartlist"};
 
 /* domainlist, domainlist_cache ... */
 static bool list_kind_of(slice_t word, enum match_kind *out_kind, bool *out_cache)
@@ -20,7 +21,8 @@ static bool list_kind_of(slice_t word, enum match_kind *out_kind, bool *out_cach
 	return false;
 }
 
-static void named_list(struct loader *l, const struct raw_option *raw, enum match_kind kind, bool cache)
+static void named_list(
+    struct loader *l, const struct raw_option *raw, enum match_kind kind, bool cache)
 {
 	const struct source_line *at = &raw->at;
 	slice_t rest = raw->rest, name = lex_name(&rest), text;
@@ -28,25 +30,33 @@ static void named_list(struct loader *l, const struct raw_option *raw, enum matc
 	if (!raw->has_equals)
 		lex_space(&rest);
 	if (raw->has_equals || !name.len || !rest.len || rest.ptr[0] != '=') {
-		loader_problem(l, at->file, at->line, "%.*s: a name, \"=\" and a list were expected, found \"%.*s\"",
-		    SL_ARG(raw->name), (int)(raw->rest.len > 60 ? 60 : raw->rest.len), raw->rest.len ? raw->rest.ptr : "");
+		loader_problem(l, at->file, at->line,
+		    "%.*s: a name, \"=\" and a list were expected, found %s", SL_ARG(raw->name),
+		    loader_brief(l, raw->rest));
 		return;
 	}
 	rest = slice_sub(rest, 1, rest.len);
 	lex_space(&rest);
 	if (lex_string(l->a, rest, &text, &e) != RC_OK) {
-		loader_problem(l, at->file, at->line, "%.*s %.*s: %s", SL_ARG(raw->name), SL_ARG(name), e.text);
+		loader_problem(l, at->file, at->line, "%.*s %.*s: %s", SL_ARG(raw->name),
+		    SL_ARG(name), e.text);
 		return;
 	}
 	struct named_list *was = map_get(l->cfg->named_maps[kind], name);
 	if (was) {
-		loader_problem(l, at->file, at->line, "%s \"%.*s\" is defined for the second time; the first is in line %u of %s",
+		loader_problem(l, at->file, at->line,
+		    "%s \"%.*s\" is defined for the second time; the first is in line %u of %s",
 		    list_words[kind], SL_ARG(name), was->line, was->file);
 		return;
 	}
 	struct named_list *n = ARENA_NEW(l->a, struct named_list);
-	*n = (struct named_list){.kind = kind, .name = name, .text = text, .file = at->file, .line = at->line,
-	    .hide = raw->hide, .cache = cache};
+	*n = (struct named_list){.kind = kind,
+	    .name = name,
+	    .text = text,
+	    .file = at->file,
+	    .line = at->line,
+	    .hide = raw->hide,
+	    .cache = cache};
 	*VEC_PUSH(l->a, &l->cfg->named, struct named_list *) = n;
 	(void)map_put(l->cfg->named_maps[kind], name, n);
 }
@@ -56,11 +66,12 @@ static void unknown_option(struct loader *l, const struct raw_option *raw)
 	const char *near = options_near(&l->cfg->main, raw->name);
 	bool upper = raw->name.ptr[0] >= 'A' && raw->name.ptr[0] <= 'Z';
 	if (upper)
-		loader_problem(l, raw->at.file, raw->at.line, "malformed macro definition: \"%.*s\" must be followed by = or ==",
+		loader_problem(l, raw->at.file, raw->at.line,
+		    "malformed macro definition: \"%.*s\" must be followed by = or ==",
 		    SL_ARG(raw->name));
 	else
-		loader_problem(l, raw->at.file, raw->at.line, "main option \"%.*s\" unknown%s%s%s", SL_ARG(raw->name),
-		    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+		loader_problem(l, raw->at.file, raw->at.line, "main option \"%.*s\" unknown%s",
+		    SL_ARG(raw->name), loader_suggestion(l, near));
 }
 
 void main_line(struct loader *l, const struct source_line *line)
@@ -68,7 +79,7 @@ void main_line(struct loader *l, const struct source_line *line)
 	struct raw_option raw;
 	struct error e = {0};
 	enum match_kind kind;
-	bool cache, negated;
+	bool cache;
 	if (lex_option(line, &raw, &e) != RC_OK) {
 		loader_problem(l, line->file, line->line, "%s", e.text);
 		return;
@@ -77,11 +88,11 @@ void main_line(struct loader *l, const struct source_line *line)
 		named_list(l, &raw, kind, cache);
 		return;
 	}
-	uint32_t i = options_match(&l->cfg->main, &raw, &negated);
+	uint32_t i = options_match(&l->cfg->main, &raw);
 	if (i == UINT32_MAX)
 		unknown_option(l, &raw);
 	else
-		options_assign(l, &l->cfg->main, i, &raw, negated, "");
+		options_assign(l, &l->cfg->main, i, &raw, "");
 }
 
 static void compile_list(struct loader *l, struct named_list *n, unsigned depth);
@@ -99,11 +110,16 @@ static void compile_referred(struct loader *l, const struct named_list *n, unsig
 		}
 		if (!item.len || item.ptr[0] != '+')
 			continue;
-		struct named_list *other = map_get(l->cfg->named_maps[n->kind], slice_sub(item, 1, item.len));
-		if (!other && n->kind == MATCH_ADDRESSES) /* a domain list may stand for its domains' addresses */
-			other = map_get(l->cfg->named_maps[MATCH_DOMAINS], slice_sub(item, 1, item.len));
+		struct named_list *other =
+		    map_get(l->cfg->named_maps[n->kind], slice_sub(item, 1, item.len));
+		if (!other &&
+		    n->kind ==
+		        MATCH_ADDRESSES) /* a domain list may stand for its domains' addresses */
+			other = map_get(
+			    l->cfg->named_maps[MATCH_DOMAINS], slice_sub(item, 1, item.len));
 		if (other && other->busy)
-			loader_problem(l, n->file, n->line, "%s \"%.*s\" refers to itself by way of \"+%.*s\"", list_words[n->kind],
+			loader_problem(l, n->file, n->line,
+			    "%s \"%.*s\" refers to itself by way of \"+%.*s\"", list_words[n->kind],
 			    SL_ARG(n->name), SL_ARG(other->name));
 		else if (other && !other->list)
 			compile_list(l, other, depth + 1);
@@ -113,13 +129,18 @@ static void compile_referred(struct loader *l, const struct named_list *n, unsig
 static void compile_list(struct loader *l, struct named_list *n, unsigned depth)
 {
 	struct error e = {0};
-	struct expr_env env = {.cfg = l->cfg, .file = n->file, .line = n->line, .warnings = &l->compile_warnings,
-	    .option = arena_cstr(l->a, arena_printf(l->a, "%s %.*s", list_words[n->kind], SL_ARG(n->name)))};
+	struct expr_env env = {.cfg = l->cfg,
+	    .file = n->file,
+	    .line = n->line,
+	    .warnings = &l->compile_warnings,
+	    .option = arena_cstr(
+	        l->a, arena_printf(l->a, "%s %.*s", list_words[n->kind], SL_ARG(n->name)))};
 	uint32_t before = (uint32_t)l->problems->count;
 	if (n->list)
 		return;
 	if (depth > 100) {
-		loader_problem(l, n->file, n->line, "%s \"%.*s\": more than 100 lists refer to each other", list_words[n->kind],
+		loader_problem(l, n->file, n->line,
+		    "%s \"%.*s\": more than 100 lists refer to each other", list_words[n->kind],
 		    SL_ARG(n->name));
 		return;
 	}
@@ -130,7 +151,8 @@ static void compile_list(struct loader *l, struct named_list *n, unsigned depth)
 		return;
 	n->list = NULL;
 	if (l->problems->count == before) /* not a consequence of what was said already */
-		loader_problem(l, n->file, n->line, "%s \"%.*s\": %s", list_words[n->kind], SL_ARG(n->name), e.text);
+		loader_problem(l, n->file, n->line, "%s \"%.*s\": %s", list_words[n->kind],
+		    SL_ARG(n->name), e.text);
 	/* an empty one in its place, so that not everything that refers to it is reported too */
 	if (match_compile(l->a, n->kind, SL(""), false, &env, &n->list, &e) != RC_OK)
 		n->list = NULL;
@@ -139,7 +161,7 @@ static void compile_list(struct loader *l, struct named_list *n, unsigned depth)
 void named_lists_compile(struct loader *l)
 {
 	VEC_FOREACH(&l->cfg->named, struct named_list *, n)
-		compile_list(l, *n, 0);
+	compile_list(l, *n, 0);
 }
 
 void main_compile(struct loader *l)

@@ -67,7 +67,7 @@ uint32_t options_find(const struct option_table *t, slice_t name)
 	return UINT32_MAX;
 }
 
-uint32_t options_match(const struct option_table *t, const struct raw_option *raw, bool *out_negated)
+uint32_t options_match(const struct option_table *t, struct raw_option *raw)
 {
 	static const char *const prefixes[] = {"no_", "not_"};
 	uint32_t i = options_find(t, raw->name);
@@ -80,7 +80,7 @@ uint32_t options_match(const struct option_table *t, const struct raw_option *ra
 			i = UINT32_MAX;
 		negated = i != UINT32_MAX;
 	}
-	*out_negated = negated;
+	raw->negated = negated;
 	return i;
 }
 
@@ -118,93 +118,120 @@ static enum joining joining_of(const struct option_table *t, uint32_t i)
 	return JOIN_NOT;
 }
 
-static slice_t join(struct loader *l, enum joining how, slice_t was, slice_t text, bool first)
+/* A further setting of an option that may be set several times. */
+static slice_t join(struct loader *l, enum joining how, slice_t was, slice_t text)
 {
 	switch (how) {
 	case JOIN_SET:
-		if (first)
-			return text.len && text.ptr[0] == '<' ? text : arena_printf(l->a, "<; %.*s", SL_ARG(text));
 		return arena_printf(l->a, "%.*s;%.*s", SL_ARG(was), SL_ARG(text));
 	case JOIN_LINES:
-		return first ? text : arena_printf(l->a, "%.*s\n%.*s", SL_ARG(was), SL_ARG(text));
+		return arena_printf(l->a, "%.*s\n%.*s", SL_ARG(was), SL_ARG(text));
 	case JOIN_LIST:
-		return first ? text : arena_printf(l->a, "%.*s:%.*s", SL_ARG(was), SL_ARG(text));
+		return arena_printf(l->a, "%.*s:%.*s", SL_ARG(was), SL_ARG(text));
 	case JOIN_CONDITION: /* all must be true, with the rules of this option */
-		return first ? text : arena_printf(l->a, "${if and{{bool_lax{%.*s}}{bool_lax{%.*s}}}}", SL_ARG(was),
-		    SL_ARG(text));
+		return arena_printf(
+		    l->a, "${if and{{bool_lax{%.*s}}{bool_lax{%.*s}}}}", SL_ARG(was), SL_ARG(text));
 	case JOIN_NOT:
-	default: return text;
+	default:
+		return text;
 	}
 }
 
+/* The first one: the usual separator of `set` is not the usual one of lists. */
+static slice_t join_first(struct loader *l, enum joining how, slice_t text)
+{
+	if (how != JOIN_SET || slice_starts(text, "<"))
+		return text;
+	return arena_printf(l->a, "<; %.*s", SL_ARG(text));
+}
+
+/* A boolean without a value: "queue_only", "no_queue_only". */
+static bool bare_boolean(
+    struct loader *l, const struct raw_option *raw, const char *scope, slice_t *out)
+{
+	if (raw->rest.len || raw->has_equals) {
+		loader_problem(l, raw->at.file, raw->at.line,
+		    "%soption \"%.*s\": extra characters follow the boolean option: %s", scope,
+		    SL_ARG(raw->name), loader_brief(l, raw->rest));
+		return false;
+	}
+	*out = raw->negated ? SL("false") : SL("true");
+	return true;
+}
+
 /* The text of a setting; false: a problem was noted. */
-static bool value_text(struct loader *l, const struct heddle_option *row, const struct raw_option *raw, bool negated,
-    const char *scope, slice_t *out)
+static bool value_text(struct loader *l, const struct heddle_option *row,
+    const struct raw_option *raw, const char *scope, slice_t *out)
 {
 	struct error e = {0};
-	if (row->type == HEDDLE_T_BOOL && (!raw->has_equals || negated)) {
-		if (raw->rest.len || raw->has_equals) {
-			loader_problem(l, raw->at.file, raw->at.line,
-			    "%soption \"%.*s\": extra characters follow the boolean option: \"%.*s\"", scope, SL_ARG(raw->name),
-			    (int)(raw->rest.len > 60 ? 60 : raw->rest.len), raw->rest.len ? raw->rest.ptr : "=");
-			return false;
-		}
-		*out = negated ? SL("false") : SL("true");
-		return true;
-	}
+	bool boolean = row->type == HEDDLE_T_BOOL;
+	if (boolean && (!raw->has_equals || raw->negated))
+		return bare_boolean(l, raw, scope, out);
 	if (!raw->has_equals) {
-		loader_problem(l, raw->at.file, raw->at.line, "%soption \"%.*s\": \"=\" and a value were expected, found %s%.*s%s",
-		    scope, SL_ARG(raw->name), raw->rest.len ? "\"" : "the end of the line",
-		    (int)(raw->rest.len > 60 ? 60 : raw->rest.len), raw->rest.len ? raw->rest.ptr : "", raw->rest.len ? "\"" : "");
+		loader_problem(l, raw->at.file, raw->at.line,
+		    "%soption \"%.*s\": \"=\" and a value were expected, found %s", scope,
+		    SL_ARG(raw->name),
+		    raw->rest.len ? loader_brief(l, raw->rest) : "the end of the line");
 		return false;
 	}
 	if (lex_string(l->a, raw->rest, out, &e) != RC_OK) {
-		loader_problem(l, raw->at.file, raw->at.line, "%soption \"%.*s\": %s", scope, SL_ARG(raw->name), e.text);
+		loader_problem(l, raw->at.file, raw->at.line, "%soption \"%.*s\": %s", scope,
+		    SL_ARG(raw->name), e.text);
 		return false;
 	}
-	if (row->type == HEDDLE_T_BOOL && !out->len)
+	if (boolean && !out->len)
 		*out = SL("true"); /* "queue_only =" switches on in Exim too */
 	return true;
 }
 
-static void assign_to(struct loader *l, struct option_table *t, uint32_t i, const struct raw_option *raw, bool negated,
-    const char *scope, bool by_alias)
+static void assign_to(struct loader *l, struct option_table *t, uint32_t i,
+    const struct raw_option *raw, const char *scope)
 {
 	struct option_value *v = &t->values[i];
 	enum joining how = joining_of(t, i);
 	slice_t text;
-	if (v->is_set && how == JOIN_NOT && !by_alias) {
+	if (v->is_set && how == JOIN_NOT) {
 		loader_problem(l, raw->at.file, raw->at.line,
-		    "%soption \"%s\" is set for the second time; the first setting is in line %u of %s", scope, v->row->name,
-		    v->line, v->file);
+		    "%soption \"%s\" is set for the second time; the first setting is in line %u "
+		    "of %s",
+		    scope, v->row->name, v->line, v->file);
 		return;
 	}
-	if (!value_text(l, v->row, raw, negated, scope, &text))
+	if (!value_text(l, v->row, raw, scope, &text))
 		return;
-	v->text = join(l, how, v->text, text, !v->is_set);
+	v->text = v->is_set ? join(l, how, v->text, text) : join_first(l, how, text);
 	v->is_set = true;
 	v->hide |= raw->hide || (v->row->flags & HEDDLE_O_SECRET) != 0;
 	v->file = raw->at.file;
 	v->line = raw->at.line;
 }
 
-void options_assign(struct loader *l, struct option_table *t, uint32_t index, const struct raw_option *raw, bool negated,
-    const char *scope)
+/* What an alias stands for: the later of the two settings counts. */
+static void assign_aliased(struct loader *l, struct option_table *t, const char *name,
+    const struct raw_option *raw, const char *scope)
 {
-	assign_to(l, t, index, raw, negated, scope, false);
+	uint32_t i = name ? options_find(t, slice_cstr(name)) : UINT32_MAX;
+	if (i == UINT32_MAX)
+		return;
+	t->values[i].is_set = false;
+	assign_to(l, t, i, raw, scope);
+}
+
+void options_assign(struct loader *l, struct option_table *t, uint32_t index,
+    const struct raw_option *raw, const char *scope)
+{
+	size_t before = l->problems->count;
+	assign_to(l, t, index, raw, scope);
 	for (size_t k = 0; t->support && k < sizeof aliases / sizeof aliases[0]; k++) {
-		if (strcmp(t->rows[index].name, aliases[k].name) != 0)
+		if (strcmp(t->rows[index].name, aliases[k].name) != 0 ||
+		    l->problems->count != before)
 			continue;
-		uint32_t first = options_find(t, slice_cstr(aliases[k].first));
-		uint32_t second = aliases[k].second ? options_find(t, slice_cstr(aliases[k].second)) : UINT32_MAX;
-		if (first != UINT32_MAX)
-			assign_to(l, t, first, raw, negated, scope, true);
-		if (second != UINT32_MAX)
-			assign_to(l, t, second, raw, negated, scope, true);
+		assign_aliased(l, t, aliases[k].first, raw, scope);
+		assign_aliased(l, t, aliases[k].second, raw, scope);
 	}
 }
 
-/* ---- conversion ----------------------------------------------------------------------------------------- */
+/* ---- conversion ---- */
 static const char *const bool_words[] = {"false", "true", "no", "yes"};
 
 static bool to_enum(slice_t text, const char *choices, int64_t *out)
@@ -223,13 +250,20 @@ static bool to_enum(slice_t text, const char *choices, int64_t *out)
 static const char *wanted(const struct heddle_option *row)
 {
 	switch (row->type) {
-	case HEDDLE_T_BOOL: return "true, false, yes or no";
-	case HEDDLE_T_INT: return "a number (K, M or G may follow)";
-	case HEDDLE_T_OCTAL: return "an octal number";
-	case HEDDLE_T_SIZE: return "a number of bytes (K, M or G may follow)";
-	case HEDDLE_T_TIME: return "a time such as 1d2h3m4s";
-	case HEDDLE_T_ENUM: return row->type_arg;
-	default: return NULL;
+	case HEDDLE_T_BOOL:
+		return "true, false, yes or no";
+	case HEDDLE_T_INT:
+		return "a number (K, M or G may follow)";
+	case HEDDLE_T_OCTAL:
+		return "an octal number";
+	case HEDDLE_T_SIZE:
+		return "a number of bytes (K, M or G may follow)";
+	case HEDDLE_T_TIME:
+		return "a time such as 1d2h3m4s";
+	case HEDDLE_T_ENUM:
+		return row->type_arg;
+	default:
+		return NULL;
 	}
 }
 
@@ -245,35 +279,52 @@ static bool to_number(const struct heddle_option *row, slice_t text, int64_t *ou
 		return false;
 	case HEDDLE_T_INT:
 		return slice_to_i64(text, 0, true, out) && *out >= INT32_MIN && *out <= INT32_MAX;
-	case HEDDLE_T_OCTAL: return slice_to_i64(text, 8, false, out) && *out >= 0;
-	case HEDDLE_T_SIZE: return slice_to_i64(text, 0, true, out);
-	case HEDDLE_T_TIME: return slice_to_ms(text, out);
-	case HEDDLE_T_ENUM: return to_enum(text, row->type_arg ? row->type_arg : "", out);
+	case HEDDLE_T_OCTAL:
+		return slice_to_i64(text, 8, false, out) && *out >= 0;
+	case HEDDLE_T_SIZE:
+		return slice_to_i64(text, 0, true, out);
+	case HEDDLE_T_TIME:
+		return slice_to_ms(text, out);
+	case HEDDLE_T_ENUM:
+		return to_enum(text, row->type_arg ? row->type_arg : "", out);
 	case HEDDLE_T_UID:
-	case HEDDLE_T_GID: return slice_to_i64(text, 10, false, out) && *out >= 0 && *out < UINT32_MAX;
-	default: return false;
+	case HEDDLE_T_GID:
+		return slice_to_i64(text, 10, false, out) && *out >= 0 && *out < UINT32_MAX;
+	default:
+		return false;
 	}
 }
 
 static bool match_kind_of(uint32_t type, enum match_kind *out)
 {
 	switch (type) {
-	case HEDDLE_T_DOMAINS: *out = MATCH_DOMAINS; return true;
-	case HEDDLE_T_HOSTS: *out = MATCH_HOSTS; return true;
-	case HEDDLE_T_ADDRESSES: *out = MATCH_ADDRESSES; return true;
-	case HEDDLE_T_LOCALPARTS: *out = MATCH_LOCALPARTS; return true;
-	default: return false;
+	case HEDDLE_T_DOMAINS:
+		*out = MATCH_DOMAINS;
+		return true;
+	case HEDDLE_T_HOSTS:
+		*out = MATCH_HOSTS;
+		return true;
+	case HEDDLE_T_ADDRESSES:
+		*out = MATCH_ADDRESSES;
+		return true;
+	case HEDDLE_T_LOCALPARTS:
+		*out = MATCH_LOCALPARTS;
+		return true;
+	default:
+		return false;
 	}
 }
 
-static void value_problem(struct loader *l, const struct option_value *v, const char *scope, const char *wants)
+static void value_problem(
+    struct loader *l, const struct option_value *v, const char *scope, const char *wants)
 {
-	loader_problem(l, v->file, v->line, "%soption \"%s\": %s was expected, found \"%.*s\"", scope, v->row->name, wants,
-	    (int)(v->text.len > 60 ? 60 : v->text.len), v->text.len ? v->text.ptr : "");
+	loader_problem(l, v->file, v->line, "%soption \"%s\": %s was expected, found %s", scope,
+	    v->row->name, wants, loader_brief(l, v->text));
 }
 
 /* Numbers, booleans, times: from constant text, or an expression that gives one later. */
-static bool compile_number(struct loader *l, struct option_value *v, const char *scope, const char *wants)
+static bool compile_number(
+    struct loader *l, struct option_value *v, const char *scope, const char *wants)
 {
 	slice_t text = v->text;
 	int64_t n = 0;
@@ -293,16 +344,21 @@ static bool compile_value(struct loader *l, struct option_value *v, const char *
 {
 	struct error e = {0};
 	enum match_kind kind;
-	struct expr_env env = {.cfg = l->cfg, .file = v->file, .line = v->line, .warnings = &l->compile_warnings,
+	struct expr_env env = {.cfg = l->cfg,
+	    .file = v->file,
+	    .line = v->line,
+	    .warnings = &l->compile_warnings,
 	    .option = arena_cstr(l->a, arena_printf(l->a, "%s%s", scope, v->row->name))};
 	const char *wants = wanted(v->row);
 	enum rc rc = RC_OK;
 	if (match_kind_of(v->row->type, &kind))
-		rc = match_compile(l->a, kind, v->text, (v->row->flags & HEDDLE_O_EXPAND) != 0, &env, &v->list, &e);
+		rc = match_compile(l->a, kind, v->text, (v->row->flags & HEDDLE_O_EXPAND) != 0,
+		    &env, &v->list, &e);
 	else if (v->row->flags & HEDDLE_O_EXPAND)
 		rc = expr_compile(l->a, v->text, &env, &v->expr, &e);
 	if (rc != RC_OK) {
-		loader_problem(l, v->file, v->line, "%soption \"%s\": %s", scope, v->row->name, e.text);
+		loader_problem(
+		    l, v->file, v->line, "%soption \"%s\": %s", scope, v->row->name, e.text);
 		return false;
 	}
 	if (v->row->type == HEDDLE_T_UID || v->row->type == HEDDLE_T_GID) {
@@ -313,7 +369,8 @@ static bool compile_value(struct loader *l, struct option_value *v, const char *
 	return !wants || compile_number(l, v, scope, wants);
 }
 
-/* Does the value switch off what the option is for?  A value equal to the default asks for nothing new either. */
+/* Does the value switch off what the option is for?  A value equal to the default asks for nothing
+ * new either. */
 static bool is_off(const struct option_value *v)
 {
 	slice_t text = slice_trim(v->text);
@@ -324,21 +381,28 @@ static bool is_off(const struct option_value *v)
 }
 
 /* false: refused, or no reason to look at the value. */
-static bool check_support(struct loader *l, const struct option_value *v, enum option_support support, const char *scope)
+static bool check_support(
+    struct loader *l, const struct option_value *v, enum option_support support, const char *scope)
 {
 	switch (support) {
 	case OPT_FULL:
-	case OPT_IGNORED: return true;
+	case OPT_IGNORED:
+		return true;
 	case OPT_LATER_PERMITS:
 		if (v->is_set && !is_off(v))
-			loader_warning(l, v->file, v->line, "%soption \"%s\": not supported yet: %s", scope, v->row->name, v->row->name);
+			loader_warning(l, v->file, v->line,
+			    "%soption \"%s\": not supported yet: %s", scope, v->row->name,
+			    v->row->name);
 		break;
 	case OPT_LATER_OFF:
 	case OPT_LATER_DEMANDS:
 		if (v->is_set && !is_off(v))
-			loader_problem(l, v->file, v->line, "%soption \"%s\": not supported yet: %s", scope, v->row->name, v->row->name);
+			loader_problem(l, v->file, v->line,
+			    "%soption \"%s\": not supported yet: %s", scope, v->row->name,
+			    v->row->name);
 		break;
-	default: break;
+	default:
+		break;
 	}
 	return false;
 }
@@ -347,14 +411,18 @@ void options_compile(struct loader *l, struct option_table *t, const char *scope
 {
 	for (uint32_t i = 0; i < t->count; i++) {
 		struct option_value *v = &t->values[i];
-		enum option_support support = t->support ? (enum option_support)t->support[i] : OPT_FULL;
+		enum option_support support =
+		    t->support ? (enum option_support)t->support[i] : OPT_FULL;
 		if (!v->is_set && (v->row->flags & HEDDLE_O_REQUIRED) && slice_is_absent(v->text))
-			loader_problem(l, NULL, 0, "%soption \"%s\" must be set", scope, v->row->name);
+			loader_problem(
+			    l, NULL, 0, "%soption \"%s\" must be set", scope, v->row->name);
 		if (slice_is_absent(v->text))
 			continue;
 		if ((v->row->flags & HEDDLE_O_DEPRECATED) && v->is_set)
-			loader_warning(l, v->file, v->line, "%soption \"%s\" is an old name: %s", scope, v->row->name, v->row->doc);
-		/* what is not there yet is read by nobody, and may name variables that are not there either */
+			loader_warning(l, v->file, v->line, "%soption \"%s\" is an old name: %s",
+			    scope, v->row->name, v->row->doc);
+		/* what is not there yet is read by nobody, and may name variables that are not
+		 * there either */
 		if (check_support(l, v, support, scope)) {
 			(void)compile_value(l, v, scope);
 		} else if (wanted(v->row) && !(v->row->flags & HEDDLE_O_EXPAND)) {

@@ -3,17 +3,21 @@
 #include "base/clock.h"
 #include "config/config_private.h"
 
-#include <stdio.h>
-
 /* Control characters as escapes, as the expansion language writes them. */
 static void add_text(struct strbuf *out, slice_t s)
 {
 	for (uint32_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
 		switch (c) {
-		case '\n': strbuf_text(out, "\\n"); break;
-		case '\r': strbuf_text(out, "\\r"); break;
-		case '\t': strbuf_text(out, "\\t"); break;
+		case '\n':
+			strbuf_text(out, "\\n");
+			break;
+		case '\r':
+			strbuf_text(out, "\\r");
+			break;
+		case '\t':
+			strbuf_text(out, "\\t");
+			break;
 		default:
 			if (c < ' ' || c == 127)
 				strbuf_printf(out, "\\%03o", (unsigned)c);
@@ -52,8 +56,12 @@ static void add_value(struct strbuf *out, const struct option_value *v)
 	}
 	switch (v->row->type) {
 	case HEDDLE_T_INT:
-	case HEDDLE_T_SIZE: add_number(out, v->number); break;
-	case HEDDLE_T_OCTAL: strbuf_printf(out, "%#03llo", (unsigned long long)v->number); break;
+	case HEDDLE_T_SIZE:
+		add_number(out, v->number);
+		break;
+	case HEDDLE_T_OCTAL:
+		strbuf_printf(out, "%#03llo", (unsigned long long)v->number);
+		break;
 	case HEDDLE_T_TIME:
 		if (v->number % 1000)
 			add_text(out, v->text);
@@ -72,7 +80,8 @@ static void print_value(const struct option_value *v, bool admin, struct strbuf 
 {
 	slice_t text = v->text;
 	bool hidden = v->hide && !admin;
-	if (v->row->type == HEDDLE_T_BOOL && !hidden && (!v->expr || expr_constant(v->expr, &text))) {
+	if (v->row->type == HEDDLE_T_BOOL && !hidden &&
+	    (!v->expr || expr_constant(v->expr, &text))) {
 		strbuf_printf(out, "%s%s\n", v->number ? "" : "no_", v->row->name);
 		return;
 	}
@@ -87,8 +96,10 @@ static void print_value(const struct option_value *v, bool admin, struct strbuf 
 static void print_table(const struct option_value *values, bool admin, struct strbuf *out)
 {
 	for (; values && values->row; values++)
-		if (strcmp(values->row->name, "verify") != 0 && strcmp(values->row->name, "fail_verify") != 0)
-			print_value(values, admin, out); /* the two stand for others, which are shown */
+		if (strcmp(values->row->name, "verify") != 0 &&
+		    strcmp(values->row->name, "fail_verify") != 0)
+			print_value(
+			    values, admin, out); /* the two stand for others, which are shown */
 }
 
 static void print_instance(const struct heddle_instance *inst, bool admin, struct strbuf *out)
@@ -97,30 +108,39 @@ static void print_instance(const struct heddle_instance *inst, bool admin, struc
 	print_table(inst->own, admin, out);
 }
 
+/* "routers" or "router_list" */
+static void print_section(
+    const struct config *cfg, uint32_t which, bool full, bool admin, struct strbuf *out)
+{
+	const struct instances *s = &cfg->sections[which];
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (!full) {
+			strbuf_printf(out, "%.*s\n", SL_ARG(s->items[i].name));
+			continue;
+		}
+		strbuf_printf(
+		    out, "\n%.*s %s:\n", SL_ARG(s->items[i].name), section_class_names[which]);
+		print_instance(&s->items[i], admin, out);
+	}
+}
+
 /* "routers", "router_list", "router NAME" and so on; RC_DEFER: none of these forms. */
-static enum rc print_sections(const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
+static enum rc print_sections(
+    const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
 {
 	for (uint32_t which = 0; which < SECTION_CLASSES; which++) {
 		const char *word = section_class_names[which];
+		slice_t tail = slice_sub(what, strlen(word), what.len);
 		if (!slice_starts(what, word))
 			continue;
-		const struct instances *s = &cfg->sections[which];
-		slice_t tail = slice_sub(what, strlen(word), what.len);
-		bool all = slice_eqs(tail, "s"), list = slice_eqs(tail, "_list");
-		for (uint32_t i = 0; (all || list) && i < s->count; i++) {
-			if (all)
-				strbuf_printf(out, "\n%.*s %s:\n", SL_ARG(s->items[i].name), word);
-			else
-				strbuf_printf(out, "%.*s\n", SL_ARG(s->items[i].name));
-			if (all)
-				print_instance(&s->items[i], admin, out);
-		}
-		if (all || list)
+		if (slice_eqs(tail, "s") || slice_eqs(tail, "_list")) {
+			print_section(cfg, which, slice_eqs(tail, "s"), admin, out);
 			return RC_OK;
+		}
 		if (!tail.len || !ascii_isspace(tail.ptr[0]))
 			continue;
 		tail = slice_trim(tail);
-		const struct heddle_instance *inst = map_get(s->by_name, tail);
+		const struct heddle_instance *inst = map_get(cfg->sections[which].by_name, tail);
 		if (!inst)
 			return error_set(err, RC_FAIL, "%s %.*s not found", word, SL_ARG(tail));
 		print_instance(inst, admin, out);
@@ -129,11 +149,14 @@ static enum rc print_sections(const struct config *cfg, slice_t what, bool admin
 	return RC_DEFER;
 }
 
-static enum rc print_named_list(const struct config *cfg, slice_t name, bool admin, struct strbuf *out, struct error *err)
+static enum rc print_named_list(
+    const struct config *cfg, slice_t name, bool admin, struct strbuf *out, struct error *err)
 {
-	static const char *const words[NAMED_LIST_KINDS] = {"domainlist", "hostlist", "addresslist", "localpartlist"};
+	static const char *const words[NAMED_LIST_KINDS] = {
+	    "domainlist", "hostlist", "addresslist", "localpartlist"};
 	bool found = false;
-	VEC_FOREACH(&cfg->named, struct named_list *, it) {
+	VEC_FOREACH(&cfg->named, struct named_list *, it)
+	{
 		const struct named_list *n = *it;
 		if (!slice_eq(n->name, name))
 			continue;
@@ -146,27 +169,32 @@ static enum rc print_named_list(const struct config *cfg, slice_t name, bool adm
 		strbuf_char(out, '\n');
 	}
 	if (!found)
-		return error_set(err, RC_FAIL, "no address, domain, host, or local part list called \"%.*s\" exists",
+		return error_set(err, RC_FAIL,
+		    "no address, domain, host, or local part list called \"%.*s\" exists",
 		    SL_ARG(name));
 	return RC_OK;
 }
 
 /* "macros", "macro_list", "macro NAME" */
-static enum rc print_macros(const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
+static enum rc print_macros(
+    const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
 {
 	bool all = slice_eqs(what, "macros"), list = slice_eqs(what, "macro_list"), found = false;
-	slice_t name = slice_starts(what, "macro ") ? slice_trim(slice_sub(what, 6, what.len)) : slice_absent();
+	slice_t name = slice_starts(what, "macro ") ? slice_trim(slice_sub(what, 6, what.len))
+	                                            : slice_absent();
 	struct vec builtins = {0};
 	if (!admin)
 		return error_set(err, RC_FAIL, "macros are shown to administrators only");
 	builtin_list(cfg->drivers, out->arena, &builtins);
-	VEC_FOREACH(&builtins, slice_t, b) {
+	VEC_FOREACH(&builtins, slice_t, b)
+	{
 		if (!all && !list && !slice_eq(*b, name))
 			continue;
 		found = true;
 		strbuf_printf(out, "%.*s%s\n", SL_ARG(*b), list ? "" : "=y");
 	}
-	VEC_FOREACH(&cfg->macros, struct macro, m) {
+	VEC_FOREACH(&cfg->macros, struct macro, m)
+	{
 		if (!all && !list && !slice_eq(m->name, name))
 			continue;
 		found = true;
@@ -177,21 +205,25 @@ static enum rc print_macros(const struct config *cfg, slice_t what, bool admin, 
 		}
 		strbuf_char(out, '\n');
 	}
-	return found || all || list ? RC_OK : error_set(err, RC_FAIL, "macro %.*s not found", SL_ARG(name));
+	return found || all || list ? RC_OK
+	                            : error_set(err, RC_FAIL, "macro %.*s not found", SL_ARG(name));
 }
 
-static enum rc print_lines(const struct config *cfg, bool admin, struct strbuf *out, struct error *err)
+static enum rc print_lines(
+    const struct config *cfg, bool admin, struct strbuf *out, struct error *err)
 {
 	if (!admin)
 		return error_set(err, RC_FAIL, "the configuration is shown to administrators only");
-	VEC_FOREACH(&cfg->lines, struct source_line, line) {
+	VEC_FOREACH(&cfg->lines, struct source_line, line)
+	{
 		strbuf_add(out, line->text);
 		strbuf_char(out, '\n');
 	}
 	return RC_OK;
 }
 
-enum rc config_print(const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
+enum rc config_print(
+    const struct config *cfg, slice_t what, bool admin, struct strbuf *out, struct error *err)
 {
 	what = slice_trim(what);
 	if (!what.len || slice_eqs(what, "all")) {
@@ -206,7 +238,8 @@ enum rc config_print(const struct config *cfg, slice_t what, bool admin, struct 
 	}
 	if (what.ptr[0] == '+')
 		return print_named_list(cfg, slice_sub(what, 1, what.len), admin, out, err);
-	if (slice_eqs(what, "macros") || slice_eqs(what, "macro_list") || slice_starts(what, "macro "))
+	if (slice_eqs(what, "macros") || slice_eqs(what, "macro_list") ||
+	    slice_starts(what, "macro "))
 		return print_macros(cfg, what, admin, out, err);
 	enum rc rc = print_sections(cfg, what, admin, out, err);
 	if (rc != RC_DEFER)

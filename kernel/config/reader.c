@@ -12,7 +12,8 @@ static bool push_file(struct loader *l, const char *name, slice_t content)
 	if (r->total > READER_TOTAL_MOST)
 		return false;
 	content.flags |= HEDDLE_CLEAN; /* the configuration is the site's own text */
-	r->files[r->depth++] = (struct reader_file){name, content, 0, (uint32_t)r->conditions.count};
+	r->files[r->depth++] =
+	    (struct reader_file){name, content, 0, (uint32_t)r->conditions.count};
 	return true;
 }
 
@@ -20,7 +21,8 @@ bool reader_begin(struct loader *l)
 {
 	struct error e = {0};
 	slice_t content = l->src->content;
-	const char *name = arena_cstr(l->a, slice_cstr(l->src->path ? l->src->path : "configuration"));
+	const char *name =
+	    arena_cstr(l->a, slice_cstr(l->src->path ? l->src->path : "configuration"));
 	if (slice_is_absent(content)) {
 		if (io_read_file(l->a, name, READER_TOTAL_MOST, &content, &e) != RC_OK) {
 			loader_problem(l, name, 0, "%s", e.text);
@@ -40,7 +42,7 @@ bool reader_begin(struct loader *l)
 static bool is_reading(const struct reader *r)
 {
 	return !r->conditions.count ||
-	    VEC_AT(&r->conditions, struct reader_condition, r->conditions.count - 1)->active;
+	       VEC_AT(&r->conditions, struct reader_condition, r->conditions.count - 1)->active;
 }
 
 /* The file on top has ended. */
@@ -49,14 +51,17 @@ static void pop_file(struct loader *l)
 	struct reader *r = &l->reader;
 	struct reader_file *f = &r->files[--r->depth];
 	while (r->conditions.count > f->conditions) {
-		struct reader_condition *c = VEC_AT(&r->conditions, struct reader_condition, --r->conditions.count);
-		loader_problem(l, c->file, c->line, ".endif missing: the condition that begins here is still open at "
+		struct reader_condition *c =
+		    VEC_AT(&r->conditions, struct reader_condition, --r->conditions.count);
+		loader_problem(l, c->file, c->line,
+		    ".endif missing: the condition that begins here is still open at "
 		    "the end of the file");
 	}
 }
 
 /* "FILE" or FILE, behind .include. */
-static const char *include_name(struct loader *l, const struct reader_file *from, slice_t rest, bool if_exists)
+static const char *include_name(
+    struct loader *l, const struct reader_file *from, slice_t rest, bool if_exists)
 {
 	slice_t name;
 	struct error e = {0};
@@ -73,11 +78,13 @@ static const char *include_name(struct loader *l, const struct reader_file *from
 	slice_t base = slice_cstr(from->name);
 	size_t slash = slice_rfind(base, '/');
 	if (if_exists || slash == SIZE_MAX) {
-		loader_problem(l, from->name, from->line, "%s: an absolute path was expected, found \"%.*s\"",
+		loader_problem(l, from->name, from->line,
+		    "%s: an absolute path was expected, found \"%.*s\"",
 		    if_exists ? ".include_if_exists" : ".include", SL_ARG(name));
 		return NULL;
 	}
-	return arena_cstr(l->a, arena_printf(l->a, "%.*s/%.*s", (int)slash, base.ptr, SL_ARG(name)));
+	return arena_cstr(
+	    l->a, arena_printf(l->a, "%.*s/%.*s", (int)slash, base.ptr, SL_ARG(name)));
 }
 
 static void include(struct loader *l, slice_t rest, bool if_exists)
@@ -94,7 +101,8 @@ static void include(struct loader *l, slice_t rest, bool if_exists)
 	if (!name)
 		return;
 	if (r->depth >= READER_DEPTH_MOST) {
-		loader_problem(l, from->name, from->line, ".include \"%s\": more than %d files include each other", name,
+		loader_problem(l, from->name, from->line,
+		    ".include \"%s\": more than %d files include each other", name,
 		    READER_DEPTH_MOST);
 		r->stopped = true;
 		return;
@@ -105,15 +113,26 @@ static void include(struct loader *l, slice_t rest, bool if_exists)
 	if (rc != RC_OK) {
 		loader_problem(l, from->name, from->line, ".include \"%s\": %s", name, e.text);
 	} else if (!push_file(l, name, content)) {
-		loader_problem(l, from->name, from->line, ".include \"%s\": all files together are larger than %llu bytes",
-		    name, (unsigned long long)READER_TOTAL_MOST);
+		loader_problem(l, from->name, from->line,
+		    ".include \"%s\": all files together are larger than %llu bytes", name,
+		    (unsigned long long)READER_TOTAL_MOST);
 		r->stopped = true;
 	}
 }
 
-enum directive { D_IFDEF, D_IFNDEF, D_ELIFDEF, D_ELIFNDEF, D_ELSE, D_ENDIF, D_INCLUDE, D_INCLUDE_IF_EXISTS, D_NONE };
-static const char *const directive_names[] = {".ifdef", ".ifndef", ".elifdef", ".elifndef", ".else", ".endif", ".include",
-    ".include_if_exists"};
+enum directive {
+	D_IFDEF,
+	D_IFNDEF,
+	D_ELIFDEF,
+	D_ELIFNDEF,
+	D_ELSE,
+	D_ENDIF,
+	D_INCLUDE,
+	D_INCLUDE_IF_EXISTS,
+	D_NONE
+};
+static const char *const directive_names[] = {".ifdef", ".ifndef", ".elifdef", ".elifndef", ".else",
+    ".endif", ".include", ".include_if_exists"};
 
 static enum directive directive_of(slice_t text, slice_t *out_rest)
 {
@@ -143,16 +162,19 @@ static void condition_next(struct loader *l, enum directive d, bool any)
 	struct reader *r = &l->reader;
 	struct reader_file *f = &r->files[r->depth - 1];
 	if (r->conditions.count <= f->conditions) {
-		loader_problem(l, f->name, f->line, "%s without a matching .ifdef", directive_names[d]);
+		loader_problem(
+		    l, f->name, f->line, "%s without a matching .ifdef", directive_names[d]);
 		return;
 	}
-	struct reader_condition *c = VEC_AT(&r->conditions, struct reader_condition, r->conditions.count - 1);
+	struct reader_condition *c =
+	    VEC_AT(&r->conditions, struct reader_condition, r->conditions.count - 1);
 	if (d == D_ENDIF) {
 		r->conditions.count--;
 		return;
 	}
 	if (c->in_else) {
-		loader_problem(l, f->name, f->line, "%s behind .else; .endif was expected", directive_names[d]);
+		loader_problem(l, f->name, f->line, "%s behind .else; .endif was expected",
+		    directive_names[d]);
 		return;
 	}
 	bool yes = d == D_ELSE || any == (d == D_ELIFDEF);
@@ -166,23 +188,31 @@ static bool run_directive(struct loader *l, slice_t text, bool any)
 	slice_t rest;
 	enum directive d = directive_of(text, &rest);
 	switch (d) {
-	case D_IFDEF: condition_open(l, any); return true;
-	case D_IFNDEF: condition_open(l, !any); return true;
+	case D_IFDEF:
+		condition_open(l, any);
+		return true;
+	case D_IFNDEF:
+		condition_open(l, !any);
+		return true;
 	case D_ELIFDEF:
 	case D_ELIFNDEF:
 	case D_ELSE:
-	case D_ENDIF: condition_next(l, d, any); return true;
+	case D_ENDIF:
+		condition_next(l, d, any);
+		return true;
 	case D_INCLUDE:
 	case D_INCLUDE_IF_EXISTS:
 		if (is_reading(&l->reader))
 			include(l, rest, d == D_INCLUDE_IF_EXISTS);
 		return true;
 	case D_NONE:
-	default: return false;
+	default:
+		return false;
 	}
 }
 
-/* One physical line that counts: macros replaced, trimmed; directives and comments are taken care of. */
+/* One physical line that counts: macros replaced, trimmed; directives and comments are taken care
+ * of. */
 static bool next_physical(struct loader *l, bool continues, slice_t *out_text)
 {
 	struct reader *r = &l->reader;
@@ -229,7 +259,8 @@ static bool join_continuations(struct loader *l, struct source_line *line, slice
 			break;
 	}
 	if (strbuf_is_overfull(&sb)) {
-		loader_problem(l, line->file, line->line, "the line is too long: more than %zu bytes with its continuations",
+		loader_problem(l, line->file, line->line,
+		    "the line is too long: more than %zu bytes with its continuations",
 		    READER_LINE_MOST);
 		l->reader.stopped = true;
 		return false;

@@ -8,9 +8,11 @@
 #include "base/vec.h"
 #include "config/lexer.h"
 
-#define READER_DEPTH_MOST 50                     /* files that include each other */
-#define READER_TOTAL_MOST ((uint64_t)64 << 20)   /* bytes of all files; again of all replaced lines */
-#define READER_LINE_MOST  ((size_t)1 << 20)      /* one logical line */
+#define READER_DEPTH_MOST 50 /* files that include each other */
+#define READER_TOTAL_MOST                                                                       \
+	((uint64_t)64 << 20)                 /* bytes of all files; again of all replaced lines \
+	                                      */
+#define READER_LINE_MOST   ((size_t)1 << 20) /* one logical line */
 #define READER_MACROS_MOST 10000
 
 struct loader;
@@ -23,9 +25,9 @@ struct reader_file {
 struct reader_condition {
 	const char *file;
 	unsigned line;
-	bool outer;   /* what is round it is read */
-	bool taken;   /* a branch was */
-	bool active;  /* this branch is read */
+	bool outer;  /* what is round it is read */
+	bool taken;  /* a branch was */
+	bool active; /* this branch is read */
 	bool in_else;
 };
 struct reader {
@@ -46,6 +48,7 @@ void macros_begin(struct loader *l); /* -D */
 void macros_define(struct loader *l, const struct source_line *line);
 /* Is this line of the form NAME =, NAME beginning with an upper-case letter? */
 bool macros_is_definition(slice_t line);
-/* Replace; skip_name: the line may be a definition, whose name is left alone.  *out_any: something was replaced. */
+/* Replace; skip_name: the line may be a definition, whose name is left alone.  *out_any: something
+ * was replaced. */
 slice_t macros_replace(struct loader *l, slice_t text, bool skip_name, bool *out_any);
 #endif

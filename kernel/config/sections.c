@@ -1,38 +1,42 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * routers, transports, authenticators: instances with generic and private options.  The lines of an instance are
- * collected first, so that `driver` may stand behind private options.
+ * routers, transports, authenticators: instances with generic and private options.  The lines of an
+ * instance are collected first, so that `driver` may stand behind private options.
  */
-#include "config/config_private.h"
 #include "base/clock.h"
+#include "config/config_private.h"
 #include "driver/call.h"
 
 const char *const section_class_names[SECTION_CLASSES] = {"router", "transport", "authenticator"};
-static const uint16_t driver_classes[SECTION_CLASSES] = {HEDDLE_ROUTER, HEDDLE_TRANSPORT, HEDDLE_AUTH};
-static const struct option_table *const generic_tables[SECTION_CLASSES] = {&options_router, &options_transport,
-    &options_auth};
+static const uint16_t driver_classes[SECTION_CLASSES] = {
+    HEDDLE_ROUTER, HEDDLE_TRANSPORT, HEDDLE_AUTH};
+static const struct option_table *const generic_tables[SECTION_CLASSES] = {
+    &options_router, &options_transport, &options_auth};
 static const uint32_t driver_rows[SECTION_CLASSES] = {RO_driver, TO_driver, AO_driver};
 
-static void begin_instance(struct loader *l, enum section_class which, const struct source_line *line, slice_t name,
-    slice_t rest)
+static void begin_instance(struct loader *l, enum section_class which,
+    const struct source_line *line, slice_t name, slice_t rest)
 {
 	struct instances *s = &l->cfg->sections[which];
 	if (rest.len)
-		loader_problem(l, line->file, line->line, "%s \"%.*s\": extra characters follow the name: \"%.*s\"",
-		    section_class_names[which], SL_ARG(name), (int)(rest.len > 60 ? 60 : rest.len), rest.ptr);
+		loader_problem(l, line->file, line->line,
+		    "%s \"%.*s\": extra characters follow the name: %s", section_class_names[which],
+		    SL_ARG(name), loader_brief(l, rest));
 	VEC_FOREACH(&s->raw, struct raw_instance, r)
-		if (slice_eq(r->name, name))
-			loader_problem(l, line->file, line->line, "there are two %ss called \"%.*s\"; the other begins in line %u of %s",
-			    section_class_names[which], SL_ARG(name), r->line, r->file);
-	*VEC_PUSH(l->a, &s->raw, struct raw_instance) = (struct raw_instance){.name = name, .file = line->file,
-	    .line = line->line};
+	if (slice_eq(r->name, name))
+		loader_problem(l, line->file, line->line,
+		    "there are two %ss called \"%.*s\"; the other begins in line %u of %s",
+		    section_class_names[which], SL_ARG(name), r->line, r->file);
+	*VEC_PUSH(l->a, &s->raw, struct raw_instance) =
+	    (struct raw_instance){.name = name, .file = line->file, .line = line->line};
 }
 
 void section_end(struct loader *l, enum section_class which)
 {
 	struct instances *s = &l->cfg->sections[which];
 	if (s->raw.count && VEC_AT(&s->raw, struct raw_instance, s->raw.count - 1)->name.len)
-		*VEC_PUSH(l->a, &s->raw, struct raw_instance) = (struct raw_instance){.name = slice_absent()};
+		*VEC_PUSH(l->a, &s->raw, struct raw_instance) =
+		    (struct raw_instance){.name = slice_absent()};
 }
 
 void section_line(struct loader *l, enum section_class which, const struct source_line *line)
@@ -45,61 +49,68 @@ void section_line(struct loader *l, enum section_class which, const struct sourc
 		begin_instance(l, which, line, name, rest);
 		return;
 	}
-	struct raw_instance *r = s->raw.count ? VEC_AT(&s->raw, struct raw_instance, s->raw.count - 1) : NULL;
+	struct raw_instance *r =
+	    s->raw.count ? VEC_AT(&s->raw, struct raw_instance, s->raw.count - 1) : NULL;
 	if (!r || !r->name.len) {
-		loader_problem(l, line->file, line->line, "the name of a %s followed by a colon was expected, found \"%.*s\"",
-		    section_class_names[which], (int)(line->text.len > 60 ? 60 : line->text.len), line->text.ptr);
+		loader_problem(l, line->file, line->line,
+		    "the name of a %s followed by a colon was expected, found %s",
+		    section_class_names[which], loader_brief(l, line->text));
 		return;
 	}
 	if (lex_option(line, &raw, &e) != RC_OK) {
-		loader_problem(l, line->file, line->line, "%s %.*s: %s", section_class_names[which], SL_ARG(r->name), e.text);
+		loader_problem(l, line->file, line->line, "%s %.*s: %s", section_class_names[which],
+		    SL_ARG(r->name), e.text);
 		return;
 	}
 	*VEC_PUSH(l->a, &r->options, struct raw_option) = raw;
 }
 
-/* ---- building ------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 struct building {
 	enum section_class which;
 	struct heddle_instance *inst;
 	const struct raw_instance *raw;
 	const char *scope; /* "router NAME: " */
 	struct option_table generic, own, later;
-	bool own_unknown;  /* no driver, and no list of its options: nothing can be said about private ones */
+	bool own_unknown; /* no driver, and no list of its options: nothing can be said about
+	                     private ones */
 };
 
-/* The driver that `driver = NAME` asks for; instance->driver stays NULL where it is known but not there. */
+/* The driver that `driver = NAME` asks for; instance->driver stays NULL where it is known but not
+ * there. */
 static void find_driver(struct loader *l, struct building *b)
 {
 	const struct option_value *v = &b->generic.values[driver_rows[b->which]];
 	uint16_t class = driver_classes[b->which];
 	struct error e = {0};
 	if (!v->is_set || !v->text.len) {
-		loader_problem(l, b->raw->file, b->raw->line, "%sno driver defined: \"driver = NAME\" was expected", b->scope);
+		loader_problem(l, b->raw->file, b->raw->line,
+		    "%sno driver defined: \"driver = NAME\" was expected", b->scope);
 		b->own_unknown = true;
 		return;
 	}
 	const struct known_driver *known = known_driver_find(class, v->text);
 	b->own_unknown = !known_options(class, v->text, &b->later) && !known;
-	if (!l->src->drivers) { /* nothing is installed as far as we can see: only the form is checked */
+	if (!l->src->drivers) { /* nothing is installed as far as we can see: only the form is
+		                   checked */
 		b->own_unknown = true;
 		return;
 	}
 	enum rc rc = driver_find(l->src->drivers, class, v->text, &b->inst->driver, &e);
 	if (rc == RC_OK) {
-		b->own = (struct option_table){b->inst->driver->options, NULL, b->inst->driver->option_count, NULL};
+		b->own = (struct option_table){
+		    b->inst->driver->options, NULL, b->inst->driver->option_count, NULL};
 		b->own_unknown = false;
 	} else if (rc == RC_FAIL && known) {
 		loader_warning(l, v->file, v->line, "%snot supported yet: %s driver %.*s", b->scope,
 		    section_class_names[b->which], SL_ARG(v->text));
 	} else if (rc == RC_FAIL) {
 		const char *near = known_driver_near(class, v->text);
-		loader_problem(l, v->file, v->line, "%scannot find %s driver \"%.*s\"%s%s%s", b->scope,
-		    section_class_names[b->which], SL_ARG(v->text), near ? "; did you mean \"" : "", near ? near : "",
-		    near ? "\"?" : "");
+		loader_problem(l, v->file, v->line, "%scannot find %s driver \"%.*s\"%s", b->scope,
+		    section_class_names[b->which], SL_ARG(v->text), loader_suggestion(l, near));
 	} else {
-		loader_problem(l, v->file, v->line, "%s%s driver \"%.*s\": %s", b->scope, section_class_names[b->which],
-		    SL_ARG(v->text), e.text);
+		loader_problem(l, v->file, v->line, "%s%s driver \"%.*s\": %s", b->scope,
+		    section_class_names[b->which], SL_ARG(v->text), e.text);
 	}
 }
 
@@ -110,27 +121,27 @@ static void unknown_option(struct loader *l, const struct building *b, const str
 		near = options_near(&b->own, raw->name);
 	if (!near && b->later.count)
 		near = options_near(&b->later, raw->name);
-	loader_problem(l, raw->at.file, raw->at.line, "%soption \"%.*s\" unknown%s%s%s", b->scope, SL_ARG(raw->name),
-	    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	loader_problem(l, raw->at.file, raw->at.line, "%soption \"%.*s\" unknown%s", b->scope,
+	    SL_ARG(raw->name), loader_suggestion(l, near));
 }
 
 /* generic: first pass, which gives the driver; private: second pass. */
 static void assign_options(struct loader *l, struct building *b, bool private)
 {
-	VEC_FOREACH(&b->raw->options, struct raw_option, raw) {
-		bool negated;
-		uint32_t i = options_match(&b->generic, raw, &negated);
+	VEC_FOREACH(&b->raw->options, struct raw_option, raw)
+	{
+		uint32_t i = options_match(&b->generic, raw);
 		if (i != UINT32_MAX) {
 			if (!private)
-				options_assign(l, &b->generic, i, raw, negated, b->scope);
+				options_assign(l, &b->generic, i, raw, b->scope);
 			continue;
 		}
 		if (!private)
 			continue;
-		if ((i = options_match(&b->own, raw, &negated)) != UINT32_MAX)
-			options_assign(l, &b->own, i, raw, negated, b->scope);
-		else if ((i = options_match(&b->later, raw, &negated)) != UINT32_MAX)
-			options_assign(l, &b->later, i, raw, negated, b->scope);
+		if ((i = options_match(&b->own, raw)) != UINT32_MAX)
+			options_assign(l, &b->own, i, raw, b->scope);
+		else if ((i = options_match(&b->later, raw)) != UINT32_MAX)
+			options_assign(l, &b->later, i, raw, b->scope);
 		else if (!b->own_unknown)
 			unknown_option(l, b, raw);
 	}
@@ -148,24 +159,33 @@ static void compile_sets(struct loader *l, struct building *b)
 			continue;
 		lex_space(&rest);
 		if (!slice_starts(name, "r_") || name.len < 3 || !rest.len || rest.ptr[0] != '=') {
-			loader_problem(l, v->file, v->line, "%soption \"set\": r_NAME = VALUE was expected, found \"%.*s\"", b->scope,
-			    (int)(item.len > 60 ? 60 : item.len), item.ptr);
+			loader_problem(l, v->file, v->line,
+			    "%soption \"set\": r_NAME = VALUE was expected, found %s", b->scope,
+			    loader_brief(l, item));
 			continue;
 		}
 		struct config_set *set = VEC_PUSH(l->a, &b->inst->sets, struct config_set);
 		set->name = name;
-		struct expr_env env = {.cfg = l->cfg, .file = v->file, .line = v->line, .warnings = &l->compile_warnings,
-		    .option = arena_cstr(l->a, arena_printf(l->a, "%sset %.*s", b->scope, SL_ARG(name)))};
-		if (expr_compile(l->a, slice_trim(slice_sub(rest, 1, rest.len)), &env, &set->value, &e) != RC_OK)
-			loader_problem(l, v->file, v->line, "%soption \"set\": %.*s: %s", b->scope, SL_ARG(name), e.text);
+		struct expr_env env = {.cfg = l->cfg,
+		    .file = v->file,
+		    .line = v->line,
+		    .warnings = &l->compile_warnings,
+		    .option =
+		        arena_cstr(l->a, arena_printf(l->a, "%sset %.*s", b->scope, SL_ARG(name)))};
+		if (expr_compile(l->a, slice_trim(slice_sub(rest, 1, rest.len)), &env, &set->value,
+		        &e) != RC_OK)
+			loader_problem(l, v->file, v->line, "%soption \"set\": %.*s: %s", b->scope,
+			    SL_ARG(name), e.text);
 	}
 }
 
 static void build_instance(struct loader *l, enum section_class which, struct heddle_instance *inst,
     const struct raw_instance *raw)
 {
-	struct building b = {.which = which, .inst = inst, .raw = raw, .generic = *generic_tables[which]};
-	b.scope = arena_cstr(l->a, arena_printf(l->a, "%s %.*s: ", section_class_names[which], SL_ARG(raw->name)));
+	struct building b = {
+	    .which = which, .inst = inst, .raw = raw, .generic = *generic_tables[which]};
+	b.scope = arena_cstr(
+	    l->a, arena_printf(l->a, "%s %.*s: ", section_class_names[which], SL_ARG(raw->name)));
 	inst->name = raw->name;
 	inst->file = raw->file;
 	inst->line = raw->line;
@@ -180,7 +200,8 @@ static void build_instance(struct loader *l, enum section_class which, struct he
 	assign_options(l, &b, true);
 	options_compile(l, &b.generic, b.scope);
 	options_compile(l, &b.own, b.scope);
-	/* a driver that is not there defers as a whole; else what its table lacks is judged option by option */
+	/* a driver that is not there defers as a whole; else what its table lacks is judged option
+	 * by option */
 	if (inst->driver)
 		options_compile(l, &b.later, b.scope);
 	if (which == SECTION_ROUTERS)
@@ -193,7 +214,8 @@ void sections_build(struct loader *l)
 		struct instances *s = &l->cfg->sections[which];
 		s->by_name = map_new(l->a, MAP_EXACT);
 		s->items = ARENA_ARRAY(l->a, struct heddle_instance, s->raw.count + 1);
-		VEC_FOREACH(&s->raw, struct raw_instance, raw) {
+		VEC_FOREACH(&s->raw, struct raw_instance, raw)
+		{
 			if (!raw->name.len)
 				continue;
 			struct heddle_instance *inst = &s->items[s->count];
@@ -205,7 +227,7 @@ void sections_build(struct loader *l)
 	}
 }
 
-/* ---- checks across sections ------------------------------------------------------------------------------ */
+/* ---- checks across sections ---- */
 static const char *instance_near(const struct instances *s, struct arena *a, slice_t name)
 {
 	unsigned best = 3;
@@ -232,9 +254,9 @@ static const struct heddle_instance *check_name(struct loader *l, const struct h
 	if (found)
 		return found;
 	const char *near = instance_near(s, l->a, name);
-	loader_problem(l, v->file, v->line, "router %.*s: option \"%s\": there is no %s called \"%.*s\"%s%s%s", SL_ARG(in->name),
-	    v->row->name, section_class_names[wanted], SL_ARG(name), near ? "; did you mean \"" : "", near ? near : "",
-	    near ? "\"?" : "");
+	loader_problem(l, v->file, v->line,
+	    "router %.*s: option \"%s\": there is no %s called \"%.*s\"%s", SL_ARG(in->name),
+	    v->row->name, section_class_names[wanted], SL_ARG(name), loader_suggestion(l, near));
 	return NULL;
 }
 
@@ -248,14 +270,18 @@ static void check_router(struct loader *l, const struct heddle_instance *r)
 {
 	const struct option_value *driver = &r->generic[RO_driver];
 	const struct known_driver *known = known_driver_find(HEDDLE_ROUTER, driver->text);
-	if (known && known->needs_transport && !r->generic[RO_transport].is_set && !r->generic[RO_verify_only].number)
-		loader_problem(l, r->file, r->line, "router %.*s: a transport is required for this router", SL_ARG(r->name));
+	if (known && known->needs_transport && !r->generic[RO_transport].is_set &&
+	    !r->generic[RO_verify_only].number)
+		loader_problem(l, r->file, r->line,
+		    "router %.*s: a transport is required for this router", SL_ARG(r->name));
 	(void)check_name(l, r, &r->generic[RO_transport], SECTION_TRANSPORTS);
 	(void)check_name(l, r, &r->generic[RO_redirect_router], SECTION_ROUTERS);
-	const struct heddle_instance *pass = check_name(l, r, &r->generic[RO_pass_router], SECTION_ROUTERS);
+	const struct heddle_instance *pass =
+	    check_name(l, r, &r->generic[RO_pass_router], SECTION_ROUTERS);
 	if (pass && pass->index <= r->index)
 		loader_problem(l, r->generic[RO_pass_router].file, r->generic[RO_pass_router].line,
-		    "router %.*s: option \"pass_router\": router \"%.*s\" does not come later", SL_ARG(r->name), SL_ARG(pass->name));
+		    "router %.*s: option \"pass_router\": router \"%.*s\" does not come later",
+		    SL_ARG(r->name), SL_ARG(pass->name));
 	for (uint32_t i = 0; r->driver && i < r->driver->option_count; i++)
 		if (ends_with(slice_cstr(r->own[i].row->name), "_transport"))
 			(void)check_name(l, r, &r->own[i], SECTION_TRANSPORTS);
@@ -268,10 +294,15 @@ static void check_auths(struct loader *l)
 	for (uint32_t i = 0; i < s->count; i++)
 		for (uint32_t k = 0; k < i; k++) {
 			const struct heddle_instance *x = &s->items[k], *y = &s->items[i];
-			const struct option_value *vx = &x->generic[AO_public_name], *vy = &y->generic[AO_public_name];
-			if (x->generic[AO_server_condition].is_set && y->generic[AO_server_condition].is_set &&
-			    slice_eqi(vx->is_set ? vx->text : x->name, vy->is_set ? vy->text : y->name))
-				loader_problem(l, y->file, y->line, "two server authenticators (%.*s and %.*s) have the same public name",
+			const struct option_value *vx = &x->generic[AO_public_name],
+			                          *vy = &y->generic[AO_public_name];
+			if (x->generic[AO_server_condition].is_set &&
+			    y->generic[AO_server_condition].is_set &&
+			    slice_eqi(
+			        vx->is_set ? vx->text : x->name, vy->is_set ? vy->text : y->name))
+				loader_problem(l, y->file, y->line,
+				    "two server authenticators (%.*s and %.*s) have the same "
+				    "public name",
 				    SL_ARG(x->name), SL_ARG(y->name));
 		}
 }
@@ -284,7 +315,7 @@ void sections_check(struct loader *l)
 	check_auths(l);
 }
 
-/* ---- the drivers' own part -------------------------------------------------------------------------------- */
+/* ---- the drivers' own part ---- */
 void sections_start(struct loader *l)
 {
 	struct arena *a = arena_new(0);
@@ -304,12 +335,13 @@ void sections_start(struct loader *l)
 			if (!d || !d->desc || !d->desc->instance_new)
 				continue;
 			call_init(&call, &ev, inst);
-			int32_t result = d->desc->instance_new(&call, &l->src->services->host, d->state, inst, &state);
+			int32_t result = d->desc->instance_new(
+			    &call, &l->src->services->host, d->state, inst, &state);
 			if (call_result(&call, result, d->head.name, &e) == RC_OK)
 				inst->inst = state;
 			else
-				loader_problem(l, inst->file, inst->line, "%s %.*s: %s", section_class_names[which], SL_ARG(inst->name),
-				    e.text);
+				loader_problem(l, inst->file, inst->line, "%s %.*s: %s",
+				    section_class_names[which], SL_ARG(inst->name), e.text);
 		}
 	}
 	arena_free(&a);
@@ -320,7 +352,8 @@ void sections_free(struct config *cfg)
 	for (uint32_t which = 0; which < SECTION_CLASSES; which++)
 		for (uint32_t i = 0; i < cfg->sections[which].count; i++) {
 			struct heddle_instance *inst = &cfg->sections[which].items[i];
-			if (inst->inst && inst->driver && inst->driver->desc && inst->driver->desc->instance_free)
+			if (inst->inst && inst->driver && inst->driver->desc &&
+			    inst->driver->desc->instance_free)
 				inst->driver->desc->instance_free(inst->inst);
 			inst->inst = NULL;
 		}

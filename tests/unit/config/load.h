@@ -21,14 +21,17 @@ static inline slice_t loaded_text(struct arena *a, const struct vec *v)
 	struct strbuf sb;
 	strbuf_init(&sb, a, 0);
 	VEC_FOREACH(v, struct error, e)
-		strbuf_printf(&sb, "%s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
+	strbuf_printf(&sb, "%s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
 	return strbuf_slice(&sb);
 }
 
-static inline struct loaded load_with(const char *text, const slice_t *defines, uint32_t define_count)
+static inline struct loaded load_with(
+    const char *text, const slice_t *defines, uint32_t define_count)
 {
 	struct loaded r = {.a = arena_new(0)};
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .defines = defines,
+	struct config_source src = {.path = "test.conf",
+	    .content = slice_cstr(text),
+	    .defines = defines,
 	    .define_count = define_count};
 	if (config_load(&src, r.a, &r.problems, &r.warnings, &r.cfg) != RC_OK)
 		r.cfg = NULL;
@@ -81,7 +84,8 @@ static inline void check_refused(const char *text, const char *want)
 	struct loaded r = load(text);
 	CHECK(r.cfg == NULL);
 	if (!CHECK(text_has(r.problem_text, want)))
-		fprintf(stderr, "# wanted: %s\n# got: %.*s\n# from: %s\n", want, SL_ARG(r.problem_text), text);
+		fprintf(stderr, "# wanted: %s\n# got: %.*s\n# from: %s\n", want,
+		    SL_ARG(r.problem_text), text);
 	loaded_free(&r);
 }
 #endif

@@ -27,12 +27,14 @@ static const struct {
     {"auto_thaw = 1w2d3h4m5s", "auto_thaw", "auto_thaw = 1w2d3h4m5s\n"},
     {"", "auto_thaw", "auto_thaw = 0s\n"},
     /* strings */
-    {"qualify_domain = \"a\\tb\\x41\\101\\q\\\"\\\\\"", "qualify_domain", "qualify_domain = a\\tbAAq\"\\\n"},
+    {"qualify_domain = \"a\\tb\\x41\\101\\q\\\"\\\\\"", "qualify_domain",
+        "qualify_domain = a\\tbAAq\"\\\n"},
     {"qualify_domain = \" a \"", "qualify_domain", "qualify_domain =  a \n"},
     {"qualify_domain = a\"b", "qualify_domain", "qualify_domain = a\"b\n"},
     {"qualify_domain = \"\\x4\\x4g\\1012\"", "qualify_domain", "qualify_domain = \\004\\004gA2\n"},
     {"qualify_domain =", "qualify_domain", "qualify_domain = \n"},
-    {"local_interfaces = <; 127.0.0.1 ; ::1", "local_interfaces", "local_interfaces = <; 127.0.0.1 ; ::1\n"},
+    {"local_interfaces = <; 127.0.0.1 ; ::1", "local_interfaces",
+        "local_interfaces = <; 127.0.0.1 ; ::1\n"},
     {"", "timezone", "timezone = \n"},
     /* named lists */
     {"domainlist a = x : y\nhostlist b_cache = 127.0.0.1\nhostlist a = 127.0.0.2", "+a",
@@ -43,17 +45,19 @@ static const struct {
     {"domainlist a = !+b\ndomainlist b = x", "+a", "domainlist a = !+b\n"},
     {"domainlist a = x", "+b", "no address, domain, host, or local part list called \"b\" exists"},
     /* what is not there yet, switched off */
-    {"prdr_enable = false\ntls_certificate =\nrfc1413_query_timeout = 0s\nno_mua_wrapper\nqueue_only_file =",
+    {"prdr_enable = false\ntls_certificate =\nrfc1413_query_timeout = "
+     "0s\nno_mua_wrapper\nqueue_only_file =",
         "prdr_enable", "no_prdr_enable\n"},
     /* what has no effect by design */
-    {"exim_user = mail\nexim_group = mail\nsplit_spool_directory\nspool_wireformat = true", "exim_user",
-        "exim_user = mail\n"},
+    {"exim_user = mail\nexim_group = mail\nsplit_spool_directory\nspool_wireformat = true",
+        "exim_user", "exim_user = mail\n"},
     {"return_size_limit = 20K", "bounce_return_size_limit", "bounce_return_size_limit = 20K\n"},
     {"", "nosuch", "nosuch is not a known option"},
     {"AA = b\\\n c", "macro AA", "AA=bc\n"},
     {"", "macro AA", "macro AA not found"},
     {"", "config_file", "test.conf\n"},
-    {"#x\nA = 1\n.ifdef A\nqualify_domain = A  \\\n b\n.endif", "config", "A = 1\nqualify_domain = 1  b\n"},
+    {"#x\nA = 1\n.ifdef A\nqualify_domain = A  \\\n b\n.endif", "config",
+        "A = 1\nqualify_domain = 1  b\n"},
 };
 
 TEST(values)
@@ -65,11 +69,14 @@ TEST(values)
 static const struct {
 	const char *text, *want;
 } bad[] = {
-    {"queue_only = maybe", "test.conf:1: option \"queue_only\": true, false, yes or no was expected, found \"maybe\""},
+    {"queue_only = maybe",
+        "test.conf:1: option \"queue_only\": true, false, yes or no was expected, found \"maybe\""},
     {"no_queue_only = true", "option \"no_queue_only\": extra characters follow"},
-    {"queue_only true", "option \"queue_only\": extra characters follow the boolean option: \"true\""},
+    {"queue_only true",
+        "option \"queue_only\": extra characters follow the boolean option: \"true\""},
     {"no_qualify_domain", "main option \"no_qualify_domain\" unknown"},
-    {"smtp_accept_max = 10x", "option \"smtp_accept_max\": a number (K, M or G may follow) was expected, found \"10x\""},
+    {"smtp_accept_max = 10x",
+        "option \"smtp_accept_max\": a number (K, M or G may follow) was expected, found \"10x\""},
     {"smtp_accept_max = 99999999999", "found \"99999999999\""},
     {"smtp_accept_max = abc", "found \"abc\""},
     {"smtp_accept_max = 10 20", "found \"10 20\""},
@@ -77,21 +84,26 @@ static const struct {
     {"smtp_accept_max = 08", "found \"08\""},
     {"auto_thaw = 1d3", "a time such as 1d2h3m4s was expected, found \"1d3\""},
     {"auto_thaw = abc", "found \"abc\""},
-    {"qualify_domain", "option \"qualify_domain\": \"=\" and a value were expected, found the end of the line"},
+    {"qualify_domain",
+        "option \"qualify_domain\": \"=\" and a value were expected, found the end of the line"},
     {"qualify_domain a", "\"=\" and a value were expected, found \"a\""},
     {"qualify_domain = \"ab", "option \"qualify_domain\": missing quote"},
     {"qualify_domain = \"ab\" x", "extra characters behind the quoted string: \"x\""},
-    {"qualify_domain = a\n\nqualify_domain = b", "test.conf:3: option \"qualify_domain\" is set for the second time; the first setting is in line 1 of test.conf"},
+    {"qualify_domain = a\n\nqualify_domain = b",
+        "test.conf:3: option \"qualify_domain\" is set for the second time; the first setting is "
+        "in line 1 of test.conf"},
     {"%%%", "an option setting was expected, found \"%%%\""},
     {"hide", "main option \"hide\" unknown"},
-    {"qualify_domian = x", "main option \"qualify_domian\" unknown; did you mean \"qualify_domain\"?"},
+    {"qualify_domian = x",
+        "main option \"qualify_domian\" unknown; did you mean \"qualify_domain\"?"},
     {"acl_smtp_rctp = x", "did you mean \"acl_smtp_rcpt\"?"},
     {"tls_certificate = /x", "option \"tls_certificate\": not supported yet: tls_certificate"},
     {"tls_on_connect_ports = 465", "not supported yet: tls_on_connect_ports"},
     {"prdr_enable", "not supported yet: prdr_enable"},
     {"system_filter = /x", "not supported yet: system_filter"},
     {"rfc1413_query_timeout = 5s", "not supported yet: rfc1413_query_timeout"},
-    {"domainlist a = x\ndomainlist a = y", "domainlist \"a\" is defined for the second time; the first is in line 1"},
+    {"domainlist a = x\ndomainlist a = y",
+        "domainlist \"a\" is defined for the second time; the first is in line 1"},
     {"domainlist a x", "domainlist: a name, \"=\" and a list were expected, found \"a x\""},
     {"domainlist = x", "a name, \"=\" and a list were expected"},
     {"domainlist a-b = x", "a name, \"=\" and a list were expected"},
@@ -112,13 +124,17 @@ TEST(refused)
 
 TEST(all_errors_at_once)
 {
-	struct loaded r = load("foo = 1\nqueue_only = maybe\nsmtp_accept_max = x\nbegin routers\n driver = x\n"
-	    "begin retry\n* bad F,1h\n");
+	struct loaded r =
+	    load("foo = 1\nqueue_only = maybe\nsmtp_accept_max = x\nbegin routers\n driver = x\n"
+	         "begin retry\n* bad F,1h\n");
 	CHECK_EQ_STR(r.problem_text,
 	    "test.conf:1: main option \"foo\" unknown\n"
-	    "test.conf:2: option \"queue_only\": true, false, yes or no was expected, found \"maybe\"\n"
-	    "test.conf:3: option \"smtp_accept_max\": a number (K, M or G may follow) was expected, found \"x\"\n"
-	    "test.conf:5: the name of a router followed by a colon was expected, found \"driver = x\"\n"
+	    "test.conf:2: option \"queue_only\": true, false, yes or no was expected, found "
+	    "\"maybe\"\n"
+	    "test.conf:3: option \"smtp_accept_max\": a number (K, M or G may follow) was "
+	    "expected, found \"x\"\n"
+	    "test.conf:5: the name of a router followed by a colon was expected, found \"driver = "
+	    "x\"\n"
 	    "test.conf:7: unknown or malformed retry error \"bad\"\n"
 	    "test.conf:7: retry rule: F,CUTOFF,INTERVAL was expected, found \"F,1h\"\n");
 	loaded_free(&r);
@@ -128,16 +144,19 @@ TEST(permitting_options_warn)
 {
 	struct loaded r = load("dns_dnssec_ok = 1\nav_scanner = clamd:/x\n");
 	CHECK(r.cfg != NULL);
-	CHECK_EQ_STR(r.warning_text, "test.conf:2: option \"av_scanner\": not supported yet: av_scanner\n"
+	CHECK_EQ_STR(r.warning_text,
+	    "test.conf:2: option \"av_scanner\": not supported yet: av_scanner\n"
 	    "test.conf:1: option \"dns_dnssec_ok\": not supported yet: dns_dnssec_ok\n");
 	loaded_free(&r);
 }
 
 TEST(hidden_values)
 {
-	struct loaded r = load("hide qualify_domain = secret\nhide addresslist d = 3@x\nhide queue_only\n");
+	struct loaded r =
+	    load("hide qualify_domain = secret\nhide addresslist d = 3@x\nhide queue_only\n");
 	CHECK_EQ_STR(printed(&r, "qualify_domain", true), "qualify_domain = secret\n");
-	CHECK_EQ_STR(printed(&r, "qualify_domain", false), "qualify_domain = <value not displayable>\n");
+	CHECK_EQ_STR(
+	    printed(&r, "qualify_domain", false), "qualify_domain = <value not displayable>\n");
 	CHECK_EQ_STR(printed(&r, "+d", false), "addresslist d = <value not displayable>\n");
 	CHECK_EQ_STR(printed(&r, "+d", true), "addresslist d = 3@x\n");
 	CHECK_EQ_STR(printed(&r, "queue_only", false), "queue_only = <value not displayable>\n");
@@ -149,8 +168,10 @@ TEST(hidden_values)
 
 TEST(values_for_the_kernel)
 {
-	struct loaded r = load("auto_thaw = 1h\nsmtp_accept_max = 2K\nmessage_size_limit = 5M\nno_accept_8bitmime\n"
-	    "qualify_domain = q.example\nhold_domains = a.example\nlog_timezone\nqueue_run_max = ${if eq{1}{1}{3}{4}}\n");
+	struct loaded r = load(
+	    "auto_thaw = 1h\nsmtp_accept_max = 2K\nmessage_size_limit = 5M\nno_accept_8bitmime\n"
+	    "qualify_domain = q.example\nhold_domains = a.example\nlog_timezone\nqueue_run_max = "
+	    "${if eq{1}{1}{3}{4}}\n");
 	if (!CHECK(r.cfg != NULL))
 		fprintf(stderr, "# %.*s\n", SL_ARG(r.problem_text));
 	if (r.cfg) {
@@ -198,11 +219,13 @@ TEST(every_row_is_well_formed)
 	CHECK(r.cfg != NULL);
 	for (int i = 0; r.cfg && i < MO_COUNT; i++) {
 		const struct option_value *v = config_main(r.cfg, (enum main_option)i);
-		const struct option_value *before = i ? config_main(r.cfg, (enum main_option)(i - 1)) : NULL;
+		const struct option_value *before =
+		    i ? config_main(r.cfg, (enum main_option)(i - 1)) : NULL;
 		CHECK(v->row->doc && v->row->doc[0]);
 		CHECK(v->row->type >= HEDDLE_T_BOOL && v->row->type < HEDDLE_T_GROUP);
 		if (before)
-			CHECK(strcmp(before->row->name, v->row->name) < 0); /* -bP's order, and no name twice */
+			CHECK(strcmp(before->row->name, v->row->name) <
+			      0); /* -bP's order, and no name twice */
 	}
 	loaded_free(&r);
 }

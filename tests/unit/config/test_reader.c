@@ -10,40 +10,56 @@ static const struct {
     {"  # c\n\n\t qualify_domain \t=  a b  \n#x\n", "qualify_domain", "qualify_domain = a b\n"},
     {"qualify_domain = a # b\n", "qualify_domain", "qualify_domain = a # b\n"},
     {"qualify_domain = a", "qualify_domain", "qualify_domain = a\n"},
-    {"qualify_domain = a\r\nqualify_recipient = b\r\n", "qualify_recipient", "qualify_recipient = b\n"},
+    {"qualify_domain = a\r\nqualify_recipient = b\r\n", "qualify_recipient",
+        "qualify_recipient = b\n"},
     /* continuations */
     {"qualify_domain = a\\\n   b \\  \n  c\n", "qualify_domain", "qualify_domain = ab c\n"},
-    {"qualify_domain = a\\\n  # comment\n  b\\\n\nqueue_only\n", "qualify_domain", "qualify_domain = ab\n"},
+    {"qualify_domain = a\\\n  # comment\n  b\\\n\nqueue_only\n", "qualify_domain",
+        "qualify_domain = ab\n"},
     {"qualify_domain = a\\", "qualify_domain", "qualify_domain = a\n"},
-    {"qualify_domain = a\\\n.ifdef NO\nx\\\n.else\ny\\\n.endif\nz\n", "qualify_domain", "qualify_domain = ayz\n"},
+    {"qualify_domain = a\\\n.ifdef NO\nx\\\n.else\ny\\\n.endif\nz\n", "qualify_domain",
+        "qualify_domain = ayz\n"},
     {"\\\n\\\n\nqualify_domain = a\n", "qualify_domain", "qualify_domain = a\n"},
     /* macros */
-    {"ABC = y\nAB = x\nqualify_domain = ABC AB ABD\n", "qualify_domain", "qualify_domain = y x xD\n"},
+    {"ABC = y\nAB = x\nqualify_domain = ABC AB ABD\n", "qualify_domain",
+        "qualify_domain = y x xD\n"},
     {"ABC = 1\nqualify_domain = xABCy\n", "qualify_domain", "qualify_domain = x1y\n"},
     {"A_1b = \"q\"  \nqualify_domain = (A_1b)\n", "qualify_domain", "qualify_domain = (\"q\")\n"},
-    {"MAC = 1\nMAC == MAC and 2\nqualify_domain = MAC\n", "qualify_domain", "qualify_domain = 1 and 2\n"},
-    {"AA = BB CC\nBB = AA\nCC = 3\nqualify_domain = AA\n", "qualify_domain", "qualify_domain = BB 3 3\n"},
-    {"XX = #\nXX qualify_domain = b\nqualify_domain = a\n", "qualify_domain", "qualify_domain = a\n"},
+    {"MAC = 1\nMAC == MAC and 2\nqualify_domain = MAC\n", "qualify_domain",
+        "qualify_domain = 1 and 2\n"},
+    {"AA = BB CC\nBB = AA\nCC = 3\nqualify_domain = AA\n", "qualify_domain",
+        "qualify_domain = BB 3 3\n"},
+    {"XX = #\nXX qualify_domain = b\nqualify_domain = a\n", "qualify_domain",
+        "qualify_domain = a\n"},
     {"EMPTY =\nEMPTY\nqualify_domain = aEMPTYb\n", "qualify_domain", "qualify_domain = ab\n"},
     {"LONG = a \\\n  b\nqualify_domain = LONG\n", "qualify_domain", "qualify_domain = a b\n"},
     /* conditions */
-    {"A = 1\n.ifdef B\nqualify_domain = b\n.elifdef A\nqualify_domain = a\n.else\nqualify_domain = c\n.endif\n",
+    {"A = 1\n.ifdef B\nqualify_domain = b\n.elifdef A\nqualify_domain = a\n.else\nqualify_domain = "
+     "c\n.endif\n",
         "qualify_domain", "qualify_domain = a\n"},
-    {".ifndef B\nqualify_domain = b\n.else\nqualify_domain = a\n.endif comment\n", "qualify_domain", "qualify_domain = b\n"},
-    {"A=1\n.ifdef NO\n.else\nqualify_domain = b\n.endif\n", "qualify_domain", "qualify_domain = b\n"},
-    {"A=1\n.ifdef NO\n.ifdef A\nqualify_domain = x\n.else\nqualify_domain = y\n.endif\n.elifndef NO\nqualify_domain = z\n.endif\n",
+    {".ifndef B\nqualify_domain = b\n.else\nqualify_domain = a\n.endif comment\n", "qualify_domain",
+        "qualify_domain = b\n"},
+    {"A=1\n.ifdef NO\n.else\nqualify_domain = b\n.endif\n", "qualify_domain",
+        "qualify_domain = b\n"},
+    {"A=1\n.ifdef NO\n.ifdef A\nqualify_domain = x\n.else\nqualify_domain = y\n.endif\n.elifndef "
+     "NO\nqualify_domain = z\n.endif\n",
         "qualify_domain", "qualify_domain = z\n"},
     {"A=1\n.ifdef X or A\nqualify_domain = b\n.endif\n", "qualify_domain", "qualify_domain = b\n"},
-    {"A=1\n.ifdef A\nqualify_domain = a\n.elifdef A\nqualify_domain = b\n.endif\n", "qualify_domain", "qualify_domain = a\n"},
-    {".ifdef NO\n.include /does/not/exist\nnonsense\n.endif\nqualify_domain = b\n", "qualify_domain", "qualify_domain = b\n"},
+    {"A=1\n.ifdef A\nqualify_domain = a\n.elifdef A\nqualify_domain = b\n.endif\n",
+        "qualify_domain", "qualify_domain = a\n"},
+    {".ifdef NO\n.include /does/not/exist\nnonsense\n.endif\nqualify_domain = b\n",
+        "qualify_domain", "qualify_domain = b\n"},
     /* builtin macros: whole words, and only for what works */
-    {".ifdef _OPT_MAIN_QUALIFY_DOMAIN\nqualify_domain = yes\n.endif\n", "qualify_domain", "qualify_domain = yes\n"},
-    {".ifdef _OPT_MAIN_TLS_CERTIFICATE\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n", "qualify_domain",
-        "qualify_domain = no\n"},
-    {".ifdef _OPT_MAIN_QUALIFY\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n", "qualify_domain",
-        "qualify_domain = no\n"},
-    {".ifdef _OPT_ROUTERS_CONDITION\nqualify_domain = yes\n.endif\n", "qualify_domain", "qualify_domain = yes\n"},
-    {".ifdef _HAVE_TLS\nqualify_domain = yes\n.endif\n.ifdef _HAVE_PRDR\nx\n.endif\n.ifdef _HAVE_OPENSSL\nx\n.endif\n",
+    {".ifdef _OPT_MAIN_QUALIFY_DOMAIN\nqualify_domain = yes\n.endif\n", "qualify_domain",
+        "qualify_domain = yes\n"},
+    {".ifdef _OPT_MAIN_TLS_CERTIFICATE\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n",
+        "qualify_domain", "qualify_domain = no\n"},
+    {".ifdef _OPT_MAIN_QUALIFY\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n",
+        "qualify_domain", "qualify_domain = no\n"},
+    {".ifdef _OPT_ROUTERS_CONDITION\nqualify_domain = yes\n.endif\n", "qualify_domain",
+        "qualify_domain = yes\n"},
+    {".ifdef _HAVE_TLS\nqualify_domain = yes\n.endif\n.ifdef _HAVE_PRDR\nx\n.endif\n.ifdef "
+     "_HAVE_OPENSSL\nx\n.endif\n",
         "qualify_domain", "qualify_domain = \n"},
     {"qualify_domain = x_HAVE_IPV6 _HAVE_IPV6 _HAVE_IPV6X\n", "qualify_domain",
         "qualify_domain = x_HAVE_IPV6 y _HAVE_IPV6X\n"},
@@ -74,8 +90,10 @@ static const struct {
     {".include_if_exists nofile\n", "an absolute path was expected, found \"nofile\""},
     {".include /does/not/exist\n", "test.conf:1: .include \"/does/not/exist\": "},
     {".include /\n", "test.conf:1: .include \"/\": "},
-    {"\n\nfoo_bar = 1\\\n  x\nqualify_domian = 2\n", "test.conf:3: main option \"foo_bar\" unknown"},
-    {"begin routers\nFOO = x\nr:\n foo = 1\nBAR = y\n driver = accept\n", "test.conf:6: the name of a router"},
+    {"\n\nfoo_bar = 1\\\n  x\nqualify_domian = 2\n",
+        "test.conf:3: main option \"foo_bar\" unknown"},
+    {"begin routers\nFOO = x\nr:\n foo = 1\nBAR = y\n driver = accept\n",
+        "test.conf:6: the name of a router"},
     {"begin retry\nFOO = x\n", "test.conf:2: unknown or malformed retry error \"=\""},
 };
 
@@ -133,8 +151,9 @@ TEST(includes_are_read_where_they_stand)
 	(void)write_file("inc1", "XYZ\n");
 	(void)write_file("inc2", "MAC = 7\nprimary_hostname = p\n.include \"inc3\"\n");
 	(void)write_file("inc3", "recipients_max = MAC\n");
-	struct loaded r = load_file(write_file("main.conf", "qualify_domain = a\\\n.include inc1\n.include inc2\n"
-	    ".include_if_exists /does/not/exist\nsmtp_accept_max = MAC\n"));
+	struct loaded r = load_file(
+	    write_file("main.conf", "qualify_domain = a\\\n.include inc1\n.include inc2\n"
+	                            ".include_if_exists /does/not/exist\nsmtp_accept_max = MAC\n"));
 	CHECK_EQ_STR(printed(&r, "qualify_domain", true), "qualify_domain = aXYZ\n");
 	CHECK_EQ_STR(printed(&r, "primary_hostname", true), "primary_hostname = p\n");
 	CHECK_EQ_STR(printed(&r, "recipients_max", true), "recipients_max = 7\n");

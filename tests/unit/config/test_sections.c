@@ -10,14 +10,19 @@ static const struct {
 	const char *text, *what, *want;
 } good[] = {
     {RT "r:\n driver = redirect\nr2 :\n driver = redirect\n", "router_list", "r\nr2\n"},
-    {RT "r:\n driver = accept\n transport = t\nM = 1\nr2:\n driver = accept\n transport = t\n" T_T, "router_list", "r\nr2\n"},
+    {RT "r:\n driver = accept\n transport = t\nM = 1\nr2:\n driver = accept\n transport = t\n" T_T,
+        "router_list", "r\nr2\n"},
     {T_T "begin authenticators\na:\n driver = plaintext\n", "authenticator_list", "a\n"},
     {T_T, "router x", "router x not found"},
     {T_T, "transport t",
-        "no_body_only\ncurrent_directory = \ndebug_print = \nno_delivery_date_add\nno_disable_logging\ndriver = smtp\n"
-        "no_envelope_to_add\nevent_action = \ngroup = \nheaders_add = \nno_headers_only\nheaders_remove = \n"
-        "headers_rewrite = \nhome_directory = \nno_initgroups\nmax_parallel = \nmessage_size_limit = 0\n"
-        "no_rcpt_include_affixes\nno_retry_use_local_part\nreturn_path = \nno_return_path_add\nshadow_condition = \n"
+        "no_body_only\ncurrent_directory = \ndebug_print = "
+        "\nno_delivery_date_add\nno_disable_logging\ndriver = smtp\n"
+        "no_envelope_to_add\nevent_action = \ngroup = \nheaders_add = "
+        "\nno_headers_only\nheaders_remove = \n"
+        "headers_rewrite = \nhome_directory = \nno_initgroups\nmax_parallel = \nmessage_size_limit "
+        "= 0\n"
+        "no_rcpt_include_affixes\nno_retry_use_local_part\nreturn_path = "
+        "\nno_return_path_add\nshadow_condition = \n"
         "shadow_transport = \ntransport_filter = \ntransport_filter_timeout = 5m\nuser = \n"},
 };
 
@@ -29,14 +34,20 @@ TEST(instances)
 
 TEST(router_options)
 {
-	struct loaded r = load(RT "a:\n no_verify\n condition = a\n condition = ${if bool{b}}\n set = r_x = 1\n"
-	    " set = r_y = 2;;3\n headers_add = X: 1\n headers_add = Y: 2\n headers_remove = A:B\n headers_remove = C\n"
-	    " unseen = false\n user = root\n group = 8\n transport = t\n fail_verify\n driver = accept\n" T_T);
+	struct loaded r =
+	    load(RT "a:\n no_verify\n condition = a\n condition = ${if bool{b}}\n set = r_x = 1\n"
+	            " set = r_y = 2;;3\n headers_add = X: 1\n headers_add = Y: 2\n headers_remove "
+	            "= A:B\n headers_remove = C\n"
+	            " unseen = false\n user = root\n group = 8\n transport = t\n fail_verify\n "
+	            "driver = accept\n" T_T);
 	slice_t text = printed(&r, "router a", true);
-	static const char *const want[] = {"condition = ${if and{{bool_lax{a}}{bool_lax{${if bool{b}}}}}}\n",
-	    "\nheaders_add = X: 1\\nY: 2\n", "\nheaders_remove = A:B:C\n", "\nset = r_x = 1;r_y = 2;;3\n", "\nno_verify_sender\n",
-	    "\nno_verify_recipient\n", "\nfail_verify_sender\n", "\nfail_verify_recipient\n", "\nno_unseen\n", "\nmore\n",
-	    "\nuser = root\n", "\ngroup = 8\n", "\nself = freeze\n", "\ntransport = t\n", "\ndriver = accept\n"};
+	static const char *const want[] = {
+	    "condition = ${if and{{bool_lax{a}}{bool_lax{${if bool{b}}}}}}\n",
+	    "\nheaders_add = X: 1\\nY: 2\n", "\nheaders_remove = A:B:C\n",
+	    "\nset = r_x = 1;r_y = 2;;3\n", "\nno_verify_sender\n", "\nno_verify_recipient\n",
+	    "\nfail_verify_sender\n", "\nfail_verify_recipient\n", "\nno_unseen\n", "\nmore\n",
+	    "\nuser = root\n", "\ngroup = 8\n", "\nself = freeze\n", "\ntransport = t\n",
+	    "\ndriver = accept\n"};
 	if (!CHECK(r.cfg != NULL))
 		fprintf(stderr, "# %.*s\n", SL_ARG(r.problem_text));
 	for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
@@ -68,21 +79,32 @@ static const struct {
 } bad[] = {
     {RT " driver = accept\n", "test.conf:2: the name of a router followed by a colon was expected"},
     {RT "a:\n verify_only\n", "test.conf:2: router a: no driver defined"},
-    {RT "a: driver = accept\n verify_only\n", "router \"a\": extra characters follow the name: \"driver = accept\""},
-    {RT "a:\n driver = redirect\na:\n driver = redirect\n", "test.conf:4: there are two routers called \"a\""},
+    {RT "a: driver = accept\n verify_only\n",
+        "router \"a\": extra characters follow the name: \"driver = accept\""},
+    {RT "a:\n driver = redirect\na:\n driver = redirect\n",
+        "test.conf:4: there are two routers called \"a\""},
     {RT "a b:\n driver = redirect\n", "test.conf:2: the name of a router"},
-    {RT "a:\n driver = redirect\n driver = redirect\n", "router a: option \"driver\" is set for the second time"},
+    {RT "a:\n driver = redirect\n driver = redirect\n",
+        "router a: option \"driver\" is set for the second time"},
     {RT "a:\n driver = accept\n", "router a: a transport is required for this router"},
     {RT "a:\n driver = accept\n transport = tt\n" TR "ttt:\n driver = smtp\n",
-        "test.conf:4: router a: option \"transport\": there is no transport called \"tt\"; did you mean \"ttt\"?"},
+        "test.conf:4: router a: option \"transport\": there is no transport called \"tt\"; did you "
+        "mean \"ttt\"?"},
     {RT "a:\n driver = redirect\n redirect_router = b\n", "there is no router called \"b\""},
-    {RT "b:\n driver = redirect\na:\n driver = redirect\n pass_router = b\n", "router \"b\" does not come later"},
-    {RT "a:\n driver = redirect\n more = perhaps\n", "router a: option \"more\": true, false, yes or no was expected"},
-    {RT "a:\n driver = redirect\n set = x = 1\n", "option \"set\": r_NAME = VALUE was expected, found \"x = 1\""},
-    {RT "a:\n driver = redirect\n dnssec_require_domains = *\n", "router a: option \"dnssec_require_domains\": not supported yet"},
-    {TR "t:\n driver = smtp\n shadow_transport = u\n", "transport t: option \"shadow_transport\": not supported yet"},
-    {"begin authenticators\nx:\n driver = plaintext\n public_name = PLAIN\n server_condition = q\ny:\n driver = plaintext\n"
-     " public_name = plain\n server_condition = q\n", "two server authenticators (x and y) have the same public name"},
+    {RT "b:\n driver = redirect\na:\n driver = redirect\n pass_router = b\n",
+        "router \"b\" does not come later"},
+    {RT "a:\n driver = redirect\n more = perhaps\n",
+        "router a: option \"more\": true, false, yes or no was expected"},
+    {RT "a:\n driver = redirect\n set = x = 1\n",
+        "option \"set\": r_NAME = VALUE was expected, found \"x = 1\""},
+    {RT "a:\n driver = redirect\n dnssec_require_domains = *\n",
+        "router a: option \"dnssec_require_domains\": not supported yet"},
+    {TR "t:\n driver = smtp\n shadow_transport = u\n",
+        "transport t: option \"shadow_transport\": not supported yet"},
+    {"begin authenticators\nx:\n driver = plaintext\n public_name = PLAIN\n server_condition = "
+     "q\ny:\n driver = plaintext\n"
+     " public_name = plain\n server_condition = q\n",
+        "two server authenticators (x and y) have the same public name"},
     {"begin rewrite\n*@a b@c\n", "test.conf:2: not supported yet: rewriting rules"},
     {"begin rewrite\n*@a\n", "a replacement was expected"},
     {"begin rewrite\n*@a b@c XZ\n", "unknown flag 'X'"},
@@ -94,7 +116,9 @@ TEST(refused)
 		check_refused(bad[i].text, bad[i].want);
 }
 
-/* ---- acl ------------------------------------------------------------------------------------------------ */
+/* ---- acl
+ * ------------------------------------------------------------------------------------------------
+ */
 static slice_t acl_text(struct loaded *r)
 {
 	struct strbuf sb;
@@ -105,8 +129,9 @@ static slice_t acl_text(struct loaded *r)
 		const struct acl_source *s = config_acl_source(r->cfg, i);
 		strbuf_printf(&sb, "%.*s:", SL_ARG(s->name));
 		VEC_FOREACH(&s->lines, struct acl_line, x)
-			strbuf_printf(&sb, " %u%s%s[%.*s]%s%.*s", x->line, x->is_verb ? "*" : "", x->negated ? "!" : "",
-			    SL_ARG(x->keyword), slice_is_absent(x->value) ? "-" : "=", SL_ARG(x->value));
+		strbuf_printf(&sb, " %u%s%s[%.*s]%s%.*s", x->line, x->is_verb ? "*" : "",
+		    x->negated ? "!" : "", SL_ARG(x->keyword),
+		    slice_is_absent(x->value) ? "-" : "=", SL_ARG(x->value));
 		strbuf_char(&sb, '\n');
 	}
 	return strbuf_slice(&sb);
@@ -119,8 +144,10 @@ TEST(acl_lines)
 	} rows[] = {
 	    {"begin acl\nx:\n accept\n", "x: 3*[accept]-\n"},
 	    {"begin acl\nx: accept\ny:\n", "x: 2*[accept]-\ny:\n"},
-	    {"begin acl\nx:\n accept hosts = a : \\\n b\n  !condition = b\n  ! verify = sender/callout\n deny\n",
-	        "x: 3*[accept]- 3[hosts]=a : b 5![condition]=b 6![verify]=sender/callout 7*[deny]-\n"},
+	    {"begin acl\nx:\n accept hosts = a : \\\n b\n  !condition = b\n  ! verify = "
+	     "sender/callout\n deny\n",
+	        "x: 3*[accept]- 3[hosts]=a : b 5![condition]=b 6![verify]=sender/callout "
+	        "7*[deny]-\n"},
 	    {"begin acl\nx:\n warn set acl_m_a = b = c\n accept endpass\n",
 	        "x: 3*[warn]- 3[set]=acl_m_a = b = c 4*[accept]- 4[endpass]-\n"},
 	    {"begin acl\nM = accept\nx:\n M\nN = deny\ny:\n N\n", "x: 4*[accept]-\ny: 7*[deny]-\n"},
@@ -137,19 +164,26 @@ TEST(acl_lines)
 
 TEST(acl_refused)
 {
-	check_refused("begin acl\n accept\n", "test.conf:2: an ACL's name followed by a colon was expected");
-	check_refused("begin acl\nx:\n accept\nx:\n deny\n", "test.conf:4: there are two ACLs called \"x\"");
+	check_refused(
+	    "begin acl\n accept\n", "test.conf:2: an ACL's name followed by a colon was expected");
+	check_refused(
+	    "begin acl\nx:\n accept\nx:\n deny\n", "test.conf:4: there are two ACLs called \"x\"");
 	check_refused("begin acl\nx:\n foo = bar\n", "test.conf:3: ACL \"x\": a verb");
-	check_refused("begin acl\nx:\n accept hosts a\n", "\"=\" was expected behind \"hosts\", found \"a\"");
-	check_refused("begin acl\nx:\n accept\n = b\n", "a verb, condition or modifier was expected, found \"= b\"");
-	check_refused("begin acl\nx y:\n accept\n", "an ACL's name followed by a colon was expected");
+	check_refused(
+	    "begin acl\nx:\n accept hosts a\n", "\"=\" was expected behind \"hosts\", found \"a\"");
+	check_refused("begin acl\nx:\n accept\n = b\n",
+	    "a verb, condition or modifier was expected, found \"= b\"");
+	check_refused(
+	    "begin acl\nx y:\n accept\n", "an ACL's name followed by a colon was expected");
 }
 
-/* ---- retry ---------------------------------------------------------------------------------------------- */
+/* ---- retry
+ * ---------------------------------------------------------------------------------------------- */
 TEST(retry_rules)
 {
 	struct loaded r = load("begin retry\n* * F,2h,15m; G,16h,1h,1.5; F,4d,6h\n"
-	    "\"a.example : b.example\" rcpt_45x senders=\": x@y.example\" h, 1d , 10m , 2 ;\nc.example quota_5d\n* refused_a F,1h,1m\n");
+	                       "\"a.example : b.example\" rcpt_45x senders=\": x@y.example\" h, 1d "
+	                       ", 10m , 2 ;\nc.example quota_5d\n* refused_a F,1h,1m\n");
 	if (!CHECK(r.cfg != NULL))
 		fprintf(stderr, "# %.*s\n", SL_ARG(r.problem_text));
 	const struct vec *rules = r.cfg ? config_retry_rules(r.cfg) : NULL;
