@@ -23,7 +23,7 @@ static const char description[] =
                                  "option\t14\t0\t1\t0\tfile_format_choice\tmbox\tmbox|"
                                  "maildir\t\n" TRANSPORT "pipe" TAIL TEXT("command") BOOL(
                                      "return_output") "driver\t1\t0\t0\t0\t0\tplaintext" TAIL
-                                     TEXT("server_prompts") "driver\t4\t0\t0\t0\t1\tlsearch" TAIL
+                                     TEXT("server_prompts") "driver\t4\t0\t0\t1\t0\tlsearch" TAIL
                                                             "end\n";
 
 static struct drivers *described(void)

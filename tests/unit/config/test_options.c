@@ -171,7 +171,7 @@ TEST(values_for_the_kernel)
 	struct loaded r = load(
 	    "auto_thaw = 1h\nsmtp_accept_max = 2K\nmessage_size_limit = 5M\nno_accept_8bitmime\n"
 	    "qualify_domain = q.example\nhold_domains = a.example\nlog_timezone\nqueue_run_max = "
-	    "${if eq{1}{1}{3}{4}}\n");
+	    "3\nsmtp_receive_timeout = ${if def:sender_host_name{1m}{2m}}\n");
 	if (!CHECK(r.cfg != NULL))
 		fprintf(stderr, "# %.*s\n", SL_ARG(r.problem_text));
 	if (r.cfg) {
@@ -181,6 +181,7 @@ TEST(values_for_the_kernel)
 		CHECK_EQ_INT(config_int(r.cfg, MO_timeout_frozen_after), 0);
 		CHECK_EQ_INT(config_int(r.cfg, MO_retry_interval_max), 86400000);
 		CHECK_EQ_INT(config_int(r.cfg, MO_queue_run_max), 3);
+		CHECK(config_main(r.cfg, MO_smtp_receive_timeout)->expr != NULL);
 		CHECK(!config_bool(r.cfg, MO_accept_8bitmime));
 		CHECK(config_bool(r.cfg, MO_log_timezone));
 		CHECK(config_bool(r.cfg, MO_write_rejectlog));
