@@ -92,7 +92,7 @@ static int32_t expand_option(struct heddle_call *c, const struct option_value *v
 	return from_rc(c, rc, &e);
 }
 
-/* The number in an expanded text, by the option's type; base of UID and GID: numbers only, names are resolved by agents. */
+/* The number in an expanded text, by the option's type. */
 static bool number_in(const struct heddle_option *row, slice_t text, int64_t *out)
 {
 	text = slice_trim(text);
@@ -118,6 +118,30 @@ static bool number_in(const struct heddle_option *row, slice_t text, int64_t *ou
 	}
 }
 
+/* A UID that is a name. */
+static int32_t resolve_user(struct heddle_call *c, const struct option_value *v, slice_t name, int64_t *out)
+{
+	struct services *s = c->services;
+	struct user_info info;
+	struct error e = {.text = ""};
+	if (v->row->type == HEDDLE_T_GID)
+		return call_refuse(c, HEDDLE_ERROR, "option %s: \"%.*s\" is not a number, and names of groups are not "
+						    "served here", v->row->name, SL_ARG(name));
+	if (!s || !s->find_user)
+		return call_refuse(c, HEDDLE_DEFER, "option %s: nobody here knows users", v->row->name);
+	enum rc rc = s->find_user(s, c->arena, name, c->deadline_us, &info, &e);
+	if (rc == RC_FAIL)
+		return call_refuse(c, HEDDLE_ERROR, "option %s: there is no user \"%.*s\"", v->row->name, SL_ARG(name));
+	if (rc == RC_OK)
+		*out = info.uid;
+	return from_rc(c, rc, &e);
+}
+
+static bool is_account(const struct heddle_option *row)
+{
+	return row->type == HEDDLE_T_UID || row->type == HEDDLE_T_GID;
+}
+
 static int32_t expand_number(struct heddle_call *c, const struct option_value *v, int64_t *out)
 {
 	struct error e = {0};
@@ -134,6 +158,8 @@ static int32_t expand_number(struct heddle_call *c, const struct option_value *v
 	int32_t result = expand_option(c, v, &text);
 	if (result != HEDDLE_OK)
 		return result;
+	if (!number_in(v->row, text, out) && is_account(v->row))
+		return resolve_user(c, v, text, out);
 	if (!number_in(v->row, text, out))
 		return call_refuse(c, HEDDLE_ERROR, "option %s expanded to \"%.*s\", which is not a number of its kind",
 		    v->row->name, SL_ARG(text));
@@ -150,6 +176,8 @@ static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance 
 	/* config parsed what needs no expansion, a number that folds into a constant it leaves to us */
 	if (v->expr && slice_find(v->text, '$') != SIZE_MAX)
 		return expand_number(c, v, out);
+	if (is_account(v->row) && v->number < 0)
+		return resolve_user(c, v, v->text, out);
 	*out = v->number;
 	return HEDDLE_OK;
 }

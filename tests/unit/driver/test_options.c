@@ -13,8 +13,9 @@ static const struct heddle_option rows[] = {
     {.name = "domains", .type = HEDDLE_T_DOMAINS},
     {.name = "unset", .type = HEDDLE_T_STRING},
     {.name = "plain", .type = HEDDLE_T_INT},
+    {.name = "owner", .type = HEDDLE_T_UID, .flags = HEDDLE_O_EXPAND},
 };
-enum { FILE_, PASSWORD, COUNT, WAIT, WAY, ON, DOMAINS, UNSET, PLAIN, ROWS };
+enum { FILE_, PASSWORD, COUNT, WAIT, WAY, ON, DOMAINS, UNSET, PLAIN, OWNER, ROWS };
 
 struct fixture {
 	struct arena *arena;
@@ -97,7 +98,7 @@ TEST(texts_taint_and_secrets)
 	CHECK_EQ_INT(f.host->opt_text(&f.call, &f.inst, FILE_, &out), HEDDLE_FAIL);
 	CHECK(f.call.reason_given);
 	CHECK_EQ_INT(f.host->opt_text(&f.call, &f.inst, ROWS, &out), HEDDLE_ERROR);
-	check_reason(&f, "option number 9 does not exist");
+	check_reason(&f, "option number 10 does not exist");
 	CHECK_EQ_INT(f.host->opt_text(&f.call, NULL, 0, &out), HEDDLE_ERROR);
 	CHECK_EQ_STR(f.host->instance_name(&f.inst), "local_delivery");
 	finish(&f);
@@ -136,6 +137,35 @@ TEST(numbers)
 	f.values[PLAIN].number = 5;
 	CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, PLAIN, &n), HEDDLE_OK);
 	CHECK_EQ_INT(n, 5);
+	finish(&f);
+}
+
+static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
+    struct error *err)
+{
+	(void)s, (void)a, (void)deadline_us, (void)err;
+	if (!slice_eqs(login, "ph10"))
+		return RC_FAIL;
+	*out = (struct user_info){.uid = 1010};
+	return RC_OK;
+}
+
+TEST(users)
+{
+	struct fixture f;
+	int64_t n = 0;
+	begin(&f);
+	set(&f, OWNER, "$local_part_data");
+	CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, OWNER, &n), HEDDLE_DEFER);
+	f.services.find_user = find_user;
+	CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, OWNER, &n), HEDDLE_OK);
+	CHECK_EQ_INT(n, 1010);
+	set(&f, OWNER, "x$local_part_data");
+	CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, OWNER, &n), HEDDLE_ERROR);
+	check_reason(&f, "option owner: there is no user \"xph10\"");
+	set(&f, OWNER, "${eval:7+1}");
+	CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, OWNER, &n), HEDDLE_OK);
+	CHECK_EQ_INT(n, 8);
 	finish(&f);
 }
 
