@@ -222,6 +222,7 @@ static void set_parts(struct eval *ev, slice_t key, slice_t rest)
 	ev->captures[1] = slice_sub(key, 0, cut && rest.len ? cut - 1 : cut);
 	ev->captures[2] = rest;
 	ev->capture_count = 3;
+	ev->pinned++;
 }
 
 static enum rc try_partial(struct search *s, slice_t key, struct error *err)

@@ -235,8 +235,10 @@ static enum rc finish(struct run *r, struct match_list *l, slice_t *out_data, st
 	uint32_t n = r->re_count ? r->re_count : r->cap_count;
 	for (uint32_t i = 0; i < n; i++)
 		r->ev->captures[i] = cap[i];
-	if (n)
+	if (n) {
 		r->ev->capture_count = n;
+		r->ev->pinned++;
+	}
 	if (out_data)
 		*out_data = r->data;
 	return RC_OK;
