@@ -684,7 +684,7 @@ void queue_index_list(struct queue_index *idx, enum queue_order order, struct qu
 		for (struct queue_entry *e = idx->entries[i]; e; e = e->next)
 			l.entries[l.count++] = ref(e);
 	index_unlock(idx);
-	if (order == QUEUE_BY_ID)
+	if (order == QUEUE_BY_ID && l.count)
 		qsort(l.entries, l.count, sizeof *l.entries, by_id);
 	*out = l;
 }

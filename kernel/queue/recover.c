@@ -132,7 +132,8 @@ static enum rc open_all(struct store *s, struct names *l, struct error *err)
 	struct segment_header *headers = calloc(l->n + 1, sizeof *headers);
 
 	MUST(headers);
-	qsort(l->segments, l->n, sizeof *l->segments, by_number);
+	if (l->n)
+		qsort(l->segments, l->n, sizeof *l->segments, by_number);
 	for (size_t i = 0; i < l->n; i++) {
 		int e = open_old(s, l->segments[i], &headers[i]);
 

@@ -269,7 +269,7 @@ static void *hammer(void *arg)
 
 			queue_entry_view(e, &v);
 			if (v.state != QUEUE_ACTIVE)
-				(void)CHECK(!"taken is active");
+				(void)CHECK(false); /* taken is active */
 			(void)!queue_index_set_recipient(idx, v.id, 1, i % 2 ? QUEUE_RCPT_DELIVERED : QUEUE_RCPT_PENDING);
 			queue_index_release(idx, &e, i + 3);
 		}
