@@ -241,7 +241,7 @@ static int fold(struct pass *p, const struct load_plan *plan, struct record_head
 {
 	struct record_message_sizes sizes;
 	struct queue_message m;
-	slice_t meta;
+	slice_t meta = {0};
 	int e = load_record(p->s, p->scratch, plan, h, &meta, body);
 
 	if (e)
@@ -266,7 +266,7 @@ static void copy_message(struct pass *p, uint64_t serial)
 {
 	struct load_plan plan;
 	struct record_header h;
-	slice_t envelope, tail, body;
+	slice_t envelope = {0}, tail = {0}, body = {0};
 
 	if (load_plan(p->s, p->scratch, serial, &plan, NULL) != RC_OK)
 		return;
@@ -288,7 +288,7 @@ static void copy_change(struct pass *p, struct store_segment *from, const struct
 	struct load_plan one = {
 	    .seg = from, .offset = e->offset, .size = (uint32_t)record_size(&e->h), .id = e->h.id};
 	struct record_header h;
-	slice_t meta;
+	slice_t meta = {0};
 
 	if (load_record(p->s, p->scratch, &one, &h, &meta, NULL)) {
 		/* unreadable: fold what can be read into a new copy of the message, which ends the need for it */

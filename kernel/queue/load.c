@@ -89,7 +89,7 @@ static bool load_change(struct store *s, struct arena *a, const struct load_plan
 	    .size = p->changes[i].size,
 	    .id = p->id};
 	struct record_header h;
-	slice_t meta;
+	slice_t meta = {0};
 
 	if (load_record(s, a, &one, &h, &meta, NULL))
 		return false;
@@ -200,7 +200,7 @@ static enum rc aim_reader(struct store_reader *r, struct arena *a, struct error 
 	struct record_message_sizes sizes;
 	struct queue_message m;
 	struct record_header h;
-	slice_t meta;
+	slice_t meta = {0};
 	int e = load_record(r->store, a, &r->plan, &h, &meta, NULL);
 
 	if (e || record_message_decode(a, meta.ptr, meta.len, &m, &sizes, NULL) != RC_OK) {

@@ -312,7 +312,7 @@ enum rc store_progress(struct store *s, struct arena *a, const struct queue_prog
 	struct store_op *op = make_op(a, n, fn, arg);
 
 	for (size_t i = 0; i < n; i++) {
-		slice_t meta;
+		slice_t meta = {0};
 		enum rc rc = check_queued(s, p[i].id, err);
 
 		if (rc == RC_OK)
@@ -328,7 +328,7 @@ enum rc store_edit(struct store *s, struct arena *a, struct queue_id id, const s
     store_done_fn *fn, void *arg, struct error *err)
 {
 	struct store_op *op = make_op(a, 1, fn, arg);
-	slice_t meta;
+	slice_t meta = {0};
 	enum rc rc = check_queued(s, id, err);
 
 	if (rc == RC_OK)
