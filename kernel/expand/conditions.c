@@ -101,7 +101,7 @@ static enum rc cond_bool(struct eval *ev, const struct cond *c, bool *out, struc
 		*out = false;
 	} else if (slice_eqis(text, "yes") || slice_eqis(text, "true")) {
 		*out = true;
-	} else if (eval_integer(text, &v, NULL) == RC_OK) {
+	} else if (slice_to_i64(text, 10, false, &v)) {
 		*out = v != 0;
 	} else {
 		return error_set(err, RC_ERROR, "unrecognised boolean value \"%.*s\"", SL_ARG(text));

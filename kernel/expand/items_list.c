@@ -53,7 +53,7 @@ static enum rc parse_filter(struct parser *p, struct node *n)
 		return error_inside(p, rc, "\"%s\" item", "filter");
 	n->cond = c;
 	rc = parse_close(p, "condition inside \"filter\" item");
-	return rc == RC_OK ? parse_close(p, "\"filter\" item") : rc;
+	return rc == RC_OK ? parse_close(p, "\"filter\"") : rc;
 }
 
 static enum rc parse_loop(struct parser *p, struct node *n, unsigned strings)
@@ -118,7 +118,8 @@ static enum rc out_add(struct eval *ev, struct list_out *o, slice_t item, struct
 	enum rc rc = out_room(ev, o, 2 * (size_t)item.len + 2, &moved, err);
 	if (rc != RC_OK)
 		return rc;
-	if (o->any)
+	bool first = !o->any;
+	if (!first)
 		o->buf[o->len++] = o->sep;
 	o->any = true;
 	bool control = iscntrl((unsigned char)o->sep);
@@ -127,10 +128,10 @@ static enum rc out_add(struct eval *ev, struct list_out *o, slice_t item, struct
 		if (item.ptr[i] == o->sep && !control)
 			o->buf[o->len++] = o->sep;
 	}
-	if (item.len == 0)
-		o->buf[o->len++] = ' ';
-	else
+	if (item.len)
 		o->clean &= item.flags;
+	else if (!first)
+		o->buf[o->len++] = ' ';
 	o->secret |= item.flags & HEDDLE_SECRET;
 	if (moved)
 		frame_begin_at(ev, f);
@@ -139,9 +140,7 @@ static enum rc out_add(struct eval *ev, struct list_out *o, slice_t item, struct
 
 static slice_t out_done(const struct list_out *o)
 {
-	/* an only item that is empty leaves nothing */
-	bool empty = o->len == 1 && o->buf[0] == ' ';
-	return slice_of(o->len && !empty ? o->buf : "", empty ? 0 : o->len, (o->clean & HEDDLE_CLEAN) | o->secret);
+	return slice_of(o->len ? o->buf : "", o->len, (o->clean & HEDDLE_CLEAN) | o->secret);
 }
 
 static enum rc loop_out(struct eval *ev, const struct node *n, slice_t list, slice_t *out, struct error *err)
@@ -243,7 +242,7 @@ static enum rc sort_comparator(struct eval *ev, const struct node *n, const stru
 	enum rc rc = eval_arg(ev, n, 1, &name, err);
 	if (rc != RC_OK)
 		return rc;
-	const struct cond_row *row = cond_find(slice_trim(name));
+	const struct cond_row *row = cond_find(name);
 	if (!row)
 		return error_set(err, RC_ERROR, "unknown condition \"%.*s\"", SL_ARG(name));
 	int how = row->arg & ~CMP_CASELESS;
@@ -254,7 +253,7 @@ static enum rc sort_comparator(struct eval *ev, const struct node *n, const stru
 	return RC_OK;
 }
 
-/* Does a sort before b?  For ties the order of the list stays. */
+/* Does a sort before b? */
 static bool sorts_before(const struct cond_row *row, const struct sort_item *a, const struct sort_item *b)
 {
 	if (cond_is_numeric(row))
@@ -262,12 +261,12 @@ static bool sorts_before(const struct cond_row *row, const struct sort_item *a, 
 	return compare_texts(a->key, b->key, row->arg);
 }
 
-/* Merge two runs; an item of the right one goes first only if the left one does not sort before or equal it. */
+/* Merge two runs.  Equal items keep their order with < and >, and are turned round by <= and >=, as in Exim. */
 static void merge(const struct cond_row *row, struct sort_item *to, const struct sort_item *left, size_t nl,
     const struct sort_item *right, size_t nr)
 {
 	while (nl && nr) {
-		bool take_right = sorts_before(row, right, left) && !sorts_before(row, left, right);
+		bool take_right = sorts_before(row, right, left);
 		*to++ = take_right ? *right : *left;
 		if (take_right)
 			right++, nr--;
@@ -306,8 +305,9 @@ static enum rc sort_collect(struct eval *ev, const struct node *n, struct list_i
 		struct sort_item *s = VEC_PUSH(ev->arena, items, struct sort_item);
 		s->item = ev->item;
 		enum rc rc = eval_arg(ev, n, 2, &s->key, err);
-		if (rc == RC_OK && numeric)
-			rc = eval_integer(s->key, &s->number, err);
+		/* what is no number sorts as 0 */
+		if (rc == RC_OK && numeric && eval_integer(s->key, &s->number, NULL) != RC_OK)
+			s->number = 0;
 		if (rc != RC_OK)
 			return rc;
 	}

@@ -4,12 +4,13 @@
 
 /* ---- substr and its kind -------------------------------------------------------------------------------- */
 
-static enum rc positive(slice_t s, bool negative_ok, const char *item, int64_t *out, bool *negative, struct error *err)
+static enum rc positive(slice_t s, bool negative_ok, const char *item, int64_t *out, struct error *err)
 {
-	slice_t t = slice_trim(s);
-	*negative = t.len && t.ptr[0] == '-';
-	if (eval_integer(s, out, NULL) != RC_OK || t.len == 0 || (*negative && !negative_ok))
-		return error_set(err, RC_ERROR, "\"%.*s\" is not a positive number (in \"%s\" expansion)", SL_ARG(s), item);
+	bool sign = s.len && (s.ptr[0] == '+' || (s.ptr[0] == '-' && !negative_ok));
+	*out = 0;
+	if (s.len && (sign || !slice_to_i64(s, 10, false, out)))
+		return error_set(err, RC_ERROR, "\"%.*s\" is not a %snumber (in \"%s\" expansion)", SL_ARG(s),
+		    negative_ok ? "" : "positive ", item);
 	return RC_OK;
 }
 
@@ -21,13 +22,11 @@ static enum rc two_numbers(struct eval *ev, const struct node *n, struct text_nu
 	*nums = (struct text_numbers){.count = n->arg_count - 1};
 	for (uint32_t i = 0; i < nums->count; i++) {
 		slice_t s;
-		bool negative;
 		enum rc rc = eval_arg(ev, n, i, &s, err);
 		if (rc == RC_OK)
-			rc = positive(s, substr && i == 0, n->text.ptr, &nums->n[i], &negative, err);
+			rc = positive(s, substr && i == 0, n->text.ptr, &nums->n[i], err);
 		if (rc != RC_OK)
 			return rc;
-		nums->from_right = nums->from_right || negative;
 	}
 	return eval_arg(ev, n, n->arg_count - 1, text, err);
 }
@@ -50,14 +49,6 @@ static enum rc item_length(struct eval *ev, const struct node *n, slice_t *out, 
 	if (rc == RC_OK)
 		*out = slice_sub(text, 0, (size_t)nums.n[0]);
 	return rc;
-}
-
-static enum rc item_hash(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
-{
-	struct text_numbers nums;
-	slice_t text;
-	enum rc rc = two_numbers(ev, n, &nums, &text, err);
-	return rc == RC_OK ? text_hash(ev->arena, text, &nums, out, err) : rc;
 }
 
 static enum rc item_nhash(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
@@ -105,6 +96,9 @@ static enum rc item_tr(struct eval *ev, const struct node *n, slice_t *out, stru
 static enum rc parse_sg(struct parser *p, struct node *n)
 {
 	enum rc rc = parse_args(p, n, 3, 3);
+	/* the replacement is expanded once more for each match */
+	if (rc == RC_OK && n->args[2]->constant)
+		rc = expr_compile(p->arena, n->args[2]->text, p->env, &n->yes, p->err);
 	if (rc != RC_OK || !n->args[1]->constant)
 		return rc;
 	const struct regex *re;
@@ -114,44 +108,63 @@ static enum rc parse_sg(struct parser *p, struct node *n)
 	return rc;
 }
 
-/* "$1", "${1}" and escapes in a replacement, as they are in an expansion. */
-static void add_replacement(struct strbuf *sb, slice_t text, const slice_t *caps, uint32_t count)
+/* What stands for a match: an expansion with $0.. set, or, if it came from outside, a text in which only these count. */
+struct replacement {
+	const struct expr *expr; /* NULL: the text */
+	slice_t text;
+};
+
+static void add_plain(struct strbuf *sb, slice_t text, const struct eval *ev)
 {
-	uint32_t i = 0;
-	while (i < text.len) {
-		size_t at = slice_find(slice_sub(text, i, text.len), '$');
-		if (at == SIZE_MAX)
-			break;
-		strbuf_add(sb, slice_sub(text, i, at));
-		i += (uint32_t)at + 1;
-		bool braced = i < text.len && text.ptr[i] == '{';
-		uint32_t d = i + braced, v = 0, from = d;
-		while (d < text.len && ascii_isdigit(text.ptr[d]) && v < 1000)
-			v = v * 10 + (uint32_t)(text.ptr[d++] - '0');
-		if (d == from || (braced && (d == text.len || text.ptr[d] != '}'))) {
-			strbuf_char(sb, '$');
-			continue;
+	size_t at;
+	while ((at = slice_find(text, '$')) != SIZE_MAX) {
+		bool digit = at + 1 < text.len && ascii_isdigit(text.ptr[at + 1]);
+		strbuf_add(sb, slice_sub(text, 0, digit ? at : at + 1));
+		if (digit) {
+			uint32_t i = (uint32_t)(text.ptr[at + 1] - '0');
+			if (i < ev->capture_count)
+				strbuf_add(sb, ev->captures[i]);
+			at++;
 		}
-		if (v < count)
-			strbuf_add(sb, caps[v]);
-		i = d + braced;
+		text = slice_sub(text, at + 1, text.len);
 	}
-	strbuf_add(sb, slice_sub(text, i, text.len));
+	strbuf_add(sb, text);
 }
 
-static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text, const struct expr *replacement,
+static enum rc add_replacement(struct eval *ev, struct strbuf *sb, const struct replacement *r, struct error *err)
+{
+	if (!r->expr) {
+		add_plain(sb, r->text, ev);
+		return RC_OK;
+	}
+	slice_t with;
+	enum rc rc = eval_expr(ev, r->expr, &with, err);
+	if (rc == RC_OK)
+		strbuf_add(sb, with);
+	return rc;
+}
+
+static enum rc find_replacement(struct eval *ev, const struct node *n, struct replacement *r, struct error *err)
+{
+	*r = (struct replacement){.expr = n->yes};
+	if (r->expr)
+		return RC_OK;
+	enum rc rc = eval_arg(ev, n, 2, &r->text, err);
+	bool plain = rc != RC_OK || (slice_find(r->text, '$') == SIZE_MAX && slice_find(r->text, '\\') == SIZE_MAX);
+	if (plain || !slice_is_clean(r->text))
+		return rc;
+	const struct expr_env env = {.cfg = ev->cfg, .forbid = ev->forbid};
+	return expr_compile(ev->arena, r->text, &env, &r->expr, err);
+}
+
+static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text, const struct replacement *with,
     struct strbuf *sb, struct error *err)
 {
 	size_t at = 0;
 	bool not_empty = false;
-	slice_t with = SL("");
-	enum rc rc = eval_expr(ev, replacement, &with, err);
-	if (rc != RC_OK)
-		return rc;
 	while (at <= text.len && !strbuf_is_overfull(sb)) {
-		slice_t caps[EVAL_CAPTURES];
-		uint32_t count = 0;
-		rc = regex_match_at(ev->arena, re, text, at, not_empty, caps, EVAL_CAPTURES, &count, err);
+		enum rc rc = regex_match_at(ev->arena, re, text, at, not_empty, ev->captures, EVAL_CAPTURES,
+		    &ev->capture_count, err);
 		if (rc == RC_DEFER || rc == RC_ERROR)
 			return rc;
 		if (rc == RC_FAIL && !not_empty)
@@ -163,13 +176,16 @@ static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text,
 			not_empty = false;
 			continue;
 		}
-		size_t from = (size_t)(caps[0].ptr - text.ptr);
-		if (from < at) /* \K and lookbehind can point back */
+		slice_t whole = ev->captures[0];
+		size_t from = (size_t)(whole.ptr - text.ptr);
+		if (from < at) /* a lookbehind with \K can point back */
 			from = at;
 		strbuf_add(sb, slice_sub(text, at, from - at));
-		add_replacement(sb, with, caps, count);
-		at = from + caps[0].len;
-		not_empty = caps[0].len == 0;
+		rc = add_replacement(ev, sb, with, err);
+		if (rc != RC_OK)
+			return rc;
+		at = from + whole.len;
+		not_empty = whole.len == 0;
 	}
 	strbuf_add(sb, slice_sub(text, at, text.len));
 	return RC_OK;
@@ -189,9 +205,15 @@ static enum rc item_sg(struct eval *ev, const struct node *n, slice_t *out, stru
 		return rc;
 	if (text.len == 0)
 		text = slice_of("", 0, text.flags);
+	struct replacement with;
+	struct captures before;
 	struct strbuf sb;
 	strbuf_init(&sb, ev->arena, EVAL_TEXT_MAX);
-	rc = substitute(ev, re, text, n->args[2], &sb, err);
+	rc = find_replacement(ev, n, &with, err);
+	captures_save(ev, &before);
+	if (rc == RC_OK)
+		rc = substitute(ev, re, text, &with, &sb, err);
+	captures_restore(ev, &before);
 	return rc == RC_OK ? text_done(&sb, out, err) : rc;
 }
 
@@ -316,6 +338,9 @@ static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out,
 	uint32_t strings = number && !json ? 3 : 2;
 	if (n->arg_count < strings)
 		return error_set(err, RC_ERROR, "missing '{' for arg %u of extract", (unsigned)strings);
+	if (n->fail && n->arg_count <= strings)
+		return error_set(err, RC_ERROR,
+		    "curly-bracket problem in conditional yes/no parsing: 'yes' part did not start with '{'");
 	if (n->arg_count > strings + 2)
 		return error_set(err, RC_ERROR, "curly-bracket problem in conditional yes/no parsing: did not close with '}'");
 	rc = eval_arg(ev, n, strings - 1, &text, err);
@@ -367,7 +392,6 @@ static enum rc item_listquote(struct eval *ev, const struct node *n, slice_t *ou
 
 const struct item_row item_rows_text[] = {
     {.name = "extract", .eval = item_extract, .parse = parse_extract},
-    {.name = "hash", .eval = item_hash, .min = 2, .max = 3, .pure = true},
     {.name = "length", .eval = item_length, .min = 2, .max = 2, .pure = true},
     {.name = "listquote", .eval = item_listquote, .min = 2, .max = 2, .pure = true},
     {.name = "nhash", .eval = item_nhash, .min = 2, .max = 3, .pure = true},

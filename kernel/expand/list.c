@@ -65,11 +65,8 @@ bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item)
 		p++;
 	if (p >= end)
 		return false;
-	uint32_t doubled = 0;
-	const char *to = p;
-	/* a separator at once is an empty item, not half of a doubled one */
-	if (*p != it->sep)
-		to = item_end(p, end, it->sep, &doubled);
+	uint32_t doubled;
+	const char *to = item_end(p, end, it->sep, &doubled);
 	slice_t item = it->list;
 	item.ptr = p;
 	item.len = (uint32_t)(to - p);
@@ -98,10 +95,8 @@ void list_add(struct strbuf *sb, char sep, bool first, slice_t item)
 {
 	if (!first)
 		strbuf_char(sb, sep);
-	if (item.len == 0) {
+	if (item.len == 0 && !first)
 		strbuf_char(sb, ' ');
-		return;
-	}
 	bool control = iscntrl((unsigned char)sep);
 	while (item.len) {
 		size_t at = control ? SIZE_MAX : slice_find(item, sep);

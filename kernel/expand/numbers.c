@@ -111,7 +111,7 @@ static int64_t calc_number(struct calc *c)
 {
 	int64_t v;
 	bool zero = *c->p == '0' && !c->decimal;
-	if (zero && c->end - c->p > 2 && ascii_lower(c->p[1]) == 'x') {
+	if (zero && c->end - c->p > 1 && ascii_lower(c->p[1]) == 'x') {
 		c->p += 2;
 		v = take_based(c, 16);
 	} else {
@@ -179,9 +179,10 @@ static int64_t calc_binary(struct calc *c, char op, int64_t a, int64_t b)
 	case '&':
 		return a & b;
 	case '<':
-		return (int64_t)((uint64_t)a << (b < 0 || b > 63 ? 63 : b));
+		/* the count modulo 64, which is what the processor made of it in Exim */
+		return (int64_t)((uint64_t)a << ((uint64_t)b & 63));
 	case '>':
-		return b < 0 || b > 63 ? (a < 0 ? -1 : 0) : a >> b;
+		return a >> ((uint64_t)b & 63);
 	case '+':
 		return __builtin_add_overflow(a, b, &v) ? calc_fail(c, "overflow in sum") : v;
 	case '-':

@@ -4,19 +4,19 @@
 
 enum { ENCODED_WORD_MAX = 75 };
 
+static bool plain_in_word(unsigned char c)
+{
+	return c > 32 && c < 127 && !strchr("?=()<>@,;:\\\".[]_", c);
+}
+
 static bool needs_encoding(slice_t s)
 {
 	for (uint32_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
-		if (c < 32 || c > 126)
+		if (c < 32 || c > 126 || (c != ' ' && !plain_in_word(c)))
 			return true;
 	}
 	return false;
-}
-
-static bool plain_in_word(unsigned char c)
-{
-	return c > 32 && c < 127 && !strchr("?=()<>@,;:\\\".[]_", c);
 }
 
 /* The text as one or more encoded words of at most 75 characters, a space between them. */

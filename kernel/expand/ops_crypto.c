@@ -53,8 +53,14 @@ static enum rc op_base64(struct eval *ev, const struct node *n, slice_t in, slic
 
 static enum rc op_base64d(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
-	slice_t text;
-	if (!base64_decode(ev->arena, in, &text))
+	slice_t text, packed = in;
+	char *p = arena_bytes(ev->arena, in.len);
+	packed.ptr = p;
+	packed.len = 0;
+	for (uint32_t i = 0; i < in.len; i++)
+		if (!ascii_isspace(in.ptr[i]))
+			p[packed.len++] = in.ptr[i];
+	if (!base64_decode(ev->arena, packed, &text))
 		return error_set(err, RC_ERROR, "string \"%.*s\" is not well-formed for \"%s\" operator", SL_ARG(in),
 		    ((const struct op_row *)n->row)->name);
 	*out = with_flags(text, in);

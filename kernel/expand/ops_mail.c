@@ -26,7 +26,6 @@ static void skip_comment(struct scan *s)
 			return;
 		}
 	}
-	s->bad = true;
 }
 
 static void skip_cfws(struct scan *s)
@@ -72,27 +71,46 @@ static bool take_word(struct scan *s)
 	return s->p > from;
 }
 
-/* word *("." word) */
-static bool take_dotted(struct scan *s, bool local)
+/* Words and dots: dots that are doubled, first or last are common enough to be let through, as Exim does. */
+static bool take_local(struct scan *s)
 {
-	do {
-		if (at(s, '.')) {
-			strbuf_char(s->out, '.');
-			s->p++;
-		}
+	if (!at(s, '.') && !take_word(s))
+		return false;
+	skip_cfws(s);
+	while (at(s, '.') && !s->bad) {
+		strbuf_char(s->out, '.');
+		s->p++;
 		skip_cfws(s);
-		if (s->bad || (!local && at(s, '"')) || !take_word(s))
-			return false;
+		(void)take_word(s);
 		skip_cfws(s);
-	} while (at(s, '.'));
+	}
 	return !s->bad;
+}
+
+/* Labels of letters, digits and hyphens. */
+static bool take_labels(struct scan *s)
+{
+	for (;;) {
+		const char *from = s->p;
+		while (s->p < s->end && (ascii_isalnum(*s->p) || *s->p == '-'))
+			s->p++;
+		if (s->p == from)
+			return false;
+		strbuf_add(s->out, slice_of(from, (size_t)(s->p - from), HEDDLE_CLEAN));
+		skip_cfws(s);
+		if (!at(s, '.'))
+			return !s->bad;
+		strbuf_char(s->out, '.');
+		s->p++;
+		skip_cfws(s);
+	}
 }
 
 static bool take_domain(struct scan *s)
 {
 	skip_cfws(s);
 	if (!at(s, '['))
-		return take_dotted(s, false);
+		return take_labels(s);
 	const char *from = s->p;
 	while (s->p < s->end && *s->p != ']')
 		s->p++;
@@ -109,7 +127,7 @@ static bool take_addr_spec(struct scan *s, size_t *domain)
 {
 	*domain = 0;
 	skip_cfws(s);
-	if (!take_dotted(s, true))
+	if (!take_local(s))
 		return false;
 	if (!at(s, '@'))
 		return true;

@@ -114,6 +114,8 @@ static enum rc op_randint(struct eval *ev, const struct node *n, slice_t in, sli
 	enum rc rc = eval_integer(in, &max, err);
 	if (rc != RC_OK)
 		return rc;
+	if (slice_trim(in).len == 0)
+		return error_set(err, RC_ERROR, "integer expected but \"%.*s\" found", SL_ARG(in));
 	if (max < 0)
 		return error_set(err, RC_ERROR, "non-negative integer expected but \"%.*s\" found", SL_ARG(in));
 	uint64_t r;

@@ -26,14 +26,14 @@ static enum rc op_uc(struct eval *ev, const struct node *n, slice_t in, slice_t 
 
 static struct text_numbers numbers_of(const struct node *n)
 {
-	return (struct text_numbers){.n = {n->number[0], n->number[1]}, .count = n->numbers, .from_right = n->flag};
+	return (struct text_numbers){.n = {n->number[0], n->number[1]}, .count = n->numbers};
 }
 
 static enum rc need_number(const struct node *n, struct error *err)
 {
 	const struct op_row *row = n->row;
 	if (n->numbers == 0)
-		return error_set(err, RC_ERROR, "missing values after %s_", row->name);
+		return error_set(err, RC_ERROR, "missing values after %s", row->name);
 	return RC_OK;
 }
 
@@ -61,13 +61,6 @@ static enum rc op_nhash(struct eval *ev, const struct node *n, slice_t in, slice
 	struct text_numbers nums = numbers_of(n);
 	enum rc rc = need_number(n, err);
 	return rc == RC_OK ? text_nhash(ev->arena, in, &nums, out, err) : rc;
-}
-
-static enum rc op_hash(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
-{
-	struct text_numbers nums = numbers_of(n);
-	enum rc rc = need_number(n, err);
-	return rc == RC_OK ? text_hash(ev->arena, in, &nums, out, err) : rc;
 }
 
 static enum rc op_strlen(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
@@ -184,10 +177,12 @@ static enum rc op_utf8clean(struct eval *ev, const struct node *n, slice_t in, s
 			strbuf_add(&sb, slice_sub(in, i, len));
 		else
 			strbuf_char(&sb, '?');
+		unsigned char lead = (unsigned char)in.ptr[i];
 		i += len ? len : 1;
-		if (!len) /* what follows belonged to the bad character */
-			while (i < in.len && ((unsigned char)in.ptr[i] & 0xc0) == 0x80)
-				i++;
+		/* what follows belonged to the bad character */
+		int more = len || lead < 0xc2 || lead > 0xf4 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+		for (; more && i < in.len && ((unsigned char)in.ptr[i] & 0xc0) == 0x80; more--)
+			i++;
 	}
 	return text_done(&sb, out, err);
 }
@@ -250,22 +245,20 @@ const struct op_row op_rows_text[] = {
     {"escape", op_escape, OP_PURE, ESCAPE_ALL, 0},
     {"escape8bit", op_escape, OP_PURE, ESCAPE_8BIT, 0},
     {"from_utf8", op_from_utf8, OP_PURE, 0, 0},
-    {"h", op_hash, OP_PURE | OP_NUMBERS, 0, 0},
-    {"hash", op_hash, OP_PURE | OP_NUMBERS, 0, 0},
     {"hexquote", op_escape, OP_PURE, ESCAPE_HEX, 0},
     {"l", op_length, OP_PURE | OP_NUMBERS, 0, 0},
     {"lc", op_lc, OP_PURE, 0, 0},
     {"length", op_length, OP_PURE | OP_NUMBERS, 0, 0},
     {"nh", op_nhash, OP_PURE | OP_NUMBERS, 0, 0},
     {"nhash", op_nhash, OP_PURE | OP_NUMBERS, 0, 0},
-    {"quote", op_quote, OP_SUFFIX, 0, 0},
+    {"quote", op_quote, OP_PURE | OP_SUFFIX, 0, 0},
     {"quote_local_part", op_quote_local_part, OP_PURE, 0, 0},
     {"rfc2047", op_rfc2047, OP_PURE, 0, 0},
     {"rfc2047d", op_rfc2047d, OP_PURE, 0, 0},
     {"rxquote", op_rxquote, OP_PURE, 0, 0},
-    {"s", op_substr, OP_PURE | OP_NUMBERS, 0, 0},
+    {"s", op_substr, OP_PURE | OP_NUMBERS | OP_NEGATIVE, 0, 0},
     {"strlen", op_strlen, OP_PURE, 0, 0},
-    {"substr", op_substr, OP_PURE | OP_NUMBERS, 0, 0},
+    {"substr", op_substr, OP_PURE | OP_NUMBERS | OP_NEGATIVE, 0, 0},
     {"uc", op_uc, OP_PURE, 0, 0},
     {"utf8clean", op_utf8clean, OP_PURE, 0, 0},
     {"xtextd", op_xtextd, OP_PURE, 0, 0},

@@ -129,7 +129,9 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 		return RC_OK;
 	}
 	if (c >= '0' && c <= '7') {
-		strbuf_char(lit, take_octal(p));
+		c = take_octal(p);
+		if (c) /* NUL bytes cannot be written, as in Exim */
+			strbuf_char(lit, c);
 		return RC_OK;
 	}
 	p->at++;
@@ -149,15 +151,16 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 	default:
 		break;
 	}
-	strbuf_char(lit, c);
+	if (c)
+		strbuf_char(lit, c);
 	return RC_OK;
 }
 
 /* ---- items and operators -------------------------------------------------------------------------------- */
 
-static const char *const unsupported_items[] = {"authresults", "certextract", "dlfunc", "imapfolder", "perl",
+static const char *const unsupported_items[] = {"authresults", "certextract", "dlfunc", "hash", "imapfolder", "perl",
     "readsocket", "srs_encode", NULL};
-static const char *const unsupported_ops[] = {"headerwrap", "listnamed", "utf8_domain_to_alabel", "utf8_domain_from_alabel",
+static const char *const unsupported_ops[] = {"h", "hash", "headerwrap", "listnamed", "utf8_domain_to_alabel", "utf8_domain_from_alabel",
     "utf8_localpart_to_alabel", "utf8_localpart_from_alabel", NULL};
 
 static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)
@@ -187,9 +190,10 @@ static enum rc parse_op_numbers(struct parser *p, slice_t word, slice_t rest, st
 {
 	unsigned max = 2;
 	const char *at = rest.ptr, *end = rest.ptr + rest.len;
+	bool may_be_negative = (((const struct op_row *)n->row)->flags & OP_NEGATIVE) != 0;
 	while (at < end && n->numbers < max) {
 		at++; /* the underscore */
-		bool negative = n->numbers == 0 && at < end && *at == '-';
+		bool negative = may_be_negative && n->numbers == 0 && at < end && *at == '-';
 		if (negative)
 			at++;
 		if (at == end && n->numbers == 0 && !negative) {
@@ -198,12 +202,11 @@ static enum rc parse_op_numbers(struct parser *p, slice_t word, slice_t rest, st
 			return RC_OK;
 		}
 		if (at == end || !ascii_isdigit(*at))
-			break;
+			return parse_error(p, "non-digit after underscore in \"%.*s\"", SL_ARG(word));
 		int64_t v = 0;
 		for (; at < end && ascii_isdigit(*at); at++)
 			v = v > INT32_MAX ? v : v * 10 + (*at - '0');
 		n->number[n->numbers++] = negative ? -v : v;
-		n->flag = n->flag || negative; /* "-0" counts from the right too */
 	}
 	if (at != end)
 		return parse_error(p, "non-digit after underscore in \"%.*s\"", SL_ARG(word));
@@ -222,7 +225,8 @@ static enum rc op_eval(struct eval *ev, const struct node *n, slice_t *out, stru
 
 static enum rc op_unknown(struct parser *p, slice_t word)
 {
-	if (parse_unsupported(unsupported_ops, word))
+	size_t under = slice_find(word, '_');
+	if (parse_unsupported(unsupported_ops, word) || parse_unsupported(unsupported_ops, slice_sub(word, 0, under)))
 		return parse_error(p, "not supported yet: %.*s", SL_ARG(word));
 	slice_t near = op_near(word);
 	if (near.len)
@@ -244,12 +248,12 @@ static enum rc parse_op(struct parser *p, slice_t word, struct node *n)
 	/* quote_local_part, listnamed_d: the longest name wins, the rest is a suffix */
 	if (!row || (rest.len && !(row->flags & (OP_NUMBERS | OP_SUFFIX))))
 		return op_unknown(p, word);
+	n->row = row;
 	if (rest.len && (row->flags & OP_NUMBERS)) {
 		enum rc rc = parse_op_numbers(p, word, rest, n);
 		if (rc != RC_OK)
 			return rc;
 	}
-	n->row = row;
 	n->eval = op_eval;
 	n->text = rest.len ? arena_dup(p->arena, slice_sub(rest, 1, rest.len)) : (slice_t){0};
 	enum rc rc = parse_forbidden(p, row->forbidden_by, word);
@@ -292,6 +296,8 @@ static enum rc parse_braced(struct parser *p, struct node *n)
 		p->at++;
 		return parse_variable(p, name, true, n);
 	}
+	if (ascii_isdigit(name.ptr[0]))
+		return parse_error(p, "} expected after number");
 	const struct item_row *row = item_find(name);
 	if (row)
 		return parse_item(p, row, n);

@@ -7,7 +7,7 @@
 slice_t text_substr(slice_t text, const struct text_numbers *nums)
 {
 	int64_t from = nums->n[0], len = nums->count > 1 ? nums->n[1] : -1, size = text.len;
-	if (nums->from_right) {
+	if (from < 0) {
 		from += size;
 		/* without a length: all that stands before */
 		if (len < 0) {
@@ -41,19 +41,6 @@ enum rc text_nhash(struct arena *a, slice_t text, const struct text_numbers *num
 	else
 		*out = number_text(a, (int64_t)(total % n));
 	return RC_OK;
-}
-
-enum rc text_hash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out, struct error *err)
-{
-	(void)a;
-	int64_t m = nums->count > 1 ? nums->n[1] : 26;
-	if (m > 62)
-		return error_set(err, RC_ERROR, "hash count \"%" PRId64 "\" too big", m);
-	if (nums->n[0] >= text.len) {
-		*out = text;
-		return RC_OK;
-	}
-	return error_set(err, RC_ERROR, "not supported yet: hash of a text that is longer than the result");
 }
 
 slice_t text_quote(struct arena *a, slice_t text)

@@ -7,11 +7,8 @@
 struct text_numbers {
 	int64_t n[2];
 	uint32_t count;
-	bool from_right; /* n[0] is negative, or "-0" */
 };
 slice_t text_substr(slice_t text, const struct text_numbers *nums);
-MUST_USE enum rc text_hash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out,
-    struct error *err);
 MUST_USE enum rc text_nhash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out,
     struct error *err);
 /* In double quotes, with backslashes. */

@@ -128,11 +128,11 @@ extern const struct item_row item_rows_text[], item_rows_list[], item_rows_data[
 
 struct op_row;
 typedef enum rc op_fn(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err);
-enum { OP_PURE = 1, OP_NUMBERS = 2, OP_SUFFIX = 4 };
+enum { OP_PURE = 1, OP_NUMBERS = 2, OP_SUFFIX = 4, OP_NEGATIVE = 8 };
 struct op_row {
 	const char *name;
 	op_fn *fn;
-	uint8_t flags;                 /* PURE: foldable; NUMBERS: _n_m; SUFFIX: _word */
+	uint8_t flags;                 /* PURE: foldable; NUMBERS: _n_m, NEGATIVE: n may be; SUFFIX: _word */
 	int16_t arg;
 	uint64_t forbidden_by;
 };
@@ -218,7 +218,7 @@ struct list_iter {
 };
 void list_begin(slice_t list, struct list_iter *it);
 bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item);
-/* An item of an output list: its separator doubled, a space for an empty one. */
+/* An item of an output list: its separator doubled, a space for an empty one that is not the first. */
 void list_add(struct strbuf *sb, char sep, bool first, slice_t item);
 
 /* ---- others --------------------------------------------------------------------------------------------- */

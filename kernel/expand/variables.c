@@ -41,6 +41,7 @@ static const struct var_row rows[] = {
     {"auth1", S(auth[0])},
     {"auth2", S(auth[1])},
     {"auth3", S(auth[2])},
+    {"auth4", FACTS_NONE, VAR_SLICE, 0, NULL, NULL},
     {"authenticated_fail_id", S(authenticated_fail_id)},
     {"authenticated_id", S(authenticated_id)},
     {"authenticated_sender", M(authenticated_sender)},
@@ -195,7 +196,7 @@ static const struct var_row rows[] = {
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
 /* Exim's, whose feature is not here: naming them is better than "unknown". */
-static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc_state", "arc_state_reason", "auth4",
+static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc_state", "arc_state_reason",
     "av_failed", "callout_address", "csa_status", "dcc_header", "dcc_result", "dkim_algo", "dkim_bodylength",
     "dkim_canon_body", "dkim_canon_headers", "dkim_copiedheaders", "dkim_created", "dkim_cur_signer", "dkim_domain",
     "dkim_expires", "dkim_headernames", "dkim_identity", "dkim_key_granularity", "dkim_key_length",
@@ -392,8 +393,8 @@ static bool family(struct arena *a, slice_t name, struct node *n)
 		n->eval = capture_eval;
 		return true;
 	}
-	bool acl = (slice_starts(name, "acl_c") || slice_starts(name, "acl_m")) && name.len > 5 &&
-	           (ascii_isdigit(name.ptr[5]) || name.ptr[5] == '_');
+	bool acl = (slice_starts(name, "acl_c") || slice_starts(name, "acl_m")) &&
+	           (name.len == 5 || ascii_isdigit(name.ptr[5]) || name.ptr[5] == '_');
 	bool router = slice_starts(name, "r_") && name.len > 2;
 	if (!acl && !router)
 		return false;

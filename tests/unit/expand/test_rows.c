@@ -5,7 +5,7 @@
  *	test_rows --eval    expands the lines of standard input, one result a line (for tests/scenario/expand/differential.py)
  */
 #include "base/io.h"
-#include "expand/fixture.h"
+#include "unit/expand/fixture.h"
 #include "lib/tap.h"
 
 #include <stdio.h>
