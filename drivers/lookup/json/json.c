@@ -107,7 +107,7 @@ static int is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* JSON and nothing else: json-c accepts 'single quotes' and control characters even when it is strict. */
+/* JSON and nothing else: json-c accepts 'single quotes', NaN, comments and control characters even when it is strict. */
 static int is_plain_json(const char *text, size_t size)
 {
 	int in_string = 0;
@@ -119,7 +119,7 @@ static int is_plain_json(const char *text, size_t size)
 			in_string = !in_string;
 		else if (in_string && (unsigned char)c < 0x20)
 			return 0;
-		else if (!in_string && (c == '\'' || (((unsigned char)c < 0x20 || c == '/') && !is_blank(c))))
+		else if (!in_string && !is_blank(c) && (!c || !strchr("{}[],:+-.0123456789eEtrufalsn", c)))
 			return 0;
 	}
 	return 1;
