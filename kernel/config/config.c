@@ -193,7 +193,8 @@ static struct config *config_new(const struct config_source *src)
 	atomic_init(cfg->refs, 1);
 	cfg->serial = src->serial ? src->serial : (uint64_t)clock_wall_us();
 	cfg->path = src->path ? arena_cstr(a, slice_cstr(src->path)) : NULL;
-	cfg->process = src->process;
+	if (src->process)
+		cfg->facts = *src->process;
 	cfg->drivers = src->drivers;
 	cfg->main = options_main;
 	for (uint32_t k = 0; k < NAMED_LIST_KINDS; k++)
@@ -262,7 +263,7 @@ uint64_t config_serial(const struct config *cfg)
 
 const struct process_facts *config_process(const struct config *cfg)
 {
-	return cfg->process;
+	return &cfg->facts;
 }
 
 struct drivers *config_drivers(const struct config *cfg)

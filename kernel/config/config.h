@@ -173,6 +173,9 @@ MUST_USE enum rc config_load(const struct config_source *src, struct arena *scra
 struct config *config_ref(const struct config *cfg);
 void config_unref(struct config **cfg);
 uint64_t config_serial(const struct config *cfg);
+/* The source's facts with primary_hostname and spool_directory as the configuration sets them;
+ * texts are borrowed from the source.  config_text of primary_hostname, qualify_domain and
+ * qualify_recipient is what is in force, set or not. */
 const struct process_facts *config_process(const struct config *cfg);
 struct drivers *config_drivers(const struct config *cfg);
 /* Exim's -bP: "name = value" lines; what: "" all main options, a name, "router NAME", "routers",

@@ -49,7 +49,7 @@ struct config {
 	/* all that follows is const once published */
 	uint64_t serial;
 	const char *path;
-	const struct process_facts *process;
+	struct process_facts facts; /* the source's, with what the main options set */
 	struct drivers *drivers;
 	struct option_table main;
 	struct vec named; /* struct named_list *, in the file's order */

@@ -164,7 +164,36 @@ void named_lists_compile(struct loader *l)
 	compile_list(l, *n, 0);
 }
 
+/* What is unset takes the value of another: the host's name, qualify_domain, qualify_recipient. */
+static void derive_names(struct loader *l)
+{
+	struct config *cfg = l->cfg;
+	static const enum main_option chain[] = {
+	    MO_primary_hostname, MO_qualify_domain, MO_qualify_recipient};
+	slice_t text = cfg->facts.primary_hostname;
+	bool hide = false;
+	for (size_t i = 0; i < sizeof chain / sizeof chain[0]; i++) {
+		struct option_value *v = &cfg->main.values[chain[i]];
+		if (!v->is_set && text.len)
+			v->text = text;
+		if (!v->is_set)
+			v->hide |= hide;
+		text = v->text;
+		hide = v->hide;
+	}
+	/* the facts that everything reads are those of the configuration */
+	slice_t name = cfg->main.values[MO_primary_hostname].text;
+	if (cfg->main.values[MO_primary_hostname].is_set && name.len)
+		cfg->facts.primary_hostname = name;
+	struct option_value *spool = &cfg->main.values[MO_spool_directory];
+	if (!spool->is_set && cfg->facts.spool_directory.len)
+		spool->text = cfg->facts.spool_directory;
+	else if (slice_find(spool->text, '$') == SIZE_MAX)
+		cfg->facts.spool_directory = spool->text;
+}
+
 void main_compile(struct loader *l)
 {
+	derive_names(l);
 	options_compile(l, &l->cfg->main, "");
 }

@@ -56,6 +56,8 @@ static void add_value(struct strbuf *out, const struct option_value *v)
 	}
 	switch (v->row->type) {
 	case HEDDLE_T_INT:
+		strbuf_printf(out, "%lld", (long long)v->number);
+		break;
 	case HEDDLE_T_SIZE:
 		add_number(out, v->number);
 		break;

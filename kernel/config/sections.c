@@ -322,7 +322,7 @@ void sections_start(struct loader *l)
 	struct eval ev;
 	eval_init(&ev, a, l->cfg);
 	ev.services = l->src->services;
-	ev.process = l->src->process;
+	ev.process = &l->cfg->facts;
 	ev.deadline_us = DEADLINE_NEVER;
 	for (uint32_t which = 0; which < SECTION_CLASSES; which++) {
 		struct instances *s = &l->cfg->sections[which];

@@ -15,7 +15,7 @@ static const struct {
     {"queue_only =", "queue_only", "queue_only\n"},
     {"", "queue_only", "no_queue_only\n"},
     /* numbers */
-    {"smtp_accept_max = 0x10K", "smtp_accept_max", "smtp_accept_max = 16K\n"},
+    {"smtp_accept_max = 0x10K", "smtp_accept_max", "smtp_accept_max = 16384\n"},
     {"smtp_accept_max = 010", "smtp_accept_max", "smtp_accept_max = 8\n"},
     {"smtp_accept_max = -5", "smtp_accept_max", "smtp_accept_max = -5\n"},
     {"smtp_accept_max = 0", "smtp_accept_max", "smtp_accept_max = 0\n"},
@@ -187,7 +187,8 @@ TEST(values_for_the_kernel)
 		CHECK(config_bool(r.cfg, MO_write_rejectlog));
 		CHECK_EQ_STR(config_text(r.cfg, MO_qualify_domain), "q.example");
 		CHECK(slice_is_clean(config_text(r.cfg, MO_qualify_domain)));
-		CHECK(slice_is_absent(config_text(r.cfg, MO_qualify_recipient)));
+		CHECK_EQ_STR(config_text(r.cfg, MO_qualify_recipient), "q.example");
+		CHECK(slice_is_absent(config_text(r.cfg, MO_timezone)));
 		CHECK(config_list(r.cfg, MO_hold_domains) != NULL);
 		CHECK(config_list(r.cfg, MO_queue_domains) == NULL);
 		CHECK_EQ_INT(config_main(r.cfg, MO_qualify_domain)->line, 5);
@@ -195,6 +196,38 @@ TEST(values_for_the_kernel)
 		CHECK(!config_main(r.cfg, MO_qualify_recipient)->is_set);
 	}
 	loaded_free(&r);
+}
+
+TEST(names_follow_from_each_other)
+{
+	static const struct process_facts facts = {
+	    .primary_hostname = SL_INIT("host.example"), .spool_directory = SL_INIT("/s")};
+	static const struct {
+		const char *text, *primary, *qualify, *recipient, *fact;
+	} rows[] = {
+	    {"", "host.example", "host.example", "host.example", "host.example"},
+	    {"primary_hostname = p", "p", "p", "p", "p"},
+	    {"qualify_domain = q", "host.example", "q", "q", "host.example"},
+	    {"qualify_recipient = r", "host.example", "host.example", "r", "host.example"},
+	    {"qualify_domain = q\nqualify_recipient = r\nprimary_hostname = p", "p", "q", "r", "p"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct arena *a = arena_new(0);
+		struct vec problems = {0}, warnings = {0};
+		struct config *cfg = NULL;
+		struct config_source src = {
+		    .path = "c", .content = slice_cstr(rows[i].text), .process = &facts};
+		CHECK_EQ_INT(config_load(&src, a, &problems, &warnings, &cfg), RC_OK);
+		if (cfg) {
+			CHECK_EQ_STR(config_text(cfg, MO_primary_hostname), rows[i].primary);
+			CHECK_EQ_STR(config_text(cfg, MO_qualify_domain), rows[i].qualify);
+			CHECK_EQ_STR(config_text(cfg, MO_qualify_recipient), rows[i].recipient);
+			CHECK_EQ_STR(config_process(cfg)->primary_hostname, rows[i].fact);
+			CHECK_EQ_STR(config_process(cfg)->spool_directory, "/s");
+		}
+		config_unref(&cfg);
+		arena_free(&a);
+	}
 }
 
 TEST(snapshot_is_counted)
