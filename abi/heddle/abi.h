@@ -144,7 +144,8 @@ struct heddle_driver {
     int32_t (*load)(struct heddle_call *, const struct heddle_host *, void **state);
     void (*unload)(void *state); /* no call runs, none will; the code stays mapped.  Optional */
     /* Once per section and snapshot (a lookup: once per snapshot).  Validate here: ERROR refuses the
-     * configuration.  No network: a server that is down must not stop a reload.  host lives until unload. */
+     * configuration.  No network: a server that is down must not stop a reload.  host lives until unload.
+     * A driver without options and state leaves both out; inst is then NULL. */
     int32_t (*instance_new)(struct heddle_call *, const struct heddle_host *, void *state,
                             const struct heddle_instance *, void **inst);
     void (*instance_free)(void *inst);

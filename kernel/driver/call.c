@@ -42,7 +42,8 @@ enum rc call_result(struct heddle_call *c, int32_t result, const char *what, str
 	if (result == HEDDLE_OK)
 		return RC_OK;
 	if (result < HEDDLE_OK || result > HEDDLE_ERROR)
-		return error_set(err, RC_ERROR, "%s returned %ld, which is no result", what, (long)result);
+		return error_set(
+		    err, RC_ERROR, "%s returned %ld, which is no result", what, (long)result);
 	enum rc rc = (enum rc)result;
 	if (!c->reason_given)
 		return error_set(err, rc, "%s gave no reason", what);

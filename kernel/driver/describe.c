@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * driver/describe: option tables as text, and back.  The text comes from a process that runs drivers' code, so it is read
- * as foreign input: each line is checked, sizes are bounded, and the options pass the same checks as a loaded table.
- * Format: README.md of this module.
+ * driver/describe: option tables as text, and back.  The text comes from a process that runs
+ * drivers' code, so it is read as foreign input: each line is checked, sizes are bounded, and the
+ * options pass the same checks as a loaded table. Format: README.md of this module.
  */
 #include "driver/loader_parts.h"
 
@@ -13,7 +13,8 @@
 #define OPTIONS_MAX 1000U
 #define TEXT_MAX    ((size_t)8 << 20)
 
-/* ---- writing ---------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ---------------------------------------------------------------------------------------------- */
 
 /* A field: TAB and the text, "-" for none; backslash, TAB and newline escaped, and a lone "-". */
 static void put(struct strbuf *out, const char *s)
@@ -26,7 +27,10 @@ static void put(struct strbuf *out, const char *s)
 	if (s[0] == '-')
 		strbuf_char(out, '\\');
 	for (; *s; s++) {
-		const char *esc = *s == '\\' ? "\\\\" : *s == '\t' ? "\\t" : *s == '\n' ? "\\n" : NULL;
+		const char *esc = *s == '\\'   ? "\\\\"
+		                  : *s == '\t' ? "\\t"
+		                  : *s == '\n' ? "\\n"
+		                               : NULL;
 		if (esc)
 			strbuf_text(out, esc);
 		else
@@ -37,8 +41,9 @@ static void put(struct strbuf *out, const char *s)
 static void describe_one(const struct driver *drv, struct strbuf *out)
 {
 	const struct heddle_driver *h = &drv->head;
-	strbuf_printf(out, "driver\t%u\t%u\t%llu\t%u\t%d", (unsigned)h->driver_class, (unsigned)h->abi_minor,
-	    (unsigned long long)h->flags, (unsigned)drv->kind, drv->quoter != 0);
+	strbuf_printf(out, "driver\t%u\t%u\t%llu\t%u\t%d", (unsigned)h->driver_class,
+	    (unsigned)h->abi_minor, (unsigned long long)h->flags, (unsigned)drv->kind,
+	    drv->quoter != 0);
 	put(out, h->name);
 	put(out, h->aliases);
 	put(out, h->version);
@@ -48,8 +53,8 @@ static void describe_one(const struct driver *drv, struct strbuf *out)
 	strbuf_char(out, '\n');
 	for (uint32_t i = 0; i < drv->option_count; i++) {
 		const struct heddle_option *o = &drv->options[i];
-		strbuf_printf(out, "option\t%lu\t%lu\t%u\t%u", (unsigned long)o->type, (unsigned long)o->flags,
-		    (unsigned)o->since_major, (unsigned)o->since_minor);
+		strbuf_printf(out, "option\t%lu\t%lu\t%u\t%u", (unsigned long)o->type,
+		    (unsigned long)o->flags, (unsigned)o->since_major, (unsigned)o->since_minor);
 		put(out, o->name);
 		put(out, o->initial);
 		put(out, o->type_arg);
@@ -58,7 +63,8 @@ static void describe_one(const struct driver *drv, struct strbuf *out)
 	}
 }
 
-static void describe_refusal(uint16_t driver_class, slice_t name, const struct error *e, struct strbuf *out)
+static void describe_refusal(
+    uint16_t driver_class, slice_t name, const struct error *e, struct strbuf *out)
 {
 	strbuf_printf(out, "refused\t%u\t%.*s", (unsigned)driver_class, SL_ARG(name));
 	put(out, e->text);
@@ -72,7 +78,8 @@ void drivers_describe(struct drivers *d, struct strbuf *out)
 		struct arena *a = arena_new(0);
 		struct vec found = {0};
 		drivers_list(d, cls, a, &found);
-		VEC_FOREACH(&found, struct driver_listing, l) {
+		VEC_FOREACH(&found, struct driver_listing, l)
+		{
 			const struct driver *drv = NULL;
 			struct error e = {.text = ""};
 			if (driver_find(d, cls, l->name, &drv, &e) != RC_OK)
@@ -85,12 +92,13 @@ void drivers_describe(struct drivers *d, struct strbuf *out)
 	strbuf_text(out, "end\n");
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------------- */
 
 struct reader {
-	slice_t rest;        /* of the line; ABSENT: used up */
-	struct opened *at;   /* the driver whose options are being read */
-	struct vec options;  /* on at->arena */
+	slice_t rest;       /* of the line; ABSENT: used up */
+	struct opened *at;  /* the driver whose options are being read */
+	struct vec options; /* on at->arena */
 	bool bad;
 };
 
@@ -161,8 +169,8 @@ static void read_driver(struct reader *r)
 	text_into(r, h->licence, sizeof h->licence);
 	text_into(r, h->author, sizeof h->author);
 	drv->path = text(r);
-	r->bad = r->bad || !slice_is_absent(r->rest) || !drv->path || h->driver_class < HEDDLE_AUTH ||
-		 !driver_name_is_valid(slice_cstr(h->name));
+	r->bad = r->bad || !slice_is_absent(r->rest) || !drv->path ||
+	         h->driver_class < HEDDLE_AUTH || !driver_name_is_valid(slice_cstr(h->name));
 }
 
 static void read_refusal(struct reader *r)
@@ -171,8 +179,8 @@ static void read_refusal(struct reader *r)
 	h->driver_class = (uint16_t)number(r, HEDDLE_LOOKUP);
 	text_into(r, h->name, sizeof h->name);
 	r->at->refusal = text(r);
-	r->bad = r->bad || !slice_is_absent(r->rest) || !r->at->refusal || h->driver_class < HEDDLE_AUTH ||
-		 !driver_name_is_valid(slice_cstr(h->name));
+	r->bad = r->bad || !slice_is_absent(r->rest) || !r->at->refusal ||
+	         h->driver_class < HEDDLE_AUTH || !driver_name_is_valid(slice_cstr(h->name));
 }
 
 static enum rc read_option(struct reader *r, struct error *err)
@@ -235,7 +243,8 @@ enum rc drivers_from_description(slice_t desc, struct drivers **out, struct erro
 	struct reader r = {.at = NULL};
 	slice_t rest = desc, line = slice_absent();
 	if (desc.len > TEXT_MAX || !slice_next(&rest, '\n', &line) || !slice_eqs(line, FIRST_LINE))
-		return error_set(err, RC_ERROR, "not a description of drivers: wanted \"" FIRST_LINE "\"");
+		return error_set(
+		    err, RC_ERROR, "not a description of drivers: wanted \"" FIRST_LINE "\"");
 	struct drivers *d = drivers_alloc(&none);
 	d->described = true;
 	enum rc rc = RC_OK;

@@ -3,12 +3,13 @@
 
 #include "driver/elf_image.h"
 
-static const char *const banned[] = {"exit", "_exit", "_Exit", "quick_exit", "abort", "fork", "vfork", "execve", "system",
-    "popen", "signal", "sigaction", "setlocale", "setenv", "putenv", "unsetenv", "umask", "chdir", "fchdir", "setuid",
-    "setgid", "setgroups", NULL};
+static const char *const banned[] = {"exit", "_exit", "_Exit", "quick_exit", "abort", "fork",
+    "vfork", "execve", "system", "popen", "signal", "sigaction", "setlocale", "setenv", "putenv",
+    "unsetenv", "umask", "chdir", "fchdir", "setuid", "setgid", "setgroups", NULL};
 
 /* The whole name, or what fits. */
-static bool name_at(const struct elf_image *im, const ElfW(Shdr) *str, uint32_t at, char *buf, size_t cap)
+static bool name_at(
+    const struct elf_image *im, const ElfW(Shdr) * str, uint32_t at, char *buf, size_t cap)
 {
 	size_t i = 0;
 	for (; i + 1 < cap; i++) {
@@ -30,7 +31,7 @@ static bool is_banned(const char *name)
 	return false;
 }
 
-static void look_at_symbol(const ElfW(Sym) *sym, const char *name, struct elf_facts *out)
+static void look_at_symbol(const ElfW(Sym) * sym, const char *name, struct elf_facts *out)
 {
 	size_t n = strlen(name) + 1;
 	if (name[0] == '\0')
@@ -47,7 +48,8 @@ static void look_at_symbol(const ElfW(Sym) *sym, const char *name, struct elf_fa
 		memcpy(out->other_export, name, n);
 }
 
-static void look_at_symbols(const struct elf_image *im, const ElfW(Shdr) *dyn, struct elf_facts *out)
+static void look_at_symbols(
+    const struct elf_image *im, const ElfW(Shdr) * dyn, struct elf_facts *out)
 {
 	ElfW(Shdr) str;
 	if (!elf_section(im, dyn->sh_link, &str) || dyn->sh_offset > im->n)
@@ -62,11 +64,13 @@ static void look_at_symbols(const struct elf_image *im, const ElfW(Shdr) *dyn, s
 	}
 }
 
-static void look_at_dynamic(const struct elf_image *im, const ElfW(Shdr) *sec, struct elf_facts *out)
+static void look_at_dynamic(
+    const struct elf_image *im, const ElfW(Shdr) * sec, struct elf_facts *out)
 {
 	for (uint64_t i = 0; sec->sh_offset <= im->n && i < sec->sh_size / sizeof(ElfW(Dyn)); i++) {
 		ElfW(Dyn) d;
-		if (!elf_take(im, sec->sh_offset + i * sizeof d, &d, sizeof d) || d.d_tag == DT_NULL)
+		if (!elf_take(im, sec->sh_offset + i * sizeof d, &d, sizeof d) ||
+		    d.d_tag == DT_NULL)
 			return;
 		if (d.d_tag == DT_RPATH || d.d_tag == DT_RUNPATH)
 			out->rpath = true;

@@ -7,7 +7,8 @@
 #include <elf.h>
 #include <link.h>
 
-#define ELF_SYMBOLS_MAX (1U << 20) /* more make a file that is not a driver a way to keep us busy */
+#define ELF_SYMBOLS_MAX (1U << 20) /* more make a file that is not a driver a way to keep us busy \
+	                            */
 
 struct elf_image {
 	const char *bytes;
@@ -24,7 +25,7 @@ static inline bool elf_take(const struct elf_image *im, uint64_t at, void *out, 
 	return true;
 }
 
-static inline bool elf_section(const struct elf_image *im, uint32_t i, ElfW(Shdr) *out)
+static inline bool elf_section(const struct elf_image *im, uint32_t i, ElfW(Shdr) * out)
 {
 	if (i >= im->eh.e_shnum || im->eh.e_shentsize != sizeof *out)
 		return false;

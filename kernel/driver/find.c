@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * driver/find: from a name in the configuration to an open file that may be trusted.
- * A link is followed once, and only to a plain name beside it: that is what an alias is.  The folders above are checked
- * on their canonical path; in one that others may write the sticky bit suffices, except for the drivers' own folders.
+ * A link is followed once, and only to a plain name beside it: that is what an alias is.  The
+ * folders above are checked on their canonical path; in one that others may write the sticky bit
+ * suffices, except for the drivers' own folders.
  */
 #include "driver/loader_parts.h"
 
@@ -32,7 +33,8 @@ bool driver_name_is_valid(slice_t name)
 static bool is_object_name(const char *file)
 {
 	size_t n = strlen(file);
-	return n > 3 && strcmp(file + n - 3, ".so") == 0 && driver_name_is_valid(slice_tainted(file, n - 3));
+	return n > 3 && strcmp(file + n - 3, ".so") == 0 &&
+	       driver_name_is_valid(slice_tainted(file, n - 3));
 }
 
 static enum rc check_trust(
@@ -42,7 +44,8 @@ static enum rc check_trust(
 		if (cfg->any_owner && geteuid() != 0)
 			return error_set(err, RC_ERROR, "owned by uid %lu, wanted 0 or %lu",
 			    (unsigned long)st->st_uid, (unsigned long)geteuid());
-		return error_set(err, RC_ERROR, "owned by uid %lu, wanted 0", (unsigned long)st->st_uid);
+		return error_set(
+		    err, RC_ERROR, "owned by uid %lu, wanted 0", (unsigned long)st->st_uid);
 	}
 	if ((st->st_mode & WRITABLE_BY_OTHERS) && !(sticky_will_do && (st->st_mode & S_ISVTX)))
 		return error_set(err, RC_ERROR, "mode %04o, wanted no write for group or others",
@@ -50,7 +53,8 @@ static enum rc check_trust(
 	return RC_OK;
 }
 
-/* Each folder from the root down to `real`, which is canonical; the last two are CLASS and the drivers' folder. */
+/* Each folder from the root down to `real`, which is canonical; the last two are CLASS and the
+ * drivers' folder. */
 static enum rc check_folders(const struct drivers_config *cfg, char *real, struct error *err)
 {
 	for (int up = 0;; up++) {
@@ -73,14 +77,16 @@ static enum rc open_object(int dirfd, char *file, size_t cap, int *out_fd, struc
 {
 	for (int links = 0;; links++) {
 		/* NONBLOCK: a FIFO put there must not hold us up */
-		int fd = openat(dirfd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		int fd =
+		    openat(dirfd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		if (fd >= 0) {
 			*out_fd = fd;
 			return RC_OK;
 		}
 		if (errno == ENOENT && links == 0)
 			return RC_FAIL;
-		if (errno == ENXIO || errno == ENODEV || errno == ENOENT) /* a socket; a link to nothing */
+		if (errno == ENXIO || errno == ENODEV ||
+		    errno == ENOENT) /* a socket; a link to nothing */
 			return error_set(err, RC_ERROR, "is not a regular file");
 		if (errno != ELOOP)
 			return error_errno(err, RC_ERROR, errno, "cannot be opened");
@@ -107,7 +113,7 @@ static enum rc try_folder(const struct drivers_config *cfg, char *real, slice_t 
 	int dirfd = open(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dirfd < 0)
 		return errno == ENOENT ? RC_FAIL
-				       : error_errno(err, RC_ERROR, errno, "folder %s", real);
+		                       : error_errno(err, RC_ERROR, errno, "folder %s", real);
 	int fd = -1;
 	enum rc rc = open_object(dirfd, file, sizeof file, &fd, err);
 	(void)close(dirfd);
@@ -118,7 +124,8 @@ static enum rc try_folder(const struct drivers_config *cfg, char *real, slice_t 
 		return rc;
 	struct stat st;
 	if (n < 0 || (size_t)n >= sizeof out->path)
-		rc = error_set(err, RC_ERROR, "path is longer than %zu bytes", sizeof out->path - 1);
+		rc =
+		    error_set(err, RC_ERROR, "path is longer than %zu bytes", sizeof out->path - 1);
 	else if (fstat(fd, &st) != 0)
 		rc = error_errno(err, RC_ERROR, errno, "fstat");
 	else if (!S_ISREG(st.st_mode))
@@ -144,7 +151,8 @@ enum rc driver_file_open(const struct drivers_config *cfg, uint16_t driver_class
 		char path[DRIVER_PATH_MAX], real[PATH_MAX];
 		int n = snprintf(path, sizeof path, "%s/%s", *f, driver_class_name(driver_class));
 		if (n < 0 || (size_t)n >= sizeof path)
-			return error_set(err, RC_ERROR, "folder %s is longer than %zu bytes", *f, sizeof path);
+			return error_set(
+			    err, RC_ERROR, "folder %s is longer than %zu bytes", *f, sizeof path);
 		if (!realpath(path, real))
 			continue;
 		out->path[0] = '\0';

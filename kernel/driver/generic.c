@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * driver/generic: the options that all sections of a class share, by name, from config's tables.  Lookups have none: their
- * options stand in the main section, where those of known lookup types have rows already.
+ * driver/generic: the options that all sections of a class share, by name, from config's tables.
+ * Lookups have none: their options stand in the main section, where those of known lookup types
+ * have rows already.
  */
 #include "driver/loader_parts.h"
 

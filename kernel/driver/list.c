@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void add(struct drivers *d, uint16_t driver_class, slice_t name, struct arena *a, struct vec *out)
+static void add(
+    struct drivers *d, uint16_t driver_class, slice_t name, struct arena *a, struct vec *out)
 {
 	struct driver_listing *l = VEC_PUSH(a, out, struct driver_listing);
 	struct driver_file f = {.fd = -1};
@@ -61,6 +62,6 @@ void drivers_list(struct drivers *d, uint16_t driver_class, struct arena *a, str
 		(void)closedir(dir);
 	}
 	if (out->count - first > 1)
-		qsort(VEC_AT(out, struct driver_listing, first), out->count - first, sizeof(struct driver_listing),
-		    by_name);
+		qsort(VEC_AT(out, struct driver_listing, first), out->count - first,
+		    sizeof(struct driver_listing), by_name);
 }

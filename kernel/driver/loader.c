@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * driver/loader: opens drivers, each file once, and remembers them.
- * A file is opened through the descriptor that was checked: dlopen of the same path would give the old copy after a
- * package replaced the file.  That descriptor stays open as long as the process, since the name under /proc is what glibc
- * knows the copy by.  No lock is held while code of a driver runs; a second thread that wants the same file waits.
+ * A file is opened through the descriptor that was checked: dlopen of the same path would give the
+ * old copy after a package replaced the file.  That descriptor stays open as long as the process,
+ * since the name under /proc is what glibc knows the copy by.  No lock is held while code of a
+ * driver runs; a second thread that wants the same file waits.
  */
 #include "driver/call.h"
 #include "driver/loader_parts.h"
@@ -90,18 +91,21 @@ void drivers_free(struct drivers **dp)
 	free(d);
 }
 
-/* ---- the registry: what has been opened --------------------------------------------------------------- */
+/* ---- the registry: what has been opened
+ * --------------------------------------------------------------- */
 
 static slice_t name_key(char *buf, size_t cap, uint16_t driver_class, slice_t name)
 {
 	int n = snprintf(buf, cap, "%u/%.*s", (unsigned)driver_class, SL_ARG(name));
 	size_t len = n < 0 ? 0 : (size_t)n;
-	return slice_of(buf, len < cap ? len : cap - 1, HEDDLE_CLEAN); /* an alias in a description may be too long */
+	return slice_of(buf, len < cap ? len : cap - 1,
+	    HEDDLE_CLEAN); /* an alias in a description may be too long */
 }
 
-static void remember_locked(struct drivers *d, uint16_t driver_class, slice_t name, struct opened *o)
-    REQUIRES(lk_drivers);
-static void remember_locked(struct drivers *d, uint16_t driver_class, slice_t name, struct opened *o)
+static void remember_locked(
+    struct drivers *d, uint16_t driver_class, slice_t name, struct opened *o) REQUIRES(lk_drivers);
+static void remember_locked(
+    struct drivers *d, uint16_t driver_class, slice_t name, struct opened *o)
 {
 	char buf[80];
 	slice_t key = name_key(buf, sizeof buf, driver_class, name);
@@ -109,7 +113,8 @@ static void remember_locked(struct drivers *d, uint16_t driver_class, slice_t na
 		(void)map_put(d->names, arena_dup(d->arena, key), o);
 }
 
-/* Ids of quoted text: equal names share one, so that what an old copy quoted is good for the new one. */
+/* Ids of quoted text: equal names share one, so that what an old copy quoted is good for the new
+ * one. */
 static uint16_t quoter_locked(struct drivers *d, const char *name) REQUIRES(lk_drivers);
 static uint16_t quoter_locked(struct drivers *d, const char *name)
 {
@@ -120,11 +125,12 @@ static uint16_t quoter_locked(struct drivers *d, const char *name)
 	return ++d->last_quoter;
 }
 
-/* The entry of this file, once it is ready; NULL: `fresh` has been put in and the caller opens it. */
-static struct opened *claim(struct drivers *d, const struct driver_file *f, uint16_t driver_class, slice_t name,
-    struct opened *fresh) EXCLUDES(lk_drivers);
-static struct opened *claim(struct drivers *d, const struct driver_file *f, uint16_t driver_class, slice_t name,
-    struct opened *fresh)
+/* The entry of this file, once it is ready; NULL: `fresh` has been put in and the caller opens it.
+ */
+static struct opened *claim(struct drivers *d, const struct driver_file *f, uint16_t driver_class,
+    slice_t name, struct opened *fresh) EXCLUDES(lk_drivers);
+static struct opened *claim(struct drivers *d, const struct driver_file *f, uint16_t driver_class,
+    slice_t name, struct opened *fresh)
 {
 	drivers_lock(d);
 	for (;;) {
@@ -197,18 +203,20 @@ void drivers_rescan(struct drivers *d)
 		while (map_next(d->names, &pos, &key, &value))
 			*VEC_PUSH(a, &keys, slice_t) = key;
 		VEC_FOREACH(&keys, slice_t, k)
-			(void)map_remove(d->names, *k);
+		(void)map_remove(d->names, *k);
 		arena_free(&a);
 	}
 	drivers_unlock(d);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------ */
+/* ---- opening
+ * ------------------------------------------------------------------------------------------ */
 
 static enum rc copy_options(const struct drivers *d, struct opened *o, struct error *err)
 {
 	const struct heddle_driver *desc = o->drv.desc;
-	struct heddle_option *copy = ARENA_ARRAY(o->arena, struct heddle_option, desc->option_count + 1U);
+	struct heddle_option *copy =
+	    ARENA_ARRAY(o->arena, struct heddle_option, desc->option_count + 1U);
 	const char *const *generic = d->cfg.generic_names[desc->driver_class];
 	if (!generic)
 		generic = driver_generic_names(desc->driver_class);
@@ -235,7 +243,8 @@ static enum rc run_load(const struct drivers *d, struct opened *o, struct error 
 	c.arena = a;
 	c.deadline_us = clock_mono_us() + LOAD_DEADLINE_US;
 	void *state = NULL;
-	enum rc rc = call_result(&c, o->drv.desc->load(&c, d->cfg.host, &state), o->drv.head.name, err);
+	enum rc rc =
+	    call_result(&c, o->drv.desc->load(&c, d->cfg.host, &state), o->drv.head.name, err);
 	if (rc == RC_OK)
 		o->drv.state = state;
 	else
@@ -245,14 +254,16 @@ static enum rc run_load(const struct drivers *d, struct opened *o, struct error 
 }
 
 /* Checks 16 and 17. */
-static enum rc map_object(struct opened *o, int fd, const struct heddle_driver *head, struct error *err)
+static enum rc map_object(
+    struct opened *o, int fd, const struct heddle_driver *head, struct error *err)
 {
 	char name[64];
 	(void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
 	void *object = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (!object) {
 		const char *why = dlerror(); /* of this thread */
-		return error_set(err, RC_ERROR, "cannot be opened: %s", why ? why : "no reason given");
+		return error_set(
+		    err, RC_ERROR, "cannot be opened: %s", why ? why : "no reason given");
 	}
 	o->mapped = true;
 	const struct heddle_driver *desc = dlsym(object, "heddle_driver_v1");
@@ -292,7 +303,8 @@ static enum rc open_object(const struct drivers *d, struct opened *o, const stru
 	return run_load(d, o, err);
 }
 
-static const struct opened *known(struct drivers *d, uint16_t driver_class, slice_t name) EXCLUDES(lk_drivers);
+static const struct opened *known(struct drivers *d, uint16_t driver_class, slice_t name)
+    EXCLUDES(lk_drivers);
 static const struct opened *known(struct drivers *d, uint16_t driver_class, slice_t name)
 {
 	char buf[80];
@@ -303,8 +315,8 @@ static const struct opened *known(struct drivers *d, uint16_t driver_class, slic
 }
 
 /* f->fd is closed, or kept for good. */
-static enum rc open_file(struct drivers *d, const struct driver_file *f, uint16_t driver_class, slice_t name,
-    const struct opened **out, struct error *err)
+static enum rc open_file(struct drivers *d, const struct driver_file *f, uint16_t driver_class,
+    slice_t name, const struct opened **out, struct error *err)
 {
 	struct heddle_driver head;
 	enum rc rc = driver_read_head(f->fd, &head, err);
@@ -322,12 +334,14 @@ static enum rc open_file(struct drivers *d, const struct driver_file *f, uint16_
 		opened_free(fresh);
 		(void)close(f->fd);
 		if (memcmp(&head, &old->drv.head, HEDDLE_HEAD_SIZE) != 0)
-			return error_set(err, RC_ERROR, "head differs in memory (the file was written in place)");
+			return error_set(err, RC_ERROR,
+			    "head differs in memory (the file was written in place)");
 		*out = old;
 		return RC_OK;
 	}
 	rc = open_object(d, fresh, f, &head, err);
-	bool mapped = fresh->mapped; /* then the descriptor's number must not come to name another file */
+	bool mapped =
+	    fresh->mapped; /* then the descriptor's number must not come to name another file */
 	settle(d, fresh, name, rc == RC_OK);
 	if (rc == RC_OK)
 		*out = fresh;
@@ -336,14 +350,15 @@ static enum rc open_file(struct drivers *d, const struct driver_file *f, uint16_
 	return rc;
 }
 
-enum rc driver_find(struct drivers *d, uint16_t driver_class, slice_t name, const struct driver **out,
-    struct error *err)
+enum rc driver_find(struct drivers *d, uint16_t driver_class, slice_t name,
+    const struct driver **out, struct error *err)
 {
 	const struct opened *o = NULL;
 	struct driver_file f;
 	enum rc rc = RC_OK;
 	if (driver_class < HEDDLE_AUTH || driver_class > HEDDLE_LOOKUP)
-		return error_set(err, RC_ERROR, "driver class %u is not served", (unsigned)driver_class);
+		return error_set(
+		    err, RC_ERROR, "driver class %u is not served", (unsigned)driver_class);
 	if (!driver_name_is_valid(name))
 		rc = error_set(err, RC_ERROR, "name is not [a-z][a-z0-9_]*");
 	else if (!(o = known(d, driver_class, name)) && d->described)
@@ -356,9 +371,11 @@ enum rc driver_find(struct drivers *d, uint16_t driver_class, slice_t name, cons
 			rc = error_wrap(err, rc, "%s", f.path);
 	}
 	if (rc == RC_OK && o && o->refusal)
-		return error_set(err, RC_ERROR, "%s", o->refusal); /* whole, as it was written elsewhere */
+		return error_set(
+		    err, RC_ERROR, "%s", o->refusal); /* whole, as it was written elsewhere */
 	if (rc != RC_OK)
-		return error_wrap(err, rc, "%s driver \"%.*s\"", driver_class_name(driver_class), SL_ARG(name));
+		return error_wrap(
+		    err, rc, "%s driver \"%.*s\"", driver_class_name(driver_class), SL_ARG(name));
 	*out = &o->drv;
 	return RC_OK;
 }

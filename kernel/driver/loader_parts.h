@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * driver/loader_parts: what the loader's files share; no other module includes it.
- * find.c: from a name to an open, trusted file.  head.c: from its bytes to the head.  check.c: what a head and the
- * tables behind it must be.  loader.c: opening, and who has been opened.  describe.c: option tables as text.
+ * find.c: from a name to an open, trusted file.  head.c: from its bytes to the head.  check.c: what
+ * a head and the tables behind it must be.  loader.c: opening, and who has been opened. describe.c:
+ * option tables as text.
  */
 #ifndef HEDDLE_DRIVER_LOADER_PARTS_H
 #define HEDDLE_DRIVER_LOADER_PARTS_H
@@ -24,21 +25,22 @@ struct driver_file {
 };
 bool driver_name_is_valid(slice_t name);
 /* Checks 2 to 5.  FAIL: in none of the folders. */
-MUST_USE enum rc driver_file_open(const struct drivers_config *cfg, uint16_t driver_class, slice_t name,
-    struct driver_file *out, struct error *err);
+MUST_USE enum rc driver_file_open(const struct drivers_config *cfg, uint16_t driver_class,
+    slice_t name, struct driver_file *out, struct error *err);
 
 /* head.c, checks 6 to 9.  Pure: looks at the bytes and nothing else; any bytes are fine. */
-MUST_USE enum rc driver_head_from_elf(const void *bytes, size_t n, struct heddle_driver *out_head, struct error *err);
+MUST_USE enum rc driver_head_from_elf(
+    const void *bytes, size_t n, struct heddle_driver *out_head, struct error *err);
 
 /* check.c */
 /* Checks 10 to 15; name: what the configuration says. */
-MUST_USE enum rc driver_check_head(const struct heddle_driver *head, uint16_t driver_class, slice_t name,
-    struct error *err);
+MUST_USE enum rc driver_check_head(
+    const struct heddle_driver *head, uint16_t driver_class, slice_t name, struct error *err);
 /* Checks 18 to 20 of an opened one; `ops` and `options` come from desc. */
 MUST_USE enum rc driver_check_ops(const struct heddle_driver *desc, struct error *err);
 /* One option of the table, number i; earlier: those before it. */
-MUST_USE enum rc driver_check_option(const struct heddle_option *earlier, uint32_t i, const struct heddle_option *o,
-    const char *const *generic_names, struct error *err);
+MUST_USE enum rc driver_check_option(const struct heddle_option *earlier, uint32_t i,
+    const struct heddle_option *o, const char *const *generic_names, struct error *err);
 /* NULL-ended, or NULL: none. */
 const char *const *driver_generic_names(uint16_t driver_class);
 /* Is this the name or one of the aliases? */
@@ -52,16 +54,16 @@ struct opened {
 	dev_t dev;
 	ino_t ino;
 	bool mapped;
-	bool ready;          /* written under lk_drivers; drv is immutable from then on */
+	bool ready; /* written under lk_drivers; drv is immutable from then on */
 	struct opened *next;
 };
 struct drivers {
 	struct drivers_config cfg; /* immutable */
 	bool described;            /* made from a description: no file is looked for */
 	struct mutex lock;
-	struct condvar changed;    /* an opened one became ready or is gone */
+	struct condvar changed; /* an opened one became ready or is gone */
 	struct arena *arena GUARDED_BY(lk_drivers);
-	struct map *names GUARDED_BY(lk_drivers);    /* "CLASS/NAME": struct opened, ready */
+	struct map *names GUARDED_BY(lk_drivers); /* "CLASS/NAME": struct opened, ready */
 	struct opened *opened GUARDED_BY(lk_drivers);
 	uint16_t last_quoter GUARDED_BY(lk_drivers);
 };

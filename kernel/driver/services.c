@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * driver/services: the core host table as the kernel fills it in: what reads options, expands, looks up and logs.  What
- * needs no configuration is in services_basic.c.  Each service runs on the thread and under the eval of its call;
- * a service that fails has given the reason before it returns.
+ * driver/services: the core host table as the kernel fills it in: what reads options, expands,
+ * looks up and logs.  What needs no configuration is in services_basic.c.  Each service runs on the
+ * thread and under the eval of its call; a service that fails has given the reason before it
+ * returns.
  */
 #include "driver/call.h"
 #include "driver/lookup.h"
@@ -23,11 +24,13 @@ static int32_t from_rc(struct heddle_call *c, enum rc rc, const struct error *e)
 static struct eval *eval_of(struct heddle_call *c)
 {
 	if (!c->eval)
-		(void)call_refuse(c, HEDDLE_ERROR, "no expansion is possible while a driver is loaded");
+		(void)call_refuse(
+		    c, HEDDLE_ERROR, "no expansion is possible while a driver is loaded");
 	return c->eval;
 }
 
-/* ---- logging ------------------------------------------------------------------------------------------ */
+/* ---- logging
+ * ------------------------------------------------------------------------------------------ */
 
 static struct log *log_of(const struct heddle_call *c)
 {
@@ -42,7 +45,8 @@ static enum log_debug debug_category(const struct heddle_call *c)
 	    [HEDDLE_TRANSPORT] = LOG_D_TRANSPORT,
 	    [HEDDLE_LOOKUP] = LOG_D_LOOKUP,
 	};
-	uint16_t cls = c->instance && c->instance->driver ? c->instance->driver->head.driver_class : HEDDLE_LOOKUP;
+	uint16_t cls = c->instance && c->instance->driver ? c->instance->driver->head.driver_class
+	                                                  : HEDDLE_LOOKUP;
 	return cls < sizeof of_class / sizeof *of_class ? of_class[cls] : LOG_D_LOOKUP;
 }
 
@@ -69,9 +73,11 @@ static void host_log(struct heddle_call *c, uint32_t level, slice_t text)
 		log_panic(log, id, "%.*s", SL_ARG(text));
 }
 
-/* ---- options ------------------------------------------------------------------------------------------ */
+/* ---- options
+ * ------------------------------------------------------------------------------------------ */
 
-static const struct option_value *option(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i)
+static const struct option_value *option(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i)
 {
 	if (inst && inst->driver && inst->own && i < inst->driver->option_count && inst->own[i].row)
 		return &inst->own[i];
@@ -119,19 +125,24 @@ static bool number_in(const struct heddle_option *row, slice_t text, int64_t *ou
 }
 
 /* A UID that is a name. */
-static int32_t resolve_user(struct heddle_call *c, const struct option_value *v, slice_t name, int64_t *out)
+static int32_t resolve_user(
+    struct heddle_call *c, const struct option_value *v, slice_t name, int64_t *out)
 {
 	struct services *s = c->services;
 	struct user_info info;
 	struct error e = {.text = ""};
 	if (v->row->type == HEDDLE_T_GID)
-		return call_refuse(c, HEDDLE_ERROR, "option %s: \"%.*s\" is not a number, and names of groups are not "
-						    "served here", v->row->name, SL_ARG(name));
+		return call_refuse(c, HEDDLE_ERROR,
+		    "option %s: \"%.*s\" is not a number, and names of groups are not "
+		    "served here",
+		    v->row->name, SL_ARG(name));
 	if (!s || !s->find_user)
-		return call_refuse(c, HEDDLE_DEFER, "option %s: nobody here knows users", v->row->name);
+		return call_refuse(
+		    c, HEDDLE_DEFER, "option %s: nobody here knows users", v->row->name);
 	enum rc rc = s->find_user(s, c->arena, name, c->deadline_us, &info, &e);
 	if (rc == RC_FAIL)
-		return call_refuse(c, HEDDLE_ERROR, "option %s: there is no user \"%.*s\"", v->row->name, SL_ARG(name));
+		return call_refuse(c, HEDDLE_ERROR, "option %s: there is no user \"%.*s\"",
+		    v->row->name, SL_ARG(name));
 	if (rc == RC_OK)
 		*out = info.uid;
 	return from_rc(c, rc, &e);
@@ -161,19 +172,22 @@ static int32_t expand_number(struct heddle_call *c, const struct option_value *v
 	if (!number_in(v->row, text, out) && is_account(v->row))
 		return resolve_user(c, v, text, out);
 	if (!number_in(v->row, text, out))
-		return call_refuse(c, HEDDLE_ERROR, "option %s expanded to \"%.*s\", which is not a number of its kind",
+		return call_refuse(c, HEDDLE_ERROR,
+		    "option %s expanded to \"%.*s\", which is not a number of its kind",
 		    v->row->name, SL_ARG(text));
 	return HEDDLE_OK;
 }
 
-static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
+static int32_t host_opt_int(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
 {
 	const struct option_value *v = option(c, inst, i);
 	if (!v)
 		return HEDDLE_ERROR;
 	if (slice_is_absent(v->text))
 		return HEDDLE_FAIL; /* unset: no refusal, so no reason */
-	/* config parsed what needs no expansion, a number that folds into a constant it leaves to us */
+	/* config parsed what needs no expansion, a number that folds into a constant it leaves to
+	 * us */
 	if (v->expr && slice_find(v->text, '$') != SIZE_MAX)
 		return expand_number(c, v, out);
 	if (is_account(v->row) && v->number < 0)
@@ -182,7 +196,8 @@ static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance 
 	return HEDDLE_OK;
 }
 
-static int32_t host_opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t host_opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	const struct option_value *v = option(c, inst, i);
 	if (!v)
@@ -196,16 +211,17 @@ static int32_t host_opt_text(struct heddle_call *c, const struct heddle_instance
 	if (result != HEDDLE_OK)
 		return result;
 	if ((v->row->flags & HEDDLE_O_UNTAINTED) && text.len && !slice_is_clean(text))
-		return call_refuse(c, HEDDLE_ERROR, "Tainted '%.*s' (%s for %.*s %s) not permitted", SL_ARG(text),
-		    v->row->name, SL_ARG(inst->name), driver_class_name(inst->driver->head.driver_class));
+		return call_refuse(c, HEDDLE_ERROR, "Tainted '%.*s' (%s for %.*s %s) not permitted",
+		    SL_ARG(text), v->row->name, SL_ARG(inst->name),
+		    driver_class_name(inst->driver->head.driver_class));
 	if (v->row->flags & HEDDLE_O_SECRET)
 		text.flags |= HEDDLE_SECRET;
 	*out = text;
 	return HEDDLE_OK;
 }
 
-static int32_t host_opt_match(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t subject,
-    slice_t *data)
+static int32_t host_opt_match(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i,
+    slice_t subject, slice_t *data)
 {
 	const struct option_value *v = option(c, inst, i);
 	struct error e = {0};
@@ -229,7 +245,8 @@ static int32_t host_opt_match(struct heddle_call *c, const struct heddle_instanc
 		rc = match_local_part(c->eval, v->list, subject, data, &e);
 		break;
 	default:
-		return call_refuse(c, HEDDLE_ERROR, "option %s is not a list to match against", v->row->name);
+		return call_refuse(
+		    c, HEDDLE_ERROR, "option %s is not a list to match against", v->row->name);
 	}
 	/* not on the list is an answer, not a refusal */
 	return rc == RC_FAIL ? HEDDLE_FAIL : from_rc(c, rc, &e);
@@ -240,20 +257,25 @@ static slice_t host_instance_name(const struct heddle_instance *inst)
 	return inst ? inst->name : slice_absent();
 }
 
-/* ---- lists, expansion, variables ----------------------------------------------------------------------- */
+/* ---- lists, expansion, variables
+ * ----------------------------------------------------------------------- */
 
 static int32_t host_item(struct heddle_call *c, slice_t list, uint64_t *pos, slice_t *out)
 {
 	return expand_list_next(c->arena, list, pos, out) ? HEDDLE_OK : HEDDLE_FAIL;
 }
 
-static int32_t host_compile(struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
+static int32_t host_compile(
+    struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
 {
 	if (!slice_is_clean(text) && text.len)
-		return call_refuse(c, HEDDLE_ERROR, "attempt to expand tainted string '%.*s'", SL_ARG(text));
+		return call_refuse(
+		    c, HEDDLE_ERROR, "attempt to expand tainted string '%.*s'", SL_ARG(text));
 	const struct heddle_instance *inst = c->instance;
 	const struct expr_env env = {
-	    .cfg = c->eval ? c->eval->cfg : inst ? inst->cfg : NULL,
+	    .cfg = c->eval ? c->eval->cfg
+	           : inst  ? inst->cfg
+	                   : NULL,
 	    .file = inst ? inst->file : NULL,
 	    .line = inst ? inst->line : 0,
 	    .forbid = forbid | (c->eval ? c->eval->forbid : 0),
@@ -262,7 +284,8 @@ static int32_t host_compile(struct heddle_call *c, slice_t text, uint64_t forbid
 	const struct expr *x = NULL;
 	enum rc rc = expr_compile(c->arena, text, &env, &x, &e);
 	if (rc == RC_OK)
-		memcpy(out, &x, sizeof *out); /* struct heddle_expr is the drivers' name of struct expr */
+		memcpy(out, &x,
+		    sizeof *out); /* struct heddle_expr is the drivers' name of struct expr */
 	return from_rc(c, rc, &e);
 }
 
@@ -292,9 +315,11 @@ static int32_t host_var_set(struct heddle_call *c, slice_t name, slice_t value)
 	return from_rc(c, rc == RC_FAIL ? RC_ERROR : rc, &e);
 }
 
-/* ---- lookups -------------------------------------------------------------------------------------------- */
+/* ---- lookups
+ * -------------------------------------------------------------------------------------------- */
 
-static int32_t host_lookup(struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
+static int32_t host_lookup(
+    struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
 {
 	struct error e = {0};
 	struct lookup_type t;
@@ -309,13 +334,15 @@ static int32_t host_lookup(struct heddle_call *c, slice_t type, slice_t source, 
 }
 
 /* TLS is not served yet: no session has facts of it, which is what FAIL says. */
-static int32_t host_tls_fact(struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
+static int32_t host_tls_fact(
+    struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
 {
 	(void)c, (void)conn, (void)which, (void)out;
 	return HEDDLE_FAIL;
 }
 
-/* ---- further services by id ------------------------------------------------------------------------------ */
+/* ---- further services by id
+ * ------------------------------------------------------------------------------ */
 
 static const struct service_row {
 	const char *id;

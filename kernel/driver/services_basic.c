@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * driver/services_basic: the services that need no configuration: memory, texts, reasons, time, blocking.
- * Slices that a driver hands in are looked at before use: one that is malformed ends in ERROR, never in a read.
+ * driver/services_basic: the services that need no configuration: memory, texts, reasons, time,
+ * blocking. Slices that a driver hands in are looked at before use: one that is malformed ends in
+ * ERROR, never in a read.
  */
 #include "driver/call.h"
 
@@ -35,8 +36,8 @@ static void *host_alloc(struct heddle_call *c, uint64_t size, uint32_t align)
 	return off ? p + (align - off) : p;
 }
 
-/* Flags of a text of all parts: see abi.h, join.  An empty part says nothing about taint; once two tainted parts
- * disagree on who quoted them, the quoter stays 0. */
+/* Flags of a text of all parts: see abi.h, join.  An empty part says nothing about taint; once two
+ * tainted parts disagree on who quoted them, the quoter stays 0. */
 static void mix_flags(const slice_t *parts, uint32_t count, slice_t *out)
 {
 	bool tainted = false;
@@ -61,7 +62,8 @@ static int32_t host_join(struct heddle_call *c, const slice_t *parts, uint32_t c
 		total += parts[i].len;
 	}
 	if (total >= UINT32_MAX || over_limit(c, total + 1))
-		return call_refuse(c, HEDDLE_DEFER, "a text of %llu bytes is over this call's memory limit",
+		return call_refuse(c, HEDDLE_DEFER,
+		    "a text of %llu bytes is over this call's memory limit",
 		    (unsigned long long)total);
 	slice_t all = {.len = (uint32_t)total};
 	mix_flags(parts, count, &all);
@@ -86,8 +88,8 @@ static int32_t host_cstr(struct heddle_call *c, slice_t s, const char **out)
 	if (s.len && memchr(s.ptr, '\0', s.len))
 		return call_refuse(c, HEDDLE_FAIL, "a NUL byte in what must be a C string");
 	if (over_limit(c, (uint64_t)s.len + 1))
-		return call_refuse(c, HEDDLE_DEFER, "a text of %lu bytes is over this call's memory limit",
-		    (unsigned long)s.len);
+		return call_refuse(c, HEDDLE_DEFER,
+		    "a text of %lu bytes is over this call's memory limit", (unsigned long)s.len);
 	if (s.flags & HEDDLE_SECRET)
 		arena_wipes(c->arena);
 	*out = arena_cstr(c->arena, s);
@@ -136,7 +138,8 @@ static enum pool_purpose purpose_of(const struct heddle_call *c)
 	    [HEDDLE_TRANSPORT] = POOL_FOR_DELIVER,
 	    [HEDDLE_LOOKUP] = POOL_FOR_LOOKUP,
 	};
-	uint16_t cls = c->instance && c->instance->driver ? c->instance->driver->head.driver_class : HEDDLE_LOOKUP;
+	uint16_t cls = c->instance && c->instance->driver ? c->instance->driver->head.driver_class
+	                                                  : HEDDLE_LOOKUP;
 	return cls < sizeof of_class / sizeof *of_class ? of_class[cls] : POOL_FOR_LOOKUP;
 }
 

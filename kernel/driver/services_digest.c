@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* driver/services_digest: hashes and HMAC for drivers, by wolfCrypt.  RFC 2104, FIPS 180-4, RFC 1321. */
+/* driver/services_digest: hashes and HMAC for drivers, by wolfCrypt.  RFC 2104, FIPS 180-4, RFC
+ * 1321. */
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/hmac.h>
@@ -51,16 +52,18 @@ int32_t services_digest(struct heddle_call *c, uint32_t algo, slice_t key, slice
 	const struct algorithm *a = algorithm_of(algo);
 	if (!a)
 		return call_refuse(c, HEDDLE_ERROR, "digest %lu is unknown", (unsigned long)algo);
-	if (in.len == UINT32_MAX || key.len == UINT32_MAX || (in.len && !in.ptr) || (key.len && !key.ptr))
+	if (in.len == UINT32_MAX || key.len == UINT32_MAX || (in.len && !in.ptr) ||
+	    (key.len && !key.ptr))
 		return call_refuse(c, HEDDLE_ERROR, "malformed slice given to digest");
 	char *sum = arena_bytes(c->arena, a->size);
 	unsigned char *raw = (unsigned char *)sum;
 	int rc = slice_is_absent(key) ? wc_Hash(a->type, bytes_of(in), in.len, raw, a->size)
-				      : mac_of(a, key, in, raw);
+	                              : mac_of(a, key, in, raw);
 	if (rc != 0)
 		return call_refuse(c, HEDDLE_ERROR, "the digest failed: wolfCrypt error %d", rc);
 	/* as tainted as what it was made of, and as secret: a hash can stand for a password */
-	uint16_t flags = (uint16_t)((in.flags & HEDDLE_CLEAN) | ((in.flags | key.flags) & HEDDLE_SECRET));
+	uint16_t flags =
+	    (uint16_t)((in.flags & HEDDLE_CLEAN) | ((in.flags | key.flags) & HEDDLE_SECRET));
 	*out = slice_of(sum, a->size, flags);
 	return HEDDLE_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heddle-driver-check FILE.so: opens a driver as the kernel does and exercises its life cycle against a simulated host; TAP.
- * The file is copied to a folder of its own first, so that it may lie anywhere and have any owner.  The driver's code
- * runs in this process: run it as an ordinary user.  What a driver does in its operations is for its own tests.
+ * heddle-driver-check FILE.so: opens a driver as the kernel does and exercises its life cycle
+ * against a simulated host; TAP. The file is copied to a folder of its own first, so that it may
+ * lie anywhere and have any owner.  The driver's code runs in this process: run it as an ordinary
+ * user.  What a driver does in its operations is for its own tests.
  */
 #include "driver/call.h"
 #include "driver/elf_facts.h"
@@ -36,19 +37,22 @@ static void report(bool ok, const char *what, const char *why)
 		printf("# %s\n", why);
 }
 
-/* ---- the simulated host: options have their defaults, variables are unset, nothing is found ----------------- */
+/* ---- the simulated host: options have their defaults, variables are unset, nothing is found
+ * ----------------- */
 
 static const struct sim *sim_of(const struct heddle_call *c)
 {
 	const void *p = c;
 	return p;
 }
-static const struct heddle_option *option(const struct heddle_call *c, const struct heddle_instance *inst, uint32_t i)
+static const struct heddle_option *option(
+    const struct heddle_call *c, const struct heddle_instance *inst, uint32_t i)
 {
 	const struct driver *drv = inst ? inst->driver : NULL;
 	return !drv || i >= drv->option_count || sim_of(c)->options_unset ? NULL : &drv->options[i];
 }
-static int32_t sim_opt_int(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
+static int32_t sim_opt_int(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
 {
 	const struct heddle_option *o = option(c, inst, i);
 	slice_t text = slice_cstr(o ? o->initial : NULL);
@@ -57,19 +61,22 @@ static int32_t sim_opt_int(struct heddle_call *c, const struct heddle_instance *
 		return HEDDLE_FAIL;
 	if (o->type == HEDDLE_T_BOOL)
 		n = slice_eqis(text, "true") || slice_eqis(text, "yes");
-	else if (!(o->type == HEDDLE_T_TIME ? slice_to_ms(text, &n)
-					    : slice_to_i64(text, o->type == HEDDLE_T_OCTAL ? 8 : 0, true, &n)))
+	else if (!(o->type == HEDDLE_T_TIME
+	                 ? slice_to_ms(text, &n)
+	                 : slice_to_i64(text, o->type == HEDDLE_T_OCTAL ? 8 : 0, true, &n)))
 		n = 0; /* an enum's word: any place will do */
 	*out = n;
 	return HEDDLE_OK;
 }
-static int32_t sim_opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t sim_opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	const struct heddle_option *o = option(c, inst, i);
 	*out = slice_cstr(o ? o->initial : NULL);
 	return HEDDLE_OK;
 }
-static int32_t sim_opt_match(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t s, slice_t *d)
+static int32_t sim_opt_match(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t s, slice_t *d)
 {
 	(void)c, (void)inst, (void)i, (void)s, (void)d;
 	return HEDDLE_FAIL;
@@ -89,7 +96,8 @@ static int32_t sim_item(struct heddle_call *c, slice_t list, uint64_t *pos, slic
 	*out = slice_trim(slice_sub(rest, 0, n == SIZE_MAX ? rest.len : n));
 	return HEDDLE_OK;
 }
-static int32_t sim_compile(struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
+static int32_t sim_compile(
+    struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
 {
 	(void)text, (void)forbid, (void)out;
 	return call_refuse(c, HEDDLE_ERROR, "no expansions in a simulated host");
@@ -110,12 +118,14 @@ static int32_t sim_var_set(struct heddle_call *c, slice_t name, slice_t value)
 	(void)c, (void)name, (void)value;
 	return HEDDLE_OK;
 }
-static int32_t sim_lookup(struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
+static int32_t sim_lookup(
+    struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
 {
 	(void)c, (void)type, (void)source, (void)text, (void)out;
 	return HEDDLE_FAIL;
 }
-static int32_t sim_tls_fact(struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
+static int32_t sim_tls_fact(
+    struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
 {
 	(void)c, (void)conn, (void)which, (void)out;
 	return HEDDLE_FAIL;
@@ -171,7 +181,9 @@ static void host_init(struct larger_host *l)
 	h->digest = services_digest;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------- */
+/* ---- checks
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void check_file(slice_t bytes)
 {
@@ -180,17 +192,20 @@ static void check_file(slice_t bytes)
 		report(false, "it is an ELF file", "it cannot be read as one");
 		return;
 	}
-	report(f.exported == 1 && !f.other_export[0], "exports heddle_driver_v1 and nothing else", f.other_export);
+	report(f.exported == 1 && !f.other_export[0], "exports heddle_driver_v1 and nothing else",
+	    f.other_export);
 	report(!f.rpath, "has no RPATH", NULL);
 	report(!f.textrel, "needs no text relocation: build with -fPIC", NULL);
 	report(!f.executable_stack, "needs no executable stack", NULL);
 	report(f.binds_now, "binds its symbols at once: link with -Wl,-z,now", NULL);
-	report(!f.banned_import[0], "calls nothing that ends or changes the process", f.banned_import);
+	report(
+	    !f.banned_import[0], "calls nothing that ends or changes the process", f.banned_import);
 }
 
 static bool is_spdx(const char *s)
 {
-	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-+() ");
+	size_t n =
+	    strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-+() ");
 	return *s && s[n] == '\0';
 }
 
@@ -202,7 +217,8 @@ static void check_words(const struct driver *drv)
 	for (uint32_t i = 0; i < drv->option_count; i++) {
 		reserved = reserved && drv->options[i].reserved == 0;
 		/* a group's texts are the kernel's */
-		if (drv->options[i].type != HEDDLE_T_GROUP && (!drv->options[i].doc || !drv->options[i].doc[0]))
+		if (drv->options[i].type != HEDDLE_T_GROUP &&
+		    (!drv->options[i].doc || !drv->options[i].doc[0]))
 			undocumented = drv->options[i].name;
 	}
 	report(reserved, "reserved members are 0", NULL);
@@ -221,7 +237,8 @@ static struct sim *sim_begin(struct sim *s, const struct heddle_instance *inst)
 	return s;
 }
 
-/* One instance, made and freed.  Fine: OK; or another result with its reason, and the output untouched. */
+/* One instance, made and freed.  Fine: OK; or another result with its reason, and the output
+ * untouched. */
 static bool try_instance(const struct driver *drv, const struct heddle_host *host, struct sim *s,
     const struct heddle_instance *cfg, bool must_be_ok, struct error *err)
 {
@@ -229,8 +246,8 @@ static bool try_instance(const struct driver *drv, const struct heddle_host *hos
 	void *inst = &untouched;
 	int32_t result = drv->desc->instance_new(&s->call, host, drv->state, cfg, &inst);
 	enum rc rc = call_result(&s->call, result, "instance_new", err);
-	bool fine = rc == RC_OK ||
-		    (!must_be_ok && result >= HEDDLE_OK && result <= HEDDLE_ERROR && s->call.reason_given);
+	bool fine = rc == RC_OK || (!must_be_ok && result >= HEDDLE_OK && result <= HEDDLE_ERROR &&
+	                               s->call.reason_given);
 	if (rc == RC_OK) {
 		drv->desc->instance_free(inst == &untouched ? NULL : inst);
 	} else if (inst != &untouched) {
@@ -253,20 +270,24 @@ static void check_instances(const struct driver *drv, const struct heddle_host *
 	bool required = false;
 	for (uint32_t i = 0; i < drv->option_count; i++)
 		required = required || (drv->options[i].flags & HEDDLE_O_REQUIRED);
-	report(all || (required && err.text[0]), "100 instances with all options at their defaults", err.text);
+	report(all || (required && err.text[0]), "100 instances with all options at their defaults",
+	    err.text);
 	(void)sim_begin(&s, &cfg);
 	s.options_unset = true;
-	report(try_instance(drv, host, &s, &cfg, false, &err), "an instance with all options unset, or a reason", err.text);
+	report(try_instance(drv, host, &s, &cfg, false, &err),
+	    "an instance with all options unset, or a reason", err.text);
 	(void)sim_begin(&s, &cfg);
 	s.no_memory = true;
-	report(try_instance(drv, host, &s, &cfg, false, &err), "an instance when alloc gives NULL, or a reason", err.text);
+	report(try_instance(drv, host, &s, &cfg, false, &err),
+	    "an instance when alloc gives NULL, or a reason", err.text);
 	(void)sim_begin(&s, &cfg);
 	s.call.deadline_us = clock_mono_us() - 1;
-	report(try_instance(drv, host, &s, &cfg, false, &err), "an instance when the deadline is over, or a reason",
-	    err.text);
+	report(try_instance(drv, host, &s, &cfg, false, &err),
+	    "an instance when the deadline is over, or a reason", err.text);
 }
 
-/* ---- a folder of its own -------------------------------------------------------------------------------------- */
+/* ---- a folder of its own
+ * -------------------------------------------------------------------------------------- */
 
 static bool put_file(const char *path, slice_t bytes)
 {
@@ -282,7 +303,8 @@ static void check_opened(const char *dir, const struct heddle_driver *head)
 	struct larger_host host;
 	host_init(&host);
 	const char *folders[] = {dir, NULL};
-	const struct drivers_config cfg = {.folders = folders, .any_owner = true, .host = &host.host};
+	const struct drivers_config cfg = {
+	    .folders = folders, .any_owner = true, .host = &host.host};
 	struct drivers *d = NULL;
 	const struct driver *drv = NULL;
 	struct error err = {.text = ""};
@@ -292,7 +314,8 @@ static void check_opened(const char *dir, const struct heddle_driver *head)
 	report(rc == RC_OK, "passes the checks of the kernel's loader", err.text);
 	if (rc == RC_OK) {
 		check_words(drv);
-		check_instances(drv, &host.host);
+		if (drv->desc->instance_new)
+			check_instances(drv, &host.host);
 	}
 	drivers_free(&d);
 	if (rc == RC_OK)
@@ -306,7 +329,8 @@ static int check(struct arena *a, const char *path)
 	slice_t bytes;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || io_read_file(a, path, FILE_MAX, &bytes, &err) != RC_OK) {
-		fprintf(stderr, "heddle-driver-check: %s cannot be read%s%s\n", path, err.text[0] ? ": " : "", err.text);
+		fprintf(stderr, "heddle-driver-check: %s cannot be read%s%s\n", path,
+		    err.text[0] ? ": " : "", err.text);
 		return 2;
 	}
 	enum rc rc = driver_read_head(fd, &head, &err);
@@ -322,7 +346,8 @@ static int check(struct arena *a, const char *path)
 		perror("heddle-driver-check: mkdtemp");
 		return 2;
 	}
-	const char *folder = arena_cstr(a, arena_printf(a, "%s/%s", dir, driver_class_name(head.driver_class)));
+	const char *folder =
+	    arena_cstr(a, arena_printf(a, "%s/%s", dir, driver_class_name(head.driver_class)));
 	const char *file = arena_cstr(a, arena_printf(a, "%s/%s.so", folder, head.name));
 	bool ready = !strchr(head.name, '/') && mkdir(folder, 0700) == 0 && put_file(file, bytes);
 	report(ready, "can be copied under its name", head.name);
@@ -341,7 +366,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	struct arena *a = arena_new(0);
-	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* if the driver crashes, what came before is seen */
+	(void)setvbuf(
+	    stdout, NULL, _IOLBF, 0); /* if the driver crashes, what came before is seen */
 	int status = check(a, argv[1]);
 	printf("1..%u\n", count);
 	arena_free(&a);

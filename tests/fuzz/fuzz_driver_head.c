@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The head of a driver from the bytes of a file, and the checks on it; and descriptions of drivers, which come from a
- * process that ran drivers' code.  Input that begins as a description does goes to the one, all else to the other.
+ * The head of a driver from the bytes of a file, and the checks on it; and descriptions of drivers,
+ * which come from a process that ran drivers' code.  Input that begins as a description does goes
+ * to the one, all else to the other.
  */
 #include "driver/call.h"
+#include "driver/elf_facts.h"
 #include "driver/loader_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,8 +42,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(head.head_size == HEDDLE_HEAD_SIZE);
 		(void)driver_head_is_named(&head, SL("x"));
 		if (driver_check_head(&head, HEDDLE_LOOKUP, SL("x"), NULL) == RC_OK)
-			MUST(head.abi_major == HEDDLE_ABI_MAJOR && driver_head_is_named(&head, SL("x")));
+			MUST(head.abi_major == HEDDLE_ABI_MAJOR &&
+			     driver_head_is_named(&head, SL("x")));
 	}
+	struct elf_facts facts;
+	if (elf_facts(bytes + 1, size, &facts))
+		MUST(strlen(facts.other_export) < sizeof facts.other_export);
 	arena_free(&a);
 	return 0;
 }

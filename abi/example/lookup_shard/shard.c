@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ${lookup shard{KEY}}: a stable bucket number for a key.  A complete driver, built outside of Heddle's tree:
- * it includes <heddle/lookup.h> and the C library, nothing else.
+ * ${lookup shard{KEY}}: a stable bucket number for a key.  A complete driver, built outside of
+ * Heddle's tree: it includes <heddle/lookup.h> and the C library, nothing else.
  */
 #include <heddle/lookup.h>
 #include <stdio.h>
@@ -23,8 +23,10 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 		return HEDDLE_DEFER;
 	}
 	s->host = host;
-	if (host->opt_int(call, cfg, 0, &s->count) != HEDDLE_OK || s->count < 1 || s->count > 65535) {
-		host->reason(call, 0, heddle_text(NULL), heddle_text("shard_count must be 1 to 65535"));
+	if (host->opt_int(call, cfg, 0, &s->count) != HEDDLE_OK || s->count < 1 ||
+	    s->count > 65535) {
+		host->reason(
+		    call, 0, heddle_text(NULL), heddle_text("shard_count must be 1 to 65535"));
 		free(s);
 		return HEDDLE_ERROR;
 	}
@@ -43,9 +45,11 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, struct h
 	int32_t rc = s->host->digest(call, HEDDLE_SHA256, heddle_text(NULL), key, &sum);
 	if (rc != HEDDLE_OK)
 		return rc; /* the service has given the reason */
-	unsigned bucket = ((unsigned)(uint8_t)sum.ptr[0] << 8 | (uint8_t)sum.ptr[1]) % (unsigned)s->count;
+	unsigned bucket =
+	    ((unsigned)(uint8_t)sum.ptr[0] << 8 | (uint8_t)sum.ptr[1]) % (unsigned)s->count;
 	int n = snprintf(text, sizeof text, "%u", bucket);
-	/* the digits are ours, not the key's: clean; join copies them to where the kernel may keep them */
+	/* the digits are ours, not the key's: clean; join copies them to where the kernel may keep
+	 * them */
 	struct heddle_slice digits = heddle_bytes(text, (size_t)n, HEDDLE_CLEAN);
 	out->cache_seconds = 3600;
 	return s->host->join(call, &digits, 1, &out->value);
@@ -53,11 +57,11 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, struct h
 
 static const struct heddle_option options[] = {
     {.name = "shard_count",
-	.initial = "16",
-	.doc = "How many buckets ${lookup shard{KEY}} spreads keys over.",
-	.type = HEDDLE_T_INT,
-	.flags = HEDDLE_O_MAIN,
-	.since_major = 1},
+        .initial = "16",
+        .doc = "How many buckets ${lookup shard{KEY}} spreads keys over.",
+        .type = HEDDLE_T_INT,
+        .flags = HEDDLE_O_MAIN,
+        .since_major = 1},
 };
 
 static const struct heddle_lookup_ops ops = {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * plaintext: SASL mechanisms whose data are plain strings: PLAIN (RFC 4616) and LOGIN, as a server.
- * What the client sends is a list of strings with NUL between them; they become $auth1, $auth2, $auth3 (and $1 ...).
- * server_prompts asks for those that did not come by themselves.  Whether the strings are good is for the generic
- * server_condition to say, which the kernel expands once we are done.
+ * What the client sends is a list of strings with NUL between them; they become $auth1, $auth2,
+ * $auth3 (and $1 ...). server_prompts asks for those that did not come by themselves.  Whether the
+ * strings are good is for the generic server_condition to say, which the kernel expands once we are
+ * done.
  */
 #include <heddle/auth.h>
 #include <stdio.h>
@@ -19,8 +20,8 @@ struct plaintext {
 
 /* One exchange.  The prompts' text outlives the calls, so it is our own copy behind the struct. */
 struct exchange {
-	uint32_t strings;   /* got so far */
-	uint32_t prompts;   /* of the list, looked at so far */
+	uint32_t strings; /* got so far */
+	uint32_t prompts; /* of the list, looked at so far */
 	uint64_t list_at;
 	uint32_t list_len;
 	char list[];
@@ -46,8 +47,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 }
 
 /* Set one variable; both names of it. */
-static int32_t set_string(struct heddle_call *call, const struct heddle_host *host, uint32_t n,
-    struct heddle_slice value)
+static int32_t set_string(
+    struct heddle_call *call, const struct heddle_host *host, uint32_t n, struct heddle_slice value)
 {
 	char name[16];
 	int32_t rc = HEDDLE_OK;
@@ -62,9 +63,10 @@ static int32_t set_string(struct heddle_call *call, const struct heddle_host *ho
 	return rc;
 }
 
-/* Split at NUL; an empty response is one empty string, a NUL at the very end starts no further one. */
-static int32_t take_strings(struct heddle_call *call, const struct heddle_host *host, struct exchange *x,
-    struct heddle_slice data)
+/* Split at NUL; an empty response is one empty string, a NUL at the very end starts no further one.
+ */
+static int32_t take_strings(struct heddle_call *call, const struct heddle_host *host,
+    struct exchange *x, struct heddle_slice data)
 {
 	uint32_t at = 0;
 	do {
@@ -74,7 +76,8 @@ static int32_t take_strings(struct heddle_call *call, const struct heddle_host *
 		if (x->strings == STRINGS_MAX)
 			break;
 		x->strings++;
-		int32_t rc = set_string(call, host, x->strings, heddle_bytes(begin, len, data.flags));
+		int32_t rc =
+		    set_string(call, host, x->strings, heddle_bytes(begin, len, data.flags));
 		if (rc != HEDDLE_OK)
 			return rc;
 		at += len + (nul ? 1U : 0U);
@@ -87,8 +90,8 @@ static int32_t ask(struct heddle_call *call, const struct heddle_host *host, str
     struct heddle_auth_turn *turn)
 {
 	struct heddle_slice prompt;
-	while (host->item(call, heddle_bytes(x->list, x->list_len, HEDDLE_CLEAN), &x->list_at, &prompt) ==
-	       HEDDLE_OK) {
+	while (host->item(call, heddle_bytes(x->list, x->list_len, HEDDLE_CLEAN), &x->list_at,
+	           &prompt) == HEDDLE_OK) {
 		if (++x->prompts <= x->strings)
 			continue;
 		turn->data = prompt;
@@ -100,12 +103,14 @@ static int32_t ask(struct heddle_call *call, const struct heddle_host *host, str
 	return HEDDLE_OK;
 }
 
-static int32_t server_begin(struct heddle_call *call, void *inst, struct heddle_auth_turn *turn, void **conv)
+static int32_t server_begin(
+    struct heddle_call *call, void *inst, struct heddle_auth_turn *turn, void **conv)
 {
 	const struct plaintext *p = inst;
 	struct heddle_slice prompts;
 	int32_t rc = p->host->opt_text(call, p->cfg, OPT_SERVER_PROMPTS, &prompts);
-	if (rc != HEDDLE_OK) /* the service has said why; a forced failure is no verdict on the client */
+	if (rc !=
+	    HEDDLE_OK) /* the service has said why; a forced failure is no verdict on the client */
 		return rc == HEDDLE_FAIL ? HEDDLE_DEFER : rc;
 	struct exchange *x = calloc(1, sizeof *x + prompts.len);
 	if (!x)
@@ -125,7 +130,8 @@ static int32_t server_begin(struct heddle_call *call, void *inst, struct heddle_
 	return HEDDLE_OK;
 }
 
-static int32_t server_step(struct heddle_call *call, void *inst, void *conv, struct heddle_auth_turn *turn)
+static int32_t server_step(
+    struct heddle_call *call, void *inst, void *conv, struct heddle_auth_turn *turn)
 {
 	const struct plaintext *p = inst;
 	int32_t rc = take_strings(call, p->host, conv, turn->data);
@@ -140,11 +146,12 @@ static void end(void *inst, void *conv)
 
 static const struct heddle_option options[] = {
     [OPT_SERVER_PROMPTS] = {.name = "server_prompts",
-	.type = HEDDLE_T_LIST,
-	.flags = HEDDLE_O_EXPAND,
-	.doc = "A list of prompts, each sent to obtain a string that the client has not supplied yet. An empty item is "
-	       "an empty prompt.",
-	.since_major = 1},
+        .type = HEDDLE_T_LIST,
+        .flags = HEDDLE_O_EXPAND,
+        .doc = "A list of prompts, each sent to obtain a string that the client has not supplied "
+               "yet. An empty item is "
+               "an empty prompt.",
+        .since_major = 1},
 };
 
 static const struct heddle_auth_ops ops = {

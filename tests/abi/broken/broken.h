@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * tests/abi/broken: drivers with one thing wrong each.  A source includes this, overrides what it wants to be wrong
- * and defines DRIVER last; the file's name without ".c" is the driver's name.
+ * tests/abi/broken: drivers with one thing wrong each.  A source includes this, overrides what it
+ * wants to be wrong and defines DRIVER last; the file's name without ".c" is the driver's name.
  */
 #ifndef HEDDLE_TESTS_ABI_BROKEN_H
 #define HEDDLE_TESTS_ABI_BROKEN_H
@@ -65,29 +65,31 @@ __attribute__((unused)) static const struct heddle_lookup_ops good_ops = {
 #ifndef SYMBOL
 #define SYMBOL heddle_driver_v1
 #endif
-#define DRIVER_WITH(its_name, table, count, size)                                                           \
-	extern const struct heddle_driver SYMBOL;                                                           \
-	__attribute__((visibility("default"))) const struct heddle_driver SYMBOL = {.magic = MAGIC,         \
-	    .head_size = HEAD_SIZE,                                                                         \
-	    .struct_size = STRUCT_SIZE,                                                                     \
-	    .abi_major = MAJOR,                                                                             \
-	    .abi_minor = MINOR,                                                                             \
-	    .driver_class = CLASS,                                                                          \
-	    .flags = FLAGS,                                                                                 \
-	    .name = its_name,                                                                               \
-	    .aliases = ALIASES,                                                                             \
-	    .version = "1.0",                                                                               \
-	    .licence = "MIT",                                                                               \
-	    .author = "tests",                                                                              \
-	    .summary = "for tests",                                                                         \
-	    .options = table,                                                                               \
-	    .option_count = count,                                                                          \
-	    .option_size = size,                                                                            \
-	    .ops = OPS,                                                                                     \
-	    .load = LOAD,                                                                                   \
-	    .unload = UNLOAD,                                                                               \
-	    .instance_new = instance_new,                                                                   \
+#define DRIVER_WITH(its_name, table, count, size)            \
+	extern const struct heddle_driver SYMBOL;            \
+	__attribute__((visibility("default")))               \
+	const struct heddle_driver SYMBOL = {.magic = MAGIC, \
+	    .head_size = HEAD_SIZE,                          \
+	    .struct_size = STRUCT_SIZE,                      \
+	    .abi_major = MAJOR,                              \
+	    .abi_minor = MINOR,                              \
+	    .driver_class = CLASS,                           \
+	    .flags = FLAGS,                                  \
+	    .name = its_name,                                \
+	    .aliases = ALIASES,                              \
+	    .version = "1.0",                                \
+	    .licence = "MIT",                                \
+	    .author = "tests",                               \
+	    .summary = "for tests",                          \
+	    .options = table,                                \
+	    .option_count = count,                           \
+	    .option_size = size,                             \
+	    .ops = OPS,                                      \
+	    .load = LOAD,                                    \
+	    .unload = UNLOAD,                                \
+	    .instance_new = instance_new,                    \
 	    .instance_free = instance_free}
-#define DRIVER(its_name)        DRIVER_WITH(its_name, NULL, 0, 0)
-#define DRIVER_OPTIONS(its_name) DRIVER_WITH(its_name, table, sizeof table / sizeof *table, sizeof *table)
+#define DRIVER(its_name) DRIVER_WITH(its_name, NULL, 0, 0)
+#define DRIVER_OPTIONS(its_name) \
+	DRIVER_WITH(its_name, table, sizeof table / sizeof *table, sizeof *table)
 #endif

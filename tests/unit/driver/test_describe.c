@@ -43,7 +43,8 @@ TEST(a_description_says_what_the_driver_says)
 	CHECK_EQ_INT(driver_find(opened, HEDDLE_LOOKUP, SL("good"), &was, &e), RC_OK);
 	if (described && was) {
 		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("good"), &is, &e), RC_OK);
-		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("second_alias"), &alias, &e), RC_OK);
+		CHECK_EQ_INT(
+		    driver_find(described, HEDDLE_LOOKUP, SL("second_alias"), &alias, &e), RC_OK);
 		CHECK(is && is == alias);
 	}
 	if (is) {
@@ -56,14 +57,18 @@ TEST(a_description_says_what_the_driver_says)
 			const struct heddle_option *x = &is->options[i], *y = &was->options[i];
 			CHECK(same_text(x->name, y->name) && same_text(x->initial, y->initial));
 			CHECK(same_text(x->type_arg, y->type_arg) && same_text(x->doc, y->doc));
-			CHECK(x->type == y->type && x->flags == y->flags && x->since_major == y->since_major);
+			CHECK(x->type == y->type && x->flags == y->flags &&
+			      x->since_major == y->since_major);
 		}
 		/* a refused one is refused in the same words; nothing is looked for in a folder */
 		struct error first = {0}, second = {0};
-		CHECK_EQ_INT(driver_find(opened, HEDDLE_LOOKUP, SL("twice"), &alias, &first), RC_ERROR);
-		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("twice"), &alias, &second), RC_ERROR);
+		CHECK_EQ_INT(
+		    driver_find(opened, HEDDLE_LOOKUP, SL("twice"), &alias, &first), RC_ERROR);
+		CHECK_EQ_INT(
+		    driver_find(described, HEDDLE_LOOKUP, SL("twice"), &alias, &second), RC_ERROR);
 		CHECK(strstr(first.text, "occurs twice") && strcmp(first.text, second.text) == 0);
-		CHECK_EQ_INT(driver_find(described, HEDDLE_LOOKUP, SL("nobody"), &alias, &e), RC_FAIL);
+		CHECK_EQ_INT(
+		    driver_find(described, HEDDLE_LOOKUP, SL("nobody"), &alias, &e), RC_FAIL);
 		CHECK_EQ_STR(slice_cstr(e.text),
 		    "lookup driver \"nobody\": not found among the drivers that were described");
 		drivers_rescan(described);
@@ -83,27 +88,29 @@ TEST(refuses_what_it_did_not_write)
 		const char *text, *problem;
 	} cases[] = {
 	    {"", "not a description of drivers: wanted \"heddle-drivers 1\""},
-	    {"heddle-drivers 2\nend\n", "not a description of drivers: wanted \"heddle-drivers 1\""},
+	    {"heddle-drivers 2\nend\n",
+	        "not a description of drivers: wanted \"heddle-drivers 1\""},
 	    {FIRST, "description of drivers, line 2: neither a driver nor an option of one"},
 	    {FIRST DRV, "description of drivers, line 3: neither a driver nor an option of one"},
 	    {FIRST "option\t2\t0\t1\t0\tx\t-\t-\t\nend\n",
-		"description of drivers, line 2: neither a driver nor an option of one"},
+	        "description of drivers, line 2: neither a driver nor an option of one"},
 	    {FIRST "driver\t9\t0\t0\t2\t0\tx\t\t1.0\tMIT\tme\t/x.so\nend\n",
-		"description of drivers, line 2: malformed driver"},
+	        "description of drivers, line 2: malformed driver"},
 	    {FIRST "driver\t4\t0\t0\t2\t0\t../x\t\t1.0\tMIT\tme\t/x.so\nend\n",
-		"description of drivers, line 2: malformed driver"},
+	        "description of drivers, line 2: malformed driver"},
 	    {FIRST "driver\t4\t0\t0\t2\t0\tx\t\t1.0\tMIT\tme\t/x.so\tmore\nend\n",
-		"description of drivers, line 2: malformed driver"},
+	        "description of drivers, line 2: malformed driver"},
 	    {FIRST "refused\t4\tx\nend\n", "description of drivers, line 2: malformed refusal"},
 	    {FIRST DRV "refused\t4\ty\tno\noption\t2\t0\t1\t0\tx\t-\t-\t\nend\n",
-		"description of drivers, line 4: neither a driver nor an option of one"},
-	    {FIRST DRV "option\t2\t0\t1\t0\tx\nend\n", "description of drivers, line 3: malformed option"},
+	        "description of drivers, line 4: neither a driver nor an option of one"},
+	    {FIRST DRV "option\t2\t0\t1\t0\tx\nend\n",
+	        "description of drivers, line 3: malformed option"},
 	    {FIRST DRV "option\t77\t0\t1\t0\tx\t-\t-\t\nend\n",
-		"description of drivers, line 3: option 0 \"x\": type 77 is unknown"},
+	        "description of drivers, line 3: option 0 \"x\": type 77 is unknown"},
 	    {FIRST DRV "option\t2\t0\t1\t0\tx\t-\t-\t\noption\t2\t0\t1\t0\tx\t-\t-\t\nend\n",
-		"description of drivers, line 4: option 1 \"x\": occurs twice"},
+	        "description of drivers, line 4: option 1 \"x\": occurs twice"},
 	    {FIRST DRV "option\t2\t0\t1\t0\tx\t5x\t-\t\nend\n",
-		"description of drivers, line 3: option 0 \"x\": default \"5x\" is not an integer"},
+	        "description of drivers, line 3: option 0 \"x\": default \"5x\" is not an integer"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct drivers *d = NULL;

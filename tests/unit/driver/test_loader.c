@@ -75,15 +75,15 @@ TEST(refuses_each_broken_driver)
 	    {"bad_head_size", "head of 288 bytes, wanted 320"},
 	    {"bad_struct_size", "descriptor of 300 bytes, wanted at least 392"},
 	    {"bad_major", "ABI 2.0, wanted 1.0 to 1.0: rebuild it for major 1"},
-	    {"bad_minor",
-		"ABI 1.4, wanted 1.0 to 1.0: upgrade heddle, or rebuild with -DHEDDLE_ABI_TARGET=0"},
+	    {"bad_minor", "ABI 1.4, wanted 1.0 to 1.0: upgrade heddle, or rebuild with "
+	                  "-DHEDDLE_ABI_TARGET=0"},
 	    {"bad_class", "class router, wanted lookup"},
 	    {"bad_name", "is named \"another_name\", wanted \"bad_name\""},
 	    {"bad_flags", "needs flag bits 0x40 that this kernel does not know"},
 	    {"isolate", "must be isolated: set isolate = true"},
 	    {"no_symbol", "exports no heddle_driver_v1 (found: none): not a Heddle driver"},
-	    {"other_major",
-		"exports no heddle_driver_v1 (found: heddle_driver_v2): built for ABI major 2, wanted 1"},
+	    {"other_major", "exports no heddle_driver_v1 (found: heddle_driver_v2): built for ABI "
+	                    "major 2, wanted 1"},
 	    {"short_ops", "operations of 24 bytes, wanted at least 48"},
 	    {"no_ops", "operations of 0 bytes, wanted at least 48"},
 	    {"no_find", "operation find is missing"},
@@ -105,21 +105,24 @@ TEST(refuses_each_broken_driver)
 		char want[4800], real[4096];
 		const struct driver *drv = NULL;
 		MUST(realpath(built_folder(), real));
-		(void)snprintf(want, sizeof want, "lookup driver \"%s\": %s/lookup/%s.so: %s", cases[i].name, real,
-		    cases[i].name, cases[i].text);
+		(void)snprintf(want, sizeof want, "lookup driver \"%s\": %s/lookup/%s.so: %s",
+		    cases[i].name, real, cases[i].name, cases[i].text);
 		want[sizeof e.text - 1] = '\0';
-		CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, slice_cstr(cases[i].name), &drv, &e), RC_ERROR);
+		CHECK_EQ_INT(
+		    driver_find(d, HEDDLE_LOOKUP, slice_cstr(cases[i].name), &drv, &e), RC_ERROR);
 		CHECK_EQ_STR(slice_cstr(e.text), want);
 		CHECK(drv == NULL);
 	}
 	struct error e = {0};
 	const struct driver *drv = NULL;
 	CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, SL("unresolved"), &drv, &e), RC_ERROR);
-	CHECK(strstr(e.text, "unresolved.so: cannot be opened: ") && strstr(e.text, "undefined symbol"));
+	CHECK(strstr(e.text, "unresolved.so: cannot be opened: ") &&
+	      strstr(e.text, "undefined symbol"));
 	drivers_free(&d);
 }
 
-/* Those that were built, whichever they are: none is refused, by the generic options' names neither. */
+/* Those that were built, whichever they are: none is refused, by the generic options' names
+ * neither. */
 TEST(opens_each_built_driver)
 {
 	char folder[4300];
@@ -130,7 +133,8 @@ TEST(opens_each_built_driver)
 	struct vec v = {0};
 	for (uint16_t cls = HEDDLE_AUTH; cls <= HEDDLE_LOOKUP; cls++)
 		drivers_list(d, cls, a, &v);
-	VEC_FOREACH(&v, struct driver_listing, l) {
+	VEC_FOREACH(&v, struct driver_listing, l)
+	{
 		struct error e = {0};
 		const struct driver *drv = NULL;
 		CHECK_EQ_INT(driver_find(d, l->head.driver_class, l->name, &drv, &e), RC_OK);
@@ -179,15 +183,17 @@ TEST(refuses_names_and_says_what_to_install)
 	    {"", "lookup driver \"\": name is not [a-z][a-z0-9_]*", RC_ERROR},
 	    {"Good", "lookup driver \"Good\": name is not [a-z][a-z0-9_]*", RC_ERROR},
 	    {"9x", "lookup driver \"9x\": name is not [a-z][a-z0-9_]*", RC_ERROR},
-	    {"no_such", "lookup driver \"no_such\": not found; is package heddle-lookup-no-such installed?",
-		RC_FAIL},
+	    {"no_such",
+	        "lookup driver \"no_such\": not found; is package heddle-lookup-no-such installed?",
+	        RC_FAIL},
 	};
 	struct heddle_host host = {0};
 	struct drivers *d = registry(built_folder(), &host);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct error e = {0};
 		const struct driver *drv = NULL;
-		CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, slice_cstr(cases[i].name), &drv, &e), cases[i].rc);
+		CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, slice_cstr(cases[i].name), &drv, &e),
+		    cases[i].rc);
 		CHECK_EQ_STR(slice_cstr(e.text), cases[i].text);
 	}
 	struct error e = {0};
@@ -295,7 +301,8 @@ TEST(a_replaced_file_is_a_second_copy)
 	CHECK(first == second);
 	drivers_rescan(d);
 	CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, SL("good"), &second, NULL), RC_OK);
-	CHECK(first && second && first != second && first->desc != second->desc && first->state != second->state);
+	CHECK(first && second && first != second && first->desc != second->desc &&
+	      first->state != second->state);
 	CHECK_EQ_INT(unlink(path), 0);
 	drivers_rescan(d);
 	CHECK_EQ_INT(driver_find(d, HEDDLE_LOOKUP, SL("good"), &second, NULL), RC_FAIL);
@@ -347,7 +354,8 @@ static void *find_it(void *arg)
 		if (driver_find(f->d, HEDDLE_LOOKUP, SL("good"), &f->found, NULL) != RC_OK)
 			f->found = NULL;
 		const struct driver *no = NULL;
-		if (i % 10 == 0 && driver_find(f->d, HEDDLE_LOOKUP, SL("load_error"), &no, NULL) == RC_OK)
+		if (i % 10 == 0 &&
+		    driver_find(f->d, HEDDLE_LOOKUP, SL("load_error"), &no, NULL) == RC_OK)
 			f->found = NULL;
 	}
 	return NULL;
@@ -371,7 +379,8 @@ TEST(many_threads_open_it_once)
 	drivers_free(&d);
 }
 
-/* Any bytes may be in a file: cut a good one at each length of its tables, and change each byte of its headers. */
+/* Any bytes may be in a file: cut a good one at each length of its tables, and change each byte of
+ * its headers. */
 TEST(head_of_damaged_files)
 {
 	char path[4400];
@@ -396,6 +405,17 @@ TEST(head_of_damaged_files)
 		bytes[i] = was;
 	}
 	CHECK(refused > 5);
+	bytes[18] = (char)183; /* e_machine: EM_AARCH64 */
+	bytes[19] = 0;
+	struct heddle_driver other;
+	struct error machine = {0};
+	MUST(pwrite(out, bytes, (size_t)n, 0) == n);
+#if defined(__x86_64__)
+	CHECK_EQ_INT(driver_read_head(out, &other, &machine), RC_ERROR);
+	CHECK_EQ_STR(slice_cstr(machine.text), "is ELF for aarch64, wanted x86-64");
+#else
+	(void)other, (void)machine;
+#endif
 	for (size_t i = 0; i < (size_t)n; i += 997) {
 		struct heddle_driver head;
 		struct error e = {0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* driver/services: options of an instance, expansions, variables, further services, as a driver sees them. */
+/* driver/services: options of an instance, expansions, variables, further services, as a driver
+ * sees them. */
 #include "driver/call.h"
 #include "lib/tap.h"
 
@@ -37,7 +38,9 @@ static void set(struct fixture *f, unsigned i, const char *text)
 	v->text = slice_cstr(text);
 	v->expr = NULL;
 	if (rows[i].type == HEDDLE_T_DOMAINS)
-		CHECK_EQ_INT(match_compile(f->arena, MATCH_DOMAINS, v->text, true, &env, &v->list, &e), RC_OK);
+		CHECK_EQ_INT(
+		    match_compile(f->arena, MATCH_DOMAINS, v->text, true, &env, &v->list, &e),
+		    RC_OK);
 	else if (rows[i].flags & HEDDLE_O_EXPAND)
 		CHECK_EQ_INT(expr_compile(f->arena, v->text, &env, &v->expr, &e), RC_OK);
 	CHECK_EQ_STR(slice_cstr(e.text), "");
@@ -59,7 +62,8 @@ static void begin(struct fixture *f)
 	f->driver.options = rows;
 	for (unsigned i = 0; i < ROWS; i++)
 		f->values[i] = (struct option_value){.row = &rows[i], .text = slice_absent()};
-	f->inst = (struct heddle_instance){.name = SL("local_delivery"), .driver = &f->driver, .own = f->values};
+	f->inst = (struct heddle_instance){
+	    .name = SL("local_delivery"), .driver = &f->driver, .own = f->values};
 	call_init(&f->call, &f->eval, &f->inst);
 }
 static void finish(struct fixture *f)
@@ -86,7 +90,8 @@ TEST(texts_taint_and_secrets)
 	set(&f, FILE_, "/var/mail/$local_part");
 	out = (slice_t){0};
 	CHECK_EQ_INT(f.host->opt_text(&f.call, &f.inst, FILE_, &out), HEDDLE_ERROR);
-	check_reason(&f, "Tainted '/var/mail/../root' (file for local_delivery transport) not permitted");
+	check_reason(
+	    &f, "Tainted '/var/mail/../root' (file for local_delivery transport) not permitted");
 	CHECK(out.ptr == NULL);
 	set(&f, PASSWORD, "pw-$local_part_data");
 	CHECK_EQ_INT(f.host->opt_text(&f.call, &f.inst, PASSWORD, &out), HEDDLE_OK);
@@ -127,7 +132,8 @@ TEST(numbers)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		n = -7;
 		set(&f, cases[i].option, cases[i].text);
-		CHECK_EQ_INT(f.host->opt_int(&f.call, &f.inst, cases[i].option, &n), cases[i].result);
+		CHECK_EQ_INT(
+		    f.host->opt_int(&f.call, &f.inst, cases[i].option, &n), cases[i].result);
 		CHECK_EQ_INT(n, cases[i].result == HEDDLE_OK ? cases[i].value : -7);
 	}
 	f.call.reason_given = false;
@@ -140,8 +146,8 @@ TEST(numbers)
 	finish(&f);
 }
 
-static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
-    struct error *err)
+static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us,
+    struct user_info *out, struct error *err)
 {
 	(void)s, (void)a, (void)deadline_us, (void)err;
 	if (!slice_eqs(login, "ph10"))
@@ -175,9 +181,12 @@ TEST(lists)
 	slice_t data = {0};
 	begin(&f);
 	set(&f, DOMAINS, "a.example : *.b.example");
-	CHECK_EQ_INT(f.host->opt_match(&f.call, &f.inst, DOMAINS, SL("x.b.example"), &data), HEDDLE_OK);
-	CHECK_EQ_INT(f.host->opt_match(&f.call, &f.inst, DOMAINS, SL("c.example"), &data), HEDDLE_FAIL);
-	CHECK_EQ_INT(f.host->opt_match(&f.call, &f.inst, UNSET, SL("c.example"), &data), HEDDLE_FAIL);
+	CHECK_EQ_INT(
+	    f.host->opt_match(&f.call, &f.inst, DOMAINS, SL("x.b.example"), &data), HEDDLE_OK);
+	CHECK_EQ_INT(
+	    f.host->opt_match(&f.call, &f.inst, DOMAINS, SL("c.example"), &data), HEDDLE_FAIL);
+	CHECK_EQ_INT(
+	    f.host->opt_match(&f.call, &f.inst, UNSET, SL("c.example"), &data), HEDDLE_FAIL);
 	uint64_t pos = 0;
 	slice_t item;
 	CHECK_EQ_INT(f.host->item(&f.call, SL("<; a:1 ; b"), &pos, &item), HEDDLE_OK);
@@ -194,14 +203,16 @@ TEST(expansions_and_variables)
 	slice_t out = {0};
 	struct heddle_expr *x = NULL;
 	begin(&f);
-	CHECK_EQ_INT(f.host->compile(&f.call, slice_tainted("$local_part", 11), 0, &x), HEDDLE_ERROR);
+	CHECK_EQ_INT(
+	    f.host->compile(&f.call, slice_tainted("$local_part", 11), 0, &x), HEDDLE_ERROR);
 	check_reason(&f, "attempt to expand tainted string '$local_part'");
 	CHECK(x == NULL);
 	CHECK_EQ_INT(f.host->compile(&f.call, SL("${uc:$local_part}"), 0, &x), HEDDLE_OK);
 	CHECK_EQ_INT(f.host->expand(&f.call, x, &out), HEDDLE_OK);
 	CHECK_EQ_STR(out, "../ROOT");
 	CHECK(!slice_is_clean(out));
-	CHECK_EQ_INT(f.host->compile(&f.call, SL("${run{/bin/true}}"), HEDDLE_FORBID_RUN, &x), HEDDLE_ERROR);
+	CHECK_EQ_INT(
+	    f.host->compile(&f.call, SL("${run{/bin/true}}"), HEDDLE_FORBID_RUN, &x), HEDDLE_ERROR);
 	CHECK_EQ_INT(f.host->var_get(&f.call, SL("local_part"), &out), HEDDLE_OK);
 	CHECK_EQ_STR(out, "../root");
 	CHECK_EQ_INT(f.host->var_get(&f.call, SL("no_such_variable"), &out), HEDDLE_FAIL);

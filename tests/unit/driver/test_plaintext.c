@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* drivers/auth/plaintext against a host that keeps the variables and prompts in arrays; the driver is the real file. */
+/* drivers/auth/plaintext against a host that keeps the variables and prompts in arrays; the driver
+ * is the real file. */
 #include "base/arena.h"
 #include "lib/tap.h"
 
@@ -11,13 +12,14 @@
 
 struct heddle_call {
 	struct arena *arena;
-	slice_t auth[4];      /* by number; 0 unused */
-	unsigned numbered;    /* how many of $1.. were set */
-	const char *prompts;  /* items with '|' between; NULL: unset */
+	slice_t auth[4];     /* by number; 0 unused */
+	unsigned numbered;   /* how many of $1.. were set */
+	const char *prompts; /* items with '|' between; NULL: unset */
 	int32_t opt_result;
 };
 
-static int32_t opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	(void)inst;
 	CHECK_EQ_INT(i, 0);
@@ -62,36 +64,51 @@ static const struct heddle_driver *driver(void)
 	return object ? dlsym(object, "heddle_driver_v1") : NULL;
 }
 
-#define NONE   {NULL, 0, HEDDLE_ABSENT, 0}
-#define GIVEN(lit) {lit, sizeof(lit) - 1, 0, 0}
+#define NONE                              \
+	{                                 \
+		NULL, 0, HEDDLE_ABSENT, 0 \
+	}
+#define GIVEN(lit)                         \
+	{                                  \
+		lit, sizeof(lit) - 1, 0, 0 \
+	}
 
 static const struct exchange {
 	const char *prompts;
-	slice_t sent[4];     /* with AUTH, then the responses */
-	unsigned steps;      /* how many of them */
+	slice_t sent[4]; /* with AUTH, then the responses */
+	unsigned steps;  /* how many of them */
 	const char *asked[3];
 	const char *auth[3]; /* what they are at the end; NULL: unset */
 } exchanges[] = {
     {"|", {GIVEN("\0ph10\0secret")}, 1, {NULL}, {"", "ph10", "secret"}},
     {"|", {NONE, GIVEN("\0ph10\0secret")}, 2, {""}, {"", "ph10", "secret"}},
-    {"Username:|Password:", {NONE, GIVEN("ph10"), GIVEN("secret")}, 3, {"Username:", "Password:"}, {"ph10", "secret"}},
+    {"Username:|Password:", {NONE, GIVEN("ph10"), GIVEN("secret")}, 3, {"Username:", "Password:"},
+        {"ph10", "secret"}},
     {"Username:|Password:", {GIVEN("ph10"), GIVEN("secret")}, 2, {"Password:"}, {"ph10", "secret"}},
     {"Username:|Password:", {NONE, GIVEN("ph10\0secret")}, 2, {"Username:"}, {"ph10", "secret"}},
     {"Username:|Password:", {NONE, GIVEN(""), GIVEN("")}, 3, {"Username:", "Password:"}, {"", ""}},
     {NULL, {GIVEN("a\0")}, 1, {NULL}, {"a"}},
     {NULL, {GIVEN("")}, 1, {NULL}, {""}},
     {NULL, {NONE}, 1, {NULL}, {NULL}},
-    {"x", {GIVEN("1\0""2\0""3\0""4\0""5")}, 1, {NULL}, {"1", "2", "3"}},
+    {"x",
+        {GIVEN("1\0"
+               "2\0"
+               "3\0"
+               "4\0"
+               "5")},
+        1, {NULL}, {"1", "2", "3"}},
 };
 
-static void run(const struct heddle_auth_ops *ops, void *inst, struct heddle_call *c, const struct exchange *x)
+static void run(
+    const struct heddle_auth_ops *ops, void *inst, struct heddle_call *c, const struct exchange *x)
 {
 	void *conv = NULL;
 	struct heddle_auth_turn t = {.struct_size = sizeof t};
 	for (unsigned i = 0; i < x->steps; i++) {
 		t.state = 0;
 		t.data = x->sent[i];
-		CHECK_EQ_INT(i == 0 ? ops->server_begin(c, inst, &t, &conv) : ops->server_step(c, inst, conv, &t),
+		CHECK_EQ_INT(i == 0 ? ops->server_begin(c, inst, &t, &conv)
+		                    : ops->server_step(c, inst, conv, &t),
 		    HEDDLE_OK);
 		bool last = i + 1 == x->steps;
 		CHECK_EQ_INT(t.state, last ? HEDDLE_AUTH_DONE : HEDDLE_AUTH_MORE);
@@ -132,8 +149,8 @@ TEST(plain_and_login)
 	}
 	CHECK_EQ_INT(c.numbered, 5);
 	/* what the expansion of the prompts says is no verdict on the client */
-	static const int32_t results[][2] = {
-	    {HEDDLE_FAIL, HEDDLE_DEFER}, {HEDDLE_DEFER, HEDDLE_DEFER}, {HEDDLE_ERROR, HEDDLE_ERROR}};
+	static const int32_t results[][2] = {{HEDDLE_FAIL, HEDDLE_DEFER},
+	    {HEDDLE_DEFER, HEDDLE_DEFER}, {HEDDLE_ERROR, HEDDLE_ERROR}};
 	for (size_t i = 0; i < 3; i++) {
 		struct heddle_auth_turn t = {.struct_size = sizeof t, .data = slice_absent()};
 		void *conv = NULL;

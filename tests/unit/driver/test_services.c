@@ -27,13 +27,34 @@ static void finish(struct fixture *f)
 
 TEST(join_keeps_taint_secrecy_and_quoting)
 {
-#define CLEAN   {"ab", 2, HEDDLE_CLEAN, 0}
-#define TAINTED {"cd", 2, 0, 0}
-#define QUOTED  {"q\\'", 3, 0, 7}
-#define OTHER   {"o", 1, 0, 8}
-#define SECRET  {"s", 1, HEDDLE_SECRET, 0}
-#define EMPTY   {"", 0, 0, 0}
-#define ABSENT  {NULL, 0, HEDDLE_ABSENT, 0}
+#define CLEAN                            \
+	{                                \
+		"ab", 2, HEDDLE_CLEAN, 0 \
+	}
+#define TAINTED               \
+	{                     \
+		"cd", 2, 0, 0 \
+	}
+#define QUOTED                  \
+	{                       \
+		"q\\'", 3, 0, 7 \
+	}
+#define OTHER                \
+	{                    \
+		"o", 1, 0, 8 \
+	}
+#define SECRET                           \
+	{                                \
+		"s", 1, HEDDLE_SECRET, 0 \
+	}
+#define EMPTY               \
+	{                   \
+		"", 0, 0, 0 \
+	}
+#define ABSENT                            \
+	{                                 \
+		NULL, 0, HEDDLE_ABSENT, 0 \
+	}
 	static const struct {
 		slice_t parts[3];
 		const char *text;
@@ -165,29 +186,34 @@ TEST(digests_of_the_standards)
 	} cases[] = {
 	    {HEDDLE_MD5, NULL, "abc", "900150983cd24fb0d6963f7d28e17f72"},
 	    {HEDDLE_SHA1, NULL, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"},
-	    {HEDDLE_SHA256, NULL, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+	    {HEDDLE_SHA256, NULL, "",
+	        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 	    {HEDDLE_SHA384, NULL, "abc",
-		"cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"},
+	        "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358"
+	        "baeca134c825a7"},
 	    {HEDDLE_SHA512, NULL, "abc",
-		"ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
-		"2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
-	    {HEDDLE_MD5, "Jefe", "what do ya want for nothing?", "750c783e6ab0b503eaa86e310a5db738"},
+	        "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+	        "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+	    {HEDDLE_MD5, "Jefe", "what do ya want for nothing?",
+	        "750c783e6ab0b503eaa86e310a5db738"},
 	    {HEDDLE_SHA256, "Jefe", "what do ya want for nothing?",
-		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+	        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
 	};
 	struct fixture f;
 	begin(&f);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		slice_t out = {0};
 		CHECK_EQ_INT(services_digest(&f.call, cases[i].algo, slice_cstr(cases[i].key),
-				 slice_tainted(cases[i].in, strlen(cases[i].in)), &out),
+		                 slice_tainted(cases[i].in, strlen(cases[i].in)), &out),
 		    HEDDLE_OK);
 		check_hex(out, cases[i].want);
 		CHECK(!slice_is_clean(out));
 	}
 	slice_t out = {0};
 	CHECK_EQ_INT(services_digest(&f.call, 77, slice_absent(), SL("x"), &out), HEDDLE_ERROR);
-	CHECK_EQ_INT(services_digest(&f.call, HEDDLE_SHA1, slice_of("k", 1, HEDDLE_SECRET), SL("x"), &out), HEDDLE_OK);
+	CHECK_EQ_INT(
+	    services_digest(&f.call, HEDDLE_SHA1, slice_of("k", 1, HEDDLE_SECRET), SL("x"), &out),
+	    HEDDLE_OK);
 	CHECK_EQ_INT(out.flags, HEDDLE_CLEAN | HEDDLE_SECRET);
 	finish(&f);
 }
