@@ -5,6 +5,8 @@
  */
 #include "queue/storage_io.h"
 
+#include "base/io.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -174,8 +176,11 @@ static const struct storage_io real_table = {.open = real_open,
 
 enum rc storage_real_new(const char *dir, struct storage_io **out, struct error *err)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+	bool made = mkdir(dir, 0700) == 0;
+	if (!made && errno != EEXIST)
 		return error_errno(err, RC_ERROR, errno, "make %s", dir);
+	if (made && io_sync_dir_of(dir) != 0)
+		return error_errno(err, RC_ERROR, errno, "sync the directory of %s", dir);
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, RC_ERROR, errno, "open %s", dir);

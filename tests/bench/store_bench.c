@@ -2,11 +2,13 @@
 /*
  * How many 4 KiB messages a second the store makes stable, with 1, 16, 64 and 128 threads that each wait for theirs, and how
  * many syncs that took; beside it one thread that does write and fdatasync and nothing else.
+ * Then the queue is opened again: how long until the index is whole, what a message takes in memory, how long a listing takes.
  *	store_bench DIRECTORY [SECONDS_EACH]
  */
 #include "queue/queue.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -95,6 +97,57 @@ static void plain(const char *dir, int64_t us)
 	(void)unlink(path);
 }
 
+static size_t pss_bytes(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "re");
+	char line[200];
+	size_t kib = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		if (strncmp(line, "Pss:", 4) == 0)
+			kib = strtoul(line + 4, NULL, 10);
+	if (f)
+		(void)fclose(f);
+	return kib * 1024;
+}
+
+static void into_index(void *ctx, const struct queue_message *m)
+{
+	if (queue_index_insert(ctx, m, false, NULL, NULL) != RC_OK)
+		exit(1);
+}
+
+static void recovery(const struct storage_io *io, const struct store_options *o)
+{
+	struct queue_index *idx = queue_index_new();
+	struct queue_counts c;
+	struct queue_list l;
+	struct error err;
+	struct store *s;
+	size_t before = pss_bytes();
+	int64_t from = clock_mono_us();
+
+	if (store_open(io, o, &s, &err) != RC_OK)
+		exit(1);
+	int64_t open = clock_mono_us() - from;
+	if (store_recover(s, into_index, idx, &err) != RC_OK)
+		exit(1);
+	int64_t recovered = clock_mono_us() - from;
+	(void)malloc_trim(0);
+	queue_index_counts(idx, &c);
+	(void)printf("open again: %.1f ms; %zu messages in the index after %.2f s\n", (double)open / 1e3,
+	    c.messages, (double)recovered / 1e6);
+	size_t now = pss_bytes();
+	if (now > before && c.messages) /* the second time memory is used again */
+		(void)printf("memory: %zu bytes a message\n", (now - before) / c.messages);
+	from = clock_mono_us();
+	queue_index_list(idx, QUEUE_BY_ID, &l);
+	(void)printf("list: %.1f ms\n", (double)(clock_mono_us() - from) / 1e3);
+	queue_list_free(&l);
+	store_close(&s);
+	queue_index_free(&idx);
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned threads[] = {1, 16, 64, 128};
@@ -117,6 +170,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++)
 		bench(s, threads[i], us);
 	store_close(&s);
+	recovery(io, &o);
+	recovery(io, &o);
 	storage_real_free(&io);
 	return 0;
 }
