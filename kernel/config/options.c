@@ -62,7 +62,7 @@ static const struct {
 uint32_t options_find(const struct option_table *t, slice_t name)
 {
 	for (uint32_t i = 0; i < t->count; i++)
-		if (slice_eqs(name, t->rows[i].name))
+		if (slice_eqs(name, t->rows[i].name) && t->rows[i].type != HEDDLE_T_GROUP)
 			return i;
 	return UINT32_MAX;
 }
@@ -90,7 +90,7 @@ const char *options_near(const struct option_table *t, slice_t name)
 	const char *near = NULL;
 	for (uint32_t i = 0; i < t->count; i++) {
 		unsigned d = lex_distance(name, slice_cstr(t->rows[i].name), best);
-		if (d < best) {
+		if (d < best && t->rows[i].type != HEDDLE_T_GROUP) {
 			best = d;
 			near = t->rows[i].name;
 		}
@@ -425,7 +425,8 @@ void options_compile(struct loader *l, struct option_table *t, const char *scope
 		 * there either */
 		if (check_support(l, v, support, scope)) {
 			(void)compile_value(l, v, scope);
-		} else if (wanted(v->row) && !(v->row->flags & HEDDLE_O_EXPAND)) {
+		} else if (wanted(v->row) && !(v->row->flags & HEDDLE_O_EXPAND) &&
+		           slice_find(v->text, '$') == SIZE_MAX) {
 			(void)compile_number(l, v, scope, wanted(v->row));
 		}
 	}

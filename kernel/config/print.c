@@ -95,13 +95,18 @@ static void print_value(const struct option_value *v, bool admin, struct strbuf 
 	strbuf_char(out, '\n');
 }
 
+/* verify and fail_verify stand for others, which are shown; a group has no value. */
+static bool is_shown(const struct heddle_option *row)
+{
+	return row->type != HEDDLE_T_GROUP && strcmp(row->name, "verify") != 0 &&
+	       strcmp(row->name, "fail_verify") != 0;
+}
+
 static void print_table(const struct option_value *values, bool admin, struct strbuf *out)
 {
 	for (; values && values->row; values++)
-		if (strcmp(values->row->name, "verify") != 0 &&
-		    strcmp(values->row->name, "fail_verify") != 0)
-			print_value(
-			    values, admin, out); /* the two stand for others, which are shown */
+		if (is_shown(values->row))
+			print_value(values, admin, out);
 }
 
 static void print_instance(const struct heddle_instance *inst, bool admin, struct strbuf *out)

@@ -76,6 +76,15 @@ struct building {
 	                     private ones */
 };
 
+/* Options of a group are the kernel's; none is built yet, so they are judged by Exim's smtp
+ * transport's. */
+static void find_groups(struct building *b)
+{
+	for (uint32_t i = 0; i < b->own.count && !b->later.count; i++)
+		if (b->own.rows[i].type == HEDDLE_T_GROUP)
+			(void)known_options(HEDDLE_TRANSPORT, SL("smtp"), &b->later);
+}
+
 /* The driver that `driver = NAME` asks for; instance->driver stays NULL where it is known but not
  * there. */
 static void find_driver(struct loader *l, struct building *b)
@@ -109,8 +118,7 @@ static void find_driver(struct loader *l, struct building *b)
 		loader_problem(l, v->file, v->line, "%scannot find %s driver \"%.*s\"%s", b->scope,
 		    section_class_names[b->which], SL_ARG(v->text), loader_suggestion(l, near));
 	} else {
-		loader_problem(l, v->file, v->line, "%s%s driver \"%.*s\": %s", b->scope,
-		    section_class_names[b->which], SL_ARG(v->text), e.text);
+		loader_problem(l, v->file, v->line, "%s%s", b->scope, e.text);
 	}
 }
 
@@ -194,6 +202,7 @@ static void build_instance(struct loader *l, enum section_class which, struct he
 	inst->generic = b.generic.values;
 	assign_options(l, &b, false);
 	find_driver(l, &b);
+	find_groups(&b);
 	options_begin(l, &b.own);
 	options_begin(l, &b.later);
 	inst->own = b.own.values;

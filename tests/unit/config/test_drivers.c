@@ -208,6 +208,31 @@ TEST(driver_may_stand_last)
 	drivers_free(&d);
 }
 
+TEST(groups_have_no_value_of_their_own)
+{
+	struct drivers *d = NULL;
+	struct error e = {0};
+	CHECK_EQ_INT(drivers_from_description(
+	                 SL("heddle-drivers 1\n" TRANSPORT "mine" TAIL
+	                    "option\t15\t0\t1\t0\ttls_client\t-\t-\t\n" BOOL("x") "end\n"),
+	                 &d, &e),
+	    RC_OK);
+	struct loaded r = load_source(d, "c",
+	    SL("begin transports\nt:\n driver = mine\n tls_client = 1\n tls_certificate = /x\n"
+	       " no_tls_tempfail_tryclear\n x\n tls_sni = a\n"));
+	CHECK_EQ_STR(r.problem_text,
+	    "c:4: transport t: option \"tls_client\" unknown\n"
+	    "c:5: transport t: option \"tls_certificate\": not supported yet: tls_certificate\n");
+	CHECK_EQ_STR(
+	    r.warning_text, "c:8: transport t: option \"tls_sni\": not supported yet: tls_sni\n");
+	loaded_free(&r);
+	r = load_source(d, "c", SL("begin transports\nt:\n driver = mine\n"));
+	CHECK(!text_has(printed(&r, "transport t", true), "tls_client"));
+	CHECK(text_has(printed(&r, "transport t", true), "\nno_x\n"));
+	loaded_free(&r);
+	drivers_free(&d);
+}
+
 TEST(macros_of_drivers)
 {
 	struct drivers *d = described();
