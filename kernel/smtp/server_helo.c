@@ -16,11 +16,11 @@ bool option_number(struct run *r, enum main_option o, int64_t *out)
 {
 	const struct option_value *v = config_main(r->s->cfg, o);
 	struct error err = {0};
-	if (!v->expr || (expr_constant(v->expr, NULL) && v->row && v->row->type != HEDDLE_T_STRING)) {
+	slice_t text;
+	if (!v->expr || (expr_constant(v->expr, &text) && v->row && v->row->type != HEDDLE_T_STRING)) {
 		*out = v->number;
 		return true;
 	}
-	slice_t text;
 	enum rc rc = config_expand(&r->ev, o, &text, &err);
 	*out = 0;
 	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !slice_trim(text).len)))
