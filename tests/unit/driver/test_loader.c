@@ -131,14 +131,16 @@ TEST(opens_each_built_driver)
 	struct drivers *d = registry(folder, &host);
 	struct arena *a = arena_new(0);
 	struct vec v = {0};
-	for (uint16_t cls = HEDDLE_AUTH; cls <= HEDDLE_LOOKUP; cls++)
+	for (uint16_t cls = HEDDLE_AUTH; cls <= HEDDLE_LOOKUP; cls++) {
+		v.count = 0;
 		drivers_list(d, cls, a, &v);
-	VEC_FOREACH(&v, struct driver_listing, l)
-	{
-		struct error e = {0};
-		const struct driver *drv = NULL;
-		CHECK_EQ_INT(driver_find(d, l->head.driver_class, l->name, &drv, &e), RC_OK);
-		CHECK_EQ_STR(slice_cstr(e.text), "");
+		VEC_FOREACH(&v, struct driver_listing, l)
+		{
+			struct error e = {0};
+			const struct driver *drv = NULL;
+			CHECK_EQ_INT(driver_find(d, cls, l->name, &drv, &e), RC_OK);
+			CHECK_EQ_STR(slice_cstr(e.text), "");
+		}
 	}
 	arena_free(&a);
 	drivers_free(&d);
