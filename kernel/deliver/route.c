@@ -322,6 +322,14 @@ static enum rc redirect_address(struct route_step *s, struct error *err)
 
 enum walk { WALK_DONE, WALK_NEXT, WALK_PASS };
 
+/* A router that ended otherwise than by redirecting has no children, whatever it said on the way. */
+static void drop_children(struct route_step *s)
+{
+	VEC_FOREACH(&s->children, struct address *, c)
+	(*c)->result = ROUTE_DUPLICATE;
+	s->children.count = 0;
+}
+
 static slice_t say(struct routing *r, const struct error *err)
 {
 	return arena_dup(r->arena, slice_cstr(err->text));
@@ -427,6 +435,8 @@ static enum walk try_router(struct route_step *s)
 	fill_address(s->addr, s->run->flags, &ha);
 	s->addr->router = s->router;
 	rc = call_result(&s->call, ops->route(&s->call, s->router->inst, &ha, &out), "route", &err);
+	if (rc != RC_OK || out.verdict != HEDDLE_R_REROUTE)
+		drop_children(s);
 	if (rc != RC_OK)
 		return driver_failed(s, rc, &err);
 	enum walk w = on_verdict(s, &out, &err);

@@ -88,5 +88,6 @@ struct route_step { /* one router at one address */
 /* RC_OK: run the router; RC_FAIL: skip it; RC_DEFER, RC_ERROR: err says why.  Fills in the address's facts. */
 MUST_USE enum rc route_precondition(struct route_step *s, struct error *err);
 extern const struct heddle_routing_service route_service;
+extern const struct heddle_file_service router_file_service;
 bool route_is_ancestor(const struct address *a, slice_t address);
 #endif

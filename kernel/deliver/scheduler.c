@@ -19,7 +19,7 @@ enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, st
 	cancel_init(&d->cancel);
 	mutex_init(&d->lock, LOCK_deliver);
 	condvar_init(&d->changed);
-	cfg->services->routing = &route_service;
+	deliver_services(cfg->services);
 	cfg->services->delivery = &delivery_service;
 	cfg->services->message = &message_service;
 	cfg->services->deliver = d;

@@ -7,6 +7,7 @@
 void deliver_services(struct services *s)
 {
 	s->routing = &route_service;
+	s->file = &router_file_service;
 }
 
 /* The worst of what an address and its children ended in: failed before deferred, as a redirection to several verifies. */

@@ -331,8 +331,7 @@ static int32_t add_file(struct list *l, slice item)
 	if (!(item.flags & HEDDLE_CLEAN))
 		return refuse(l, HEDDLE_DEFER, "error in redirect data: Tainted file name: ", item);
 	if (item.len == 9 && memcmp(item.ptr, "/dev/null", 9) == 0) {
-		if (l->children == 0)
-			l->verdict = HEDDLE_R_DISCARD;
+		l->nulls = 1;
 		return HEDDLE_OK;
 	}
 	return add(l, item.ptr[item.len - 1] == '/' ? HEDDLE_C_DIRECTORY : HEDDLE_C_FILE, item);
