@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/body: large bodies in files of their own, body/ID.  Written and synced by the thread that received
- * them; the committer syncs the directory before it writes the record that refers to them, so a record that is
- * there never lacks its file.
+ * queue/body: large bodies in files of their own, body/ID.  Written and synced by the thread that
+ * received them; the committer syncs the directory before it writes the record that refers to them,
+ * so a record that is there never lacks its file.
  */
 #include "queue/store_private.h"
 
@@ -43,8 +43,7 @@ enum rc store_body_begin(
 	return RC_OK;
 }
 
-enum rc store_body_write(
-    struct store_body *b, const struct iovec *iov, size_t n, struct error *err)
+enum rc store_body_write(struct store_body *b, const struct iovec *iov, size_t n, struct error *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct iovec piece = iov[i];
@@ -70,7 +69,8 @@ void store_body_discard(struct store *s, struct queue_id id)
 	char name[NAME_MAX_BYTES];
 
 	body_name(id, name);
-	(void)s->io->unlink(s->io->ctx, name); /* what stays is an orphan, removed by the next recovery */
+	(void)s->io->unlink(
+	    s->io->ctx, name); /* what stays is an orphan, removed by the next recovery */
 }
 
 void store_body_abort(struct store_body **b)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/commit: the one that writes.  Takes everything that waits, writes it behind the active segment, syncs once,
- * tells everybody.  While it syncs the next batch gathers; nobody waits for a batch to fill.
+ * queue/commit: the one that writes.  Takes everything that waits, writes it behind the active
+ * segment, syncs once, tells everybody.  While it syncs the next batch gathers; nobody waits for a
+ * batch to fill.
  *
- * When a sync fails the kernel may have dropped the pages and called them clean, so nothing that lies behind
- * the last good sync is believed any more and the sync is not repeated: a new segment is opened whose
- * header says where the old one ends.  If that cannot be made either, the store stops.
- * A full disk is milder: the file is cut back to the last good sync, the batch is refused, the next one may fit again.
+ * When a sync fails the kernel may have dropped the pages and called them clean, so nothing that
+ * lies behind the last good sync is believed any more and the sync is not repeated: a new segment
+ * is opened whose header says where the old one ends.  If that cannot be made either, the store
+ * stops. A full disk is milder: the file is cut back to the last good sync, the batch is refused,
+ * the next one may fit again.
  */
 #include "queue/store_private.h"
 
@@ -76,8 +78,8 @@ static void add_record(struct store *s, struct store_record *r, uint64_t *at)
 
 int commit_roll(struct store *s)
 {
-	struct store_segment *old = s->active, *new;
-	int e = segment_create(s, SEGMENT_ACTIVE, 0, old, &new);
+	struct store_segment *old = s->active, *next;
+	int e = segment_create(s, SEGMENT_ACTIVE, 0, old, &next);
 
 	if (e)
 		return e;
@@ -89,12 +91,12 @@ int commit_roll(struct store *s)
 		store_table_unlock(s);
 	}
 	store_queue_lock(s);
-	if (s->next_serial < new->number *IDS_PER_SEGMENT)
-		s->next_serial = new->number *IDS_PER_SEGMENT;
-	if (s->next_sequence < (uint64_t)new->number << 32)
-		s->next_sequence = (uint64_t)new->number << 32;
+	if (s->next_serial < (uint64_t)next->number * IDS_PER_SEGMENT)
+		s->next_serial = (uint64_t)next->number * IDS_PER_SEGMENT;
+	if (s->next_sequence < (uint64_t)next->number << 32)
+		s->next_sequence = (uint64_t)next->number << 32;
 	store_queue_unlock(s);
-	s->active = new;
+	s->active = next;
 	return 0;
 }
 

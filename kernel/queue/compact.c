@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/compact: housekeeping, one piece at a time, by one thread: body files of finished messages, sidecars,
- * segments that nothing needs, and copying what is needed out of segments that hold little of it.
+ * queue/compact: housekeeping, one piece at a time, by one thread: body files of finished messages,
+ * sidecars, segments that nothing needs, and copying what is needed out of segments that hold
+ * little of it.
  *
- * Copies go to segments of their own, one generation further, with the state folded into one record, so what is
- * old lies together and a message that waits for a hundred days is copied a few times, not at each pass.
- * The order that keeps finished messages finished: a copy is stable before the table points to it; a segment's name is
- * gone for good before the DONE records that it made necessary may go (table.c).
+ * Copies go to segments of their own, one generation further, with the state folded into one
+ * record, so what is old lies together and a message that waits for a hundred days is copied a few
+ * times, not at each pass. The order that keeps finished messages finished: a copy is stable before
+ * the table points to it; a segment's name is gone for good before the DONE records that it made
+ * necessary may go (table.c).
  */
 #include "queue/store_private.h"
 
@@ -19,8 +21,8 @@
 #define GENERATIONS   8u
 #define SOURCES_MAX   64u
 #define UNLINK_MAX    16u
-#define SMALL_MERGED  8u  /* so many small segments of a generation are made one */
-#define SMALL_PART    8u  /* small: below this part of segment_bytes */
+#define SMALL_MERGED  8u /* so many small segments of a generation are made one */
+#define SMALL_PART    8u /* small: below this part of segment_bytes */
 #define REST_US       (60 * US_PER_SEC)
 #define LOOK_EVERY_US (1 * US_PER_SEC)
 
@@ -168,7 +170,7 @@ static bool is_sparse(const struct store *s, const struct store_segment *seg)
 static bool is_ripe(const struct store *s, const struct store_segment *seg, int64_t now)
 {
 	return seg->state == SEGMENT_SEALED && seg->needed && seg->has_sidecar &&
-	    (s->opt.compact_age_us < 0 || now - seg->sealed_us >= s->opt.compact_age_us);
+	       (s->opt.compact_age_us < 0 || now - seg->sealed_us >= s->opt.compact_age_us);
 }
 
 static void choose_generation(struct store *s, struct pass *p, uint32_t generation, bool small)
@@ -236,8 +238,8 @@ static struct iovec piece(slice_t s)
 }
 
 /* -EBADMSG: cannot be read. */
-static int fold(struct pass *p, const struct load_plan *plan, struct record_header *h, slice_t *envelope,
-    slice_t *tail, slice_t *body)
+static int fold(struct pass *p, const struct load_plan *plan, struct record_header *h,
+    slice_t *envelope, slice_t *tail, slice_t *body)
 {
 	struct record_message_sizes sizes;
 	struct queue_message m;
@@ -291,7 +293,8 @@ static void copy_change(struct pass *p, struct store_segment *from, const struct
 	slice_t meta = {0};
 
 	if (load_record(p->s, p->scratch, &one, &h, &meta, NULL)) {
-		/* unreadable: fold what can be read into a new copy of the message, which ends the need for it */
+		/* unreadable: fold what can be read into a new copy of the message, which ends the
+		 * need for it */
 		copy_message(p, e->h.id.serial);
 		return;
 	}
@@ -316,7 +319,7 @@ static void copy_from(struct pass *p, struct store_segment *from, bool messages)
 
 	sidecar_get(p->s, from, a, &side);
 	while (!p->error && side.entries.len &&
-	    sidecar_entry_decode(&side.entries, from->mark, from->number, &e)) {
+	       sidecar_entry_decode(&side.entries, from->mark, from->number, &e)) {
 		if ((e.h.type == RECORD_MESSAGE) != messages)
 			continue;
 		store_table_lock(p->s);
@@ -354,7 +357,8 @@ static void sync_moves(struct pass *p)
 	p->n_moves = 0;
 }
 
-/* What was copied but not synced must not be believed, yet may come back: its messages' DONE records stay until it is gone. */
+/* What was copied but not synced must not be believed, yet may come back: its messages' DONE
+ * records stay until it is gone. */
 static void seal(struct pass *p)
 {
 	struct store *s = p->s;

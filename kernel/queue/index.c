@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/index: see index.h.  An entry is one block: fixed part, a link for the schedule and one for each recipient, texts.
+ * queue/index: see index.h.  An entry is one block: fixed part, a link for the schedule and one for
+ * each recipient, texts.
  *
- * The schedule and each destination are heaps of links, ordered by the entry's next attempt; the schedule is a
- * destination that every message has.  A recipient that is pending is attached to its destination; its link stands
- * in the heap only while the message is deferred.  All of it changes under lk_queue_index; what a holder of a
- * reference may read without it is atomic.
+ * The schedule and each destination are heaps of links, ordered by the entry's next attempt; the
+ * schedule is a destination that every message has.  A recipient that is pending is attached to its
+ * destination; its link stands in the heap only while the message is deferred.  All of it changes
+ * under lk_queue_index; what a holder of a reference may read without it is atomic.
  */
 #include "queue/index.h"
 
@@ -18,8 +19,8 @@ struct link {
 	struct destination *dest; /* NULL: not pending */
 	uint32_t pos;             /* 1 + index in its heap; 0: not in it */
 	uint32_t index;           /* of this link in its entry: 0 is the schedule's */
-	uint32_t text;            /* recipient: where its address begins; ends where the next one's begins */
-	_Atomic uint8_t state;    /* relaxed; enum queue_recipient_state */
+	uint32_t text; /* recipient: where its address begins; ends where the next one's begins */
+	_Atomic uint8_t state; /* relaxed; enum queue_recipient_state */
 };
 
 struct destination {
@@ -43,7 +44,8 @@ struct queue_entry {
 	_Atomic uint8_t state;
 	_Atomic uint32_t refs; /* acq_rel on the way down */
 	uint32_t n_recipients, sender_len;
-	struct link links[]; /* n_recipients + 2: schedule, recipients, end of the texts; then the texts */
+	struct link
+	    links[]; /* n_recipients + 2: schedule, recipients, end of the texts; then the texts */
 };
 
 struct queue_index {
@@ -62,7 +64,8 @@ static struct queue_entry *entry_of(const struct link *l)
 {
 	const struct link *first = l - l->index;
 
-	return (struct queue_entry *)(uintptr_t)((const char *)first - offsetof(struct queue_entry, links));
+	return (struct queue_entry *)(uintptr_t)((const char *)first -
+	                                         offsetof(struct queue_entry, links));
 }
 
 static char *texts_of(const struct queue_entry *e)
@@ -178,7 +181,8 @@ static void grow_dests(struct queue_index *idx)
 	MUST(buckets);
 	for (size_t i = 0; i < idx->n_dest_buckets; i++)
 		for (struct destination *d = idx->dests[i]; d; d = next) {
-			struct destination **b = &buckets[dest_bucket(slice_tainted(d->key, d->key_len), n)];
+			struct destination **b =
+			    &buckets[dest_bucket(slice_tainted(d->key, d->key_len), n)];
 
 			next = d->next;
 			d->next = *b;
@@ -209,17 +213,20 @@ static struct destination *find_dest(struct queue_index *idx, slice_t key)
 {
 	if (!idx->n_dest_buckets)
 		return NULL;
-	for (struct destination *d = idx->dests[dest_bucket(key, idx->n_dest_buckets)]; d; d = d->next)
+	for (struct destination *d = idx->dests[dest_bucket(key, idx->n_dest_buckets)]; d;
+	     d = d->next)
 		if (d->key_len == key.len && memcmp(d->key, key.ptr, key.len) == 0)
 			return d;
 	return NULL;
 }
 
-static void attach(struct queue_index *idx, struct link *l, slice_t address) REQUIRES(lk_queue_index);
+static void attach(struct queue_index *idx, struct link *l, slice_t address)
+    REQUIRES(lk_queue_index);
 static void attach(struct queue_index *idx, struct link *l, slice_t address)
 {
 	char buf[KEY_MAX];
-	slice_t key = slice_rfind(address, '@') == SIZE_MAX ? slice_tainted("", 0) : key_of(address, buf);
+	slice_t key =
+	    slice_rfind(address, '@') == SIZE_MAX ? slice_tainted("", 0) : key_of(address, buf);
 	struct destination *d = find_dest(idx, key);
 
 	if (!d) {
@@ -325,12 +332,14 @@ static size_t entry_bucket(uint64_t serial, size_t n_buckets)
 	return (size_t)((serial * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (n_buckets - 1);
 }
 
-static struct queue_entry *find(struct queue_index *idx, struct queue_id id) REQUIRES(lk_queue_index);
+static struct queue_entry *find(struct queue_index *idx, struct queue_id id)
+    REQUIRES(lk_queue_index);
 static struct queue_entry *find(struct queue_index *idx, struct queue_id id)
 {
 	if (!idx->n_buckets)
 		return NULL;
-	for (struct queue_entry *e = idx->entries[entry_bucket(id.serial, idx->n_buckets)]; e; e = e->next)
+	for (struct queue_entry *e = idx->entries[entry_bucket(id.serial, idx->n_buckets)]; e;
+	     e = e->next)
 		if (e->id.serial == id.serial && e->id.seconds == id.seconds)
 			return e;
 	return NULL;
@@ -357,7 +366,8 @@ static void grow_entries(struct queue_index *idx)
 }
 
 /* Into the state that it should have: in the heaps or out of them. */
-static void set_state(struct queue_index *idx, struct queue_entry *e, bool taken) REQUIRES(lk_queue_index);
+static void set_state(struct queue_index *idx, struct queue_entry *e, bool taken)
+    REQUIRES(lk_queue_index);
 static void set_state(struct queue_index *idx, struct queue_entry *e, bool taken)
 {
 	bool frozen = atomic_load_explicit(&e->flags, memory_order_relaxed) & QUEUE_MSG_FROZEN;
@@ -374,7 +384,8 @@ static void set_state(struct queue_index *idx, struct queue_entry *e, bool taken
 	}
 }
 
-static void move_to(struct queue_index *idx, struct queue_entry *e, int64_t when_us) REQUIRES(lk_queue_index);
+static void move_to(struct queue_index *idx, struct queue_entry *e, int64_t when_us)
+    REQUIRES(lk_queue_index);
 static void move_to(struct queue_index *idx, struct queue_entry *e, int64_t when_us)
 {
 	bool taken = state_of(e) == QUEUE_ACTIVE;
@@ -385,7 +396,8 @@ static void move_to(struct queue_index *idx, struct queue_entry *e, int64_t when
 	set_state(idx, e, taken);
 }
 
-static void put_in(struct queue_index *idx, struct queue_entry *e, bool taken) REQUIRES(lk_queue_index);
+static void put_in(struct queue_index *idx, struct queue_entry *e, bool taken)
+    REQUIRES(lk_queue_index);
 static void put_in(struct queue_index *idx, struct queue_entry *e, bool taken)
 {
 	if (idx->counts.messages >= idx->n_buckets)
@@ -482,7 +494,8 @@ enum rc queue_index_insert(struct queue_index *idx, const struct queue_message *
 	return error_set(err, RC_FAIL, "%s is in the queue already", text);
 }
 
-enum rc queue_index_update(struct queue_index *idx, const struct queue_message *m, struct error *err)
+enum rc queue_index_update(
+    struct queue_index *idx, const struct queue_message *m, struct error *err)
 {
 	struct queue_entry *e = entry_new(m);
 
@@ -535,7 +548,8 @@ enum rc queue_index_set_recipient(struct queue_index *idx, struct queue_id id, u
 	return e ? RC_OK : RC_FAIL;
 }
 
-enum rc queue_index_freeze(struct queue_index *idx, struct queue_id id, bool frozen, int64_t when_us)
+enum rc queue_index_freeze(
+    struct queue_index *idx, struct queue_id id, bool frozen, int64_t when_us)
 {
 	index_lock(idx);
 	struct queue_entry *e = find(idx, id);
@@ -562,9 +576,10 @@ enum rc queue_index_set_next(struct queue_index *idx, struct queue_id id, int64_
 }
 
 /* ---- scheduling ---- */
-static struct queue_entry *take_first(struct queue_index *idx, struct destination *d, int64_t now_us)
-    REQUIRES(lk_queue_index);
-static struct queue_entry *take_first(struct queue_index *idx, struct destination *d, int64_t now_us)
+static struct queue_entry *take_first(
+    struct queue_index *idx, struct destination *d, int64_t now_us) REQUIRES(lk_queue_index);
+static struct queue_entry *take_first(
+    struct queue_index *idx, struct destination *d, int64_t now_us)
 {
 	if (!d || !d->count || next_of(entry_of(d->heap[0])) > now_us)
 		return NULL;
@@ -609,7 +624,8 @@ struct queue_entry *queue_index_take(struct queue_index *idx, struct queue_id id
 void queue_index_release(struct queue_index *idx, struct queue_entry **held, int64_t next_us)
 {
 	index_lock(idx);
-	struct queue_entry *e = find(idx, (*held)->id); /* an update has put another one in its place */
+	struct queue_entry *e =
+	    find(idx, (*held)->id); /* an update has put another one in its place */
 	if (e && state_of(e) == QUEUE_ACTIVE) {
 		atomic_store_explicit(&e->next_attempt_us, next_us, memory_order_relaxed);
 		set_state(idx, e, false);
@@ -668,7 +684,8 @@ struct queue_id queue_entry_id(const struct queue_entry *e)
 
 static int by_id(const void *a, const void *b)
 {
-	const struct queue_entry *x = *(struct queue_entry *const *)a, *y = *(struct queue_entry *const *)b;
+	const struct queue_entry *x = *(struct queue_entry *const *)a,
+	                         *y = *(struct queue_entry *const *)b;
 
 	if (x->id.seconds != y->id.seconds)
 		return x->id.seconds < y->id.seconds ? -1 : 1;
@@ -720,8 +737,9 @@ void queue_index_each_destination(struct queue_index *idx,
 	struct dest_copy *copies = ARENA_ARRAY(a, struct dest_copy, idx->counts.destinations + 1);
 	for (size_t i = 0; i < idx->n_dest_buckets; i++)
 		for (struct destination *d = idx->dests[i]; d; d = d->next)
-			copies[n++] = (struct dest_copy){arena_dup(a, slice_tainted(d->key, d->key_len)),
-			    d->pending, d->count ? next_of(entry_of(d->heap[0])) : INT64_MAX};
+			copies[n++] =
+			    (struct dest_copy){arena_dup(a, slice_tainted(d->key, d->key_len)),
+			        d->pending, d->count ? next_of(entry_of(d->heap[0])) : INT64_MAX};
 	index_unlock(idx);
 	for (size_t i = 0; i < n; i++)
 		fn(arg, copies[i].key, copies[i].pending, copies[i].next_us);

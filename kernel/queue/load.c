@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/load: reading a message back.  Under the lock only its places are copied and their segments pinned, so that a
- * compaction that moves it meanwhile does not matter.  What is read is verified before anything in it is believed.
+ * queue/load: reading a message back.  Under the lock only its places are copied and their segments
+ * pinned, so that a compaction that moves it meanwhile does not matter.  What is read is verified
+ * before anything in it is believed.
  */
 #include "queue/store_private.h"
 
@@ -81,8 +82,8 @@ int load_record(struct store *s, struct arena *a, const struct load_plan *p,
 	return 0;
 }
 
-static bool load_change(struct store *s, struct arena *a, const struct load_plan *p, size_t i,
-    struct queue_message *m)
+static bool load_change(
+    struct store *s, struct arena *a, const struct load_plan *p, size_t i, struct queue_message *m)
 {
 	struct load_plan one = {.seg = p->change_segs[i],
 	    .offset = p->changes[i].offset,
@@ -98,11 +99,13 @@ static bool load_change(struct store *s, struct arena *a, const struct load_plan
 	return h.type == RECORD_EDIT && record_edit_apply(a, meta.ptr, meta.len, m, NULL) == RC_OK;
 }
 
-void load_changes(struct store *s, struct arena *a, const struct load_plan *p, struct queue_message *m)
+void load_changes(
+    struct store *s, struct arena *a, const struct load_plan *p, struct queue_message *m)
 {
 	for (size_t i = 0; i < p->n_changes; i++)
 		if (!load_change(s, a, p, i, m))
-			segment_damaged(s, p->change_segs[i], "a damaged record of progress was left out");
+			segment_damaged(
+			    s, p->change_segs[i], "a damaged record of progress was left out");
 }
 
 void load_lost(struct store *s, const struct load_plan *p, const char *text)
@@ -179,7 +182,8 @@ struct store_reader {
 	int file; /* of its own, or -1 */
 };
 
-static enum rc open_body_file(struct store_reader *r, const struct queue_message *m, struct error *err)
+static enum rc open_body_file(
+    struct store_reader *r, const struct queue_message *m, struct error *err)
 {
 	char name[NAME_MAX_BYTES];
 	const struct storage_io *io = r->store->io;

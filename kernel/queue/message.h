@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * queue/message: what a queued message is, as the callers of the store and of the index see it.
- * Values only; the slices live where whoever filled them in says.  What comes out of the store is TAINTED.
+ * Values only; the slices live where whoever filled them in says.  What comes out of the store is
+ * TAINTED.
  */
 #ifndef HEDDLE_QUEUE_MESSAGE_H
 #define HEDDLE_QUEUE_MESSAGE_H
@@ -9,8 +10,9 @@
 
 #include <sys/uio.h>
 
-/* A message's id.  `serial` alone is unique for all time; `seconds` (since 1970) makes ids sort by date.
- * Text: Exim's classic form, seconds-YYYYYY-ZZ with the serial in the last eight digits (base 62). */
+/* A message's id.  `serial` alone is unique for all time; `seconds` (since 1970) makes ids sort by
+ * date. Text: Exim's classic form, seconds-YYYYYY-ZZ with the serial in the last eight digits (base
+ * 62). */
 struct queue_id {
 	uint64_t serial;
 	uint64_t seconds;
@@ -31,8 +33,8 @@ enum queue_recipient_state {
 
 struct queue_recipient {
 	slice_t address;
-	slice_t params;  /* opaque, fixed: DSN parameters, errors-to, where it came from */
-	uint32_t flags;  /* opaque, fixed */
+	slice_t params; /* opaque, fixed: DSN parameters, errors-to, where it came from */
+	uint32_t flags; /* opaque, fixed */
 	/* what PROGRESS and EDIT have made of it; the initial values may be given on append */
 	enum queue_recipient_state state;
 	int64_t next_attempt_us; /* wall clock; 0: at once */
@@ -41,27 +43,32 @@ struct queue_recipient {
 
 #define QUEUE_MSG_FROZEN    (1u << 0) /* by EDIT */
 #define QUEUE_MSG_CANCELLED (1u << 1) /* by EDIT: what is pending is to be bounced (-Mg) */
-#define QUEUE_MSG_BODY_FILE (1u << 2) /* set by store_body_finish: the body is a file of its own */
-#define QUEUE_MSG_USER      (0xffffu << 16) /* these bits are the caller's, fixed */
+#define QUEUE_MSG_BODY_FILE                                                                       \
+	(1u << 2)                      /* set by store_body_finish: the body is a file of its own \
+	                                */
+#define QUEUE_MSG_USER (0xffffu << 16) /* these bits are the caller's, fixed */
 
 struct queue_message {
-	struct queue_id id;       /* from store_next_id */
+	struct queue_id id; /* from store_next_id */
 	uint32_t flags;
-	int64_t received_us;      /* wall clock */
-	int64_t next_attempt_us;  /* of the message as a whole; 0: at once */
-	int64_t frozen_us;        /* when it was frozen; 0: it is not */
-	slice_t sender;           /* envelope, without brackets; empty: a bounce */
+	int64_t received_us;     /* wall clock */
+	int64_t next_attempt_us; /* of the message as a whole; 0: at once */
+	int64_t frozen_us;       /* when it was frozen; 0: it is not */
+	slice_t sender;          /* envelope, without brackets; empty: a bounce */
 	struct queue_recipient *recipients;
 	size_t n_recipients;
-	slice_t facts;            /* opaque: how it was received (host, protocol, authenticated id, acl variables ...) */
-	slice_t *notes;           /* out only: the notes of all PROGRESS since, oldest first */
+	slice_t facts;  /* opaque: how it was received (host, protocol, authenticated id, acl
+	                   variables ...) */
+	slice_t *notes; /* out only: the notes of all PROGRESS since, oldest first */
 	size_t n_notes;
-	const slice_t *headers;   /* in: pieces that are joined; out: one piece, if it was asked for */
+	const slice_t
+	    *headers; /* in: pieces that are joined; out: one piece, if it was asked for */
 	size_t n_headers;
-	uint64_t headers_size;    /* out */
+	uint64_t headers_size; /* out */
 	uint64_t body_size;
-	uint32_t body_crc;        /* with QUEUE_MSG_BODY_FILE */
-	const struct iovec *body; /* in: pieces of an inline body; out: one piece, if it was asked for */
+	uint32_t body_crc; /* with QUEUE_MSG_BODY_FILE */
+	const struct iovec
+	    *body; /* in: pieces of an inline body; out: one piece, if it was asked for */
 	size_t n_body;
 };
 
@@ -77,11 +84,12 @@ struct queue_progress {
 	const struct queue_outcome *outcomes;
 	size_t n_outcomes;
 	int64_t next_attempt_us; /* of the message; -1: leave as it was */
-	slice_t note;            /* opaque; kept with all earlier ones if not empty: children generated and delivered */
+	slice_t note; /* opaque; kept with all earlier ones if not empty: children generated and
+	                 delivered */
 };
 
 enum queue_edit_kind {
-	QUEUE_EDIT_FREEZE,           /* when_us: since when */
+	QUEUE_EDIT_FREEZE, /* when_us: since when */
 	QUEUE_EDIT_THAW,
 	QUEUE_EDIT_CANCEL,           /* -Mg */
 	QUEUE_EDIT_ADD_RECIPIENT,    /* text: address; it gets the next index */
@@ -89,7 +97,8 @@ enum queue_edit_kind {
 	QUEUE_EDIT_MARK_DELIVERED,   /* recipient */
 	QUEUE_EDIT_MARK_ALL,         /* all that are pending: delivered */
 	QUEUE_EDIT_SET_SENDER,       /* text */
-	QUEUE_EDIT_SET_NEXT,         /* when_us: next attempt of the message and of all pending recipients */
+	QUEUE_EDIT_SET_NEXT, /* when_us: next attempt of the message and of all pending recipients
+	                      */
 	QUEUE_EDIT_KINDS
 };
 struct queue_edit {

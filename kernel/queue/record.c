@@ -126,7 +126,7 @@ bool sidecar_header_decode(const void *p, size_t n, struct sidecar_header *out)
 	    .crc = get_le32(b + 36)};
 	if (h.bytes != n - SIDECAR_HEADER_BYTES)
 		return false;
-	if (h.crc != sidecar_crc(b, b + SIDECAR_HEADER_BYTES, h.bytes))
+	if (h.crc != sidecar_crc(b, b + SIDECAR_HEADER_BYTES, (size_t)h.bytes))
 		return false;
 	*out = h;
 	return true;
@@ -152,8 +152,7 @@ size_t sidecar_entry_encode(const struct sidecar_entry *e, void *out)
 	return size;
 }
 
-bool sidecar_entry_decode(
-    slice_t *rest, uint64_t mark, uint32_t segment, struct sidecar_entry *out)
+bool sidecar_entry_decode(slice_t *rest, uint64_t mark, uint32_t segment, struct sidecar_entry *out)
 {
 	struct sidecar_entry e;
 

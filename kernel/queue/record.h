@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * queue/record: the bytes on disk.  Pure functions: no state, no allocation but in the arena given.
- * Every decoder takes untrusted bytes: all lengths are checked before use, unknown versions and types are refused.
- * Layouts are in README.md; all integers are little-endian.
+ * Every decoder takes untrusted bytes: all lengths are checked before use, unknown versions and
+ * types are refused. Layouts are in README.md; all integers are little-endian.
  */
 #ifndef HEDDLE_QUEUE_RECORD_H
 #define HEDDLE_QUEUE_RECORD_H
@@ -17,21 +17,16 @@
 #define RECORD_BODY_FILE     1u         /* header flag: the body is in a file of its own */
 #define SIDECAR_HEADER_BYTES 40u
 
-enum record_type {
-	RECORD_MESSAGE = 1,
-	RECORD_PROGRESS,
-	RECORD_EDIT,
-	RECORD_DONE,
-	RECORD_TYPES
-};
+enum record_type { RECORD_MESSAGE = 1, RECORD_PROGRESS, RECORD_EDIT, RECORD_DONE, RECORD_TYPES };
 
 struct segment_header {
-	uint64_t mark;       /* random; begins every record of this segment */
+	uint64_t mark; /* random; begins every record of this segment */
 	uint64_t created_us;
 	uint32_t number;
-	uint32_t generation; /* 0: written by the committer; n: output of the n-th compaction of what it holds */
-	/* Where the segment before this one ended: it had been synced up to there, what lies behind is void.  0: not known
-	 * (the first of a run, the output of a compaction). */
+	uint32_t generation; /* 0: written by the committer; n: output of the n-th compaction of
+	                        what it holds */
+	/* Where the segment before this one ended: it had been synced up to there, what lies behind
+	 * is void.  0: not known (the first of a run, the output of a compaction). */
 	uint32_t void_segment, void_offset;
 };
 /* SEGMENT_HEADER_BYTES. */
@@ -47,7 +42,7 @@ struct record_header {
 	uint32_t meta_len; /* what follows the header */
 	uint32_t body_len; /* what follows that: an inline body */
 	uint32_t meta_crc, body_crc;
-	uint32_t synced;   /* this segment had been synced up to here when the record was written */
+	uint32_t synced; /* this segment had been synced up to here when the record was written */
 	uint8_t type, flags;
 };
 void record_header_encode(const struct record_header *h, void *out);
@@ -59,8 +54,8 @@ static inline uint64_t record_size(const struct record_header *h)
 	return (uint64_t)RECORD_HEADER_BYTES + h->meta_len + h->body_len;
 }
 
-/* MESSAGE.  The meta part is the envelope, then facts and headers as they come.  encode gives the envelope (in the
- * arena); decode takes at least that much of the meta part. */
+/* MESSAGE.  The meta part is the envelope, then facts and headers as they come.  encode gives the
+ * envelope (in the arena); decode takes at least that much of the meta part. */
 struct record_message_sizes {
 	uint32_t envelope_len, facts_len, headers_len;
 };
@@ -81,14 +76,14 @@ MUST_USE enum rc record_edit_encode(
 MUST_USE enum rc record_edit_apply(
     struct arena *a, const void *p, size_t n, struct queue_message *m, struct error *err);
 
-/* The sidecar of a sealed segment: a header, then for each record its offset, its header and, for a MESSAGE, the
- * envelope.  One CRC over all. */
+/* The sidecar of a sealed segment: a header, then for each record its offset, its header and, for a
+ * MESSAGE, the envelope.  One CRC over all. */
 struct sidecar_header {
 	uint64_t mark;
 	uint32_t segment, flags;
 	uint64_t data_end; /* what lies behind it in the segment is no record */
 	uint32_t count, crc;
-	uint64_t bytes;    /* of the entries */
+	uint64_t bytes; /* of the entries */
 };
 #define SIDECAR_DAMAGED (1u << 0) /* the segment is damaged: to be set aside */
 void sidecar_header_encode(const struct sidecar_header *h, void *out);

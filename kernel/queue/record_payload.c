@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/record: what is inside MESSAGE, PROGRESS and EDIT records, and how the latter two change a message.
- * A reader and a writer of fields do the bounds checks in one place each.
+ * queue/record: what is inside MESSAGE, PROGRESS and EDIT records, and how the latter two change a
+ * message. A reader and a writer of fields do the bounds checks in one place each.
  */
 #include "queue/record.h"
 
@@ -55,7 +55,7 @@ static uint64_t envelope_size(const struct queue_message *m)
 
 	for (size_t i = 0; i < m->n_recipients; i++)
 		size += RECIPIENT_FIXED + (uint64_t)m->recipients[i].address.len +
-		    m->recipients[i].params.len + m->recipients[i].retry.len;
+		        m->recipients[i].params.len + m->recipients[i].retry.len;
 	for (size_t i = 0; i < m->n_notes; i++)
 		size += 4 + (uint64_t)m->notes[i].len;
 	return size;
@@ -86,7 +86,7 @@ enum rc record_message_encode(
 	}
 	if (m->n_recipients > UINT32_MAX || size + headers + m->facts.len > RECORD_MAX_BYTES)
 		return error_set(err, RC_FAIL, "message envelope and headers are too large");
-	uint8_t *start = (uint8_t *)arena_bytes(a, size), *p = start;
+	uint8_t *start = (uint8_t *)arena_bytes(a, (size_t)size), *p = start;
 	put_le32(p, (uint32_t)size);
 	put_le32(p + 4, RECORD_VERSION);
 	put_le32(p + 8, m->flags);
@@ -109,7 +109,7 @@ enum rc record_message_encode(
 		p = put_text(p + 4, m->notes[i]);
 	}
 	MUST(p == start + size);
-	*out_envelope = slice_tainted(start, size);
+	*out_envelope = slice_tainted(start, (size_t)size);
 	return RC_OK;
 }
 
@@ -199,7 +199,7 @@ enum rc record_progress_encode(
 		size += OUTCOME_FIXED + (uint64_t)p->outcomes[i].retry.len;
 	if (size > RECORD_MAX_BYTES)
 		return error_set(err, RC_FAIL, "progress record is too large");
-	uint8_t *start = (uint8_t *)arena_bytes(a, size), *b = start;
+	uint8_t *start = (uint8_t *)arena_bytes(a, (size_t)size), *b = start;
 	put_le32(b, RECORD_VERSION);
 	put_le32(b + 4, (uint32_t)p->n_outcomes);
 	put_le64(b + 8, (uint64_t)p->next_attempt_us);
@@ -216,7 +216,7 @@ enum rc record_progress_encode(
 	}
 	b = put_text(b, p->note);
 	MUST(b == start + size);
-	*out = slice_tainted(start, size);
+	*out = slice_tainted(start, (size_t)size);
 	return RC_OK;
 }
 
@@ -269,7 +269,7 @@ enum rc record_edit_encode(
 
 	if (size > RECORD_MAX_BYTES || e->kind >= QUEUE_EDIT_KINDS)
 		return error_set(err, RC_FAIL, "impossible edit");
-	uint8_t *b = (uint8_t *)arena_bytes(a, size);
+	uint8_t *b = (uint8_t *)arena_bytes(a, (size_t)size);
 	put_le16(b, RECORD_VERSION);
 	put_le16(b + 2, (uint16_t)e->kind);
 	put_le32(b + 4, e->recipient);
@@ -278,7 +278,7 @@ enum rc record_edit_encode(
 	put_le32(b + 20, e->text.len);
 	put_le32(b + 24, e->params.len);
 	(void)put_text(put_text(b + EDIT_FIXED, e->text), e->params);
-	*out = slice_tainted(b, size);
+	*out = slice_tainted(b, (size_t)size);
 	return RC_OK;
 }
 
@@ -288,8 +288,10 @@ static void add_recipient(struct arena *a, struct queue_message *m, const struct
 
 	if (m->n_recipients)
 		memcpy(r, m->recipients, m->n_recipients * sizeof *r);
-	r[m->n_recipients++] = (struct queue_recipient){
-	    .address = e->text, .params = e->params, .flags = e->flags, .next_attempt_us = e->when_us};
+	r[m->n_recipients++] = (struct queue_recipient){.address = e->text,
+	    .params = e->params,
+	    .flags = e->flags,
+	    .next_attempt_us = e->when_us};
 	m->recipients = r;
 }
 
@@ -330,8 +332,8 @@ static enum rc apply_edit(
 		if (e->recipient >= m->n_recipients)
 			return error_set(err, RC_ERROR, "damaged edit record: recipient");
 		m->recipients[e->recipient].state = e->kind == QUEUE_EDIT_MARK_DELIVERED
-		    ? QUEUE_RCPT_DELIVERED
-		    : QUEUE_RCPT_REMOVED;
+		                                        ? QUEUE_RCPT_DELIVERED
+		                                        : QUEUE_RCPT_REMOVED;
 		return RC_OK;
 	case QUEUE_EDIT_MARK_ALL:
 		change_pending(m, e);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/recover: what earlier runs left.  First all records of all old segments go into the table (sidecars: no body is
- * read), then each message that is still queued is told about.  Housekeeping waits until that is done; new messages do
- * not: their segments are younger than all that is read here.
+ * queue/recover: what earlier runs left.  First all records of all old segments go into the table
+ * (sidecars: no body is read), then each message that is still queued is told about.  Housekeeping
+ * waits until that is done; new messages do not: their segments are younger than all that is read
+ * here.
  */
 #include "queue/store_private.h"
 
@@ -139,7 +140,8 @@ static enum rc open_all(struct store *s, struct names *l, struct error *err)
 
 		if (e) {
 			free(headers);
-			return error_errno(err, RC_ERROR, -e, "open queue segment %u", l->segments[i]);
+			return error_errno(
+			    err, RC_ERROR, -e, "open queue segment %u", l->segments[i]);
 		}
 	}
 	for (size_t i = 0; i < l->n; i++)
@@ -196,13 +198,15 @@ static void tell_one(struct store *s, struct store_segment *seg, const struct si
 	if (load_plan(s, a, e->h.id.serial, &p, NULL) != RC_OK)
 		return;
 	if (p.seg == seg && p.offset == e->offset) {
-		if (record_message_decode(a, e->envelope.ptr, e->envelope.len, &m, &sizes, NULL) != RC_OK) {
+		if (record_message_decode(a, e->envelope.ptr, e->envelope.len, &m, &sizes, NULL) !=
+		    RC_OK) {
 			load_lost(s, &p, "a message's envelope cannot be read");
 		} else {
 			m.id = e->h.id;
 			load_changes(s, a, &p, &m);
 			if (!body_is_there(s, &m))
-				load_lost(s, &p, "the file of a large body is missing or has the wrong size");
+				load_lost(s, &p,
+				    "the file of a large body is missing or has the wrong size");
 			else if (found)
 				found(ctx, &m);
 		}
@@ -218,7 +222,8 @@ static void tell_segment(
 	struct arena *scratch = arena_new(0);
 
 	sidecar_get(s, seg, a, &side);
-	while (side.entries.len && sidecar_entry_decode(&side.entries, seg->mark, seg->number, &e)) {
+	while (
+	    side.entries.len && sidecar_entry_decode(&side.entries, seg->mark, seg->number, &e)) {
 		if (e.h.type == RECORD_MESSAGE)
 			tell_one(s, seg, &e, scratch, found, ctx);
 		arena_reset(scratch);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/scan: what records a sealed segment holds.  Normally its sidecar says so and the segment is not read at all.
- * Without one it is read and every CRC is checked; where something is broken the next record is looked for by the
- * segment's random mark, which no sender can know and so no body can contain.
+ * queue/scan: what records a sealed segment holds.  Normally its sidecar says so and the segment is
+ * not read at all. Without one it is read and every CRC is checked; where something is broken the
+ * next record is looked for by the segment's random mark, which no sender can know and so no body
+ * can contain.
  *
- * Broken bytes behind the last known sync are the torn tail of a batch that nobody was told about; before it they are damage.
+ * Broken bytes behind the last known sync are the torn tail of a batch that nobody was told about;
+ * before it they are damage.
  */
 #include "queue/store_private.h"
 
@@ -14,9 +16,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define WINDOW       ((size_t)1 << 20)
-#define SIDECAR_MAX  ((int64_t)1 << 30)
-#define BAD_SECTOR   4096u /* skipped when it cannot be read */
+#define WINDOW      ((size_t)1 << 20)
+#define SIDECAR_MAX ((int64_t)1 << 30)
+#define BAD_SECTOR  4096u /* skipped when it cannot be read */
 
 struct scan {
 	struct store *s;
@@ -116,7 +118,8 @@ static uint64_t next_mark(struct scan *sc, uint64_t at)
 
 static bool add_entry(struct scan *sc, const struct record_header *h, uint64_t at)
 {
-	struct sidecar_entry e = {.h = *h, .offset = (uint32_t)at, .envelope = slice_tainted("", 0)};
+	struct sidecar_entry e = {
+	    .h = *h, .offset = (uint32_t)at, .envelope = slice_tainted("", 0)};
 	uint8_t head[8];
 	uint32_t len;
 
@@ -175,7 +178,8 @@ static void write_sidecar(struct store *s, struct store_segment *seg, struct sid
 {
 	char tmp[NAME_MAX_BYTES], name[NAME_MAX_BYTES];
 	uint8_t raw[SIDECAR_HEADER_BYTES];
-	struct iovec iov[2] = {{raw, sizeof raw}, {(void *)(uintptr_t)sc->entries.ptr, sc->entries.len}};
+	struct iovec iov[2] = {
+	    {raw, sizeof raw}, {(void *)(uintptr_t)sc->entries.ptr, sc->entries.len}};
 
 	sidecar_header_encode(&sc->h, raw);
 	sc->h.crc = sidecar_crc(raw, sc->entries.ptr, sc->entries.len);
@@ -204,10 +208,11 @@ static bool read_sidecar(
 		char *p = arena_bytes(a, (size_t)size);
 
 		good = segment_read(s, fd, p, (size_t)size, 0) == 0 &&
-		    sidecar_header_decode(p, (size_t)size, &out->h) && out->h.mark == seg->mark &&
-		    out->h.segment == seg->number;
+		       sidecar_header_decode(p, (size_t)size, &out->h) &&
+		       out->h.mark == seg->mark && out->h.segment == seg->number;
 		if (good)
-			out->entries = slice_tainted(p + SIDECAR_HEADER_BYTES, (size_t)out->h.bytes);
+			out->entries =
+			    slice_tainted(p + SIDECAR_HEADER_BYTES, (size_t)out->h.bytes);
 	}
 	s->io->close(s->io->ctx, fd);
 	return good;
@@ -216,8 +221,12 @@ static bool read_sidecar(
 static void read_segment(
     struct store *s, struct store_segment *seg, struct arena *a, struct sidecar *out)
 {
-	struct scan sc = {.s = s, .seg = seg, .a = a, .end = seg->size,
-	    .first_bad = UINT64_MAX, .data_end = SEGMENT_HEADER_BYTES};
+	struct scan sc = {.s = s,
+	    .seg = seg,
+	    .a = a,
+	    .end = seg->size,
+	    .first_bad = UINT64_MAX,
+	    .data_end = SEGMENT_HEADER_BYTES};
 
 	store_table_lock(s);
 	/* what this run has sealed ends where we know; of an older one the next segment may tell */
@@ -246,7 +255,8 @@ void sidecar_get(struct store *s, struct store_segment *seg, struct arena *a, st
 		write_sidecar(s, seg, out);
 	}
 	if (out->h.flags & SIDECAR_DAMAGED)
-		segment_damaged(s, seg, "damaged bytes; whole records are kept, the file will be set aside");
+		segment_damaged(
+		    s, seg, "damaged bytes; whole records are kept, the file will be set aside");
 	store_table_lock(s);
 	seg->has_sidecar = true;
 	store_table_unlock(s);

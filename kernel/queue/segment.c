@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/segment: the log's files.  A segment's name is stable before anything is written that relies on it, and so
- * is the number in it: no id that was made from it comes again.
+ * queue/segment: the log's files.  A segment's name is stable before anything is written that
+ * relies on it, and so is the number in it: no id that was made from it comes again.
  */
 #include "queue/store_private.h"
 
@@ -112,7 +112,8 @@ void segment_register(struct store *s, struct store_segment *seg)
 {
 	store_table_lock(s);
 	size_t i = position(s, seg->number);
-	s->segments = store_grow(s->segments, sizeof *s->segments, &s->cap_segments, s->n_segments + 1);
+	s->segments =
+	    store_grow(s->segments, sizeof *s->segments, &s->cap_segments, s->n_segments + 1);
 	memmove(&s->segments[i + 1], &s->segments[i], (s->n_segments - i) * sizeof *s->segments);
 	s->segments[i] = seg;
 	s->n_segments++;
@@ -149,7 +150,8 @@ void segment_unpin(struct store *s, struct store_segment *seg)
 		segment_free(s, &seg);
 }
 
-static int write_header(struct store *s, const struct store_segment *seg, const struct store_segment *before)
+static int write_header(
+    struct store *s, const struct store_segment *seg, const struct store_segment *before)
 {
 	uint8_t raw[SEGMENT_HEADER_BYTES];
 	struct iovec iov = {raw, sizeof raw};
@@ -192,7 +194,8 @@ int segment_create(struct store *s, enum segment_state state, uint32_t generatio
 	seg->fd = s->io->open(s->io->ctx, name, STORAGE_CREATE);
 	int e = seg->fd < 0 ? seg->fd : write_header(s, seg, before);
 	if (e) {
-		/* the number stays used; a name that cannot be removed is cleared away by the next recovery */
+		/* the number stays used; a name that cannot be removed is cleared away by the next
+		 * recovery */
 		if (seg->fd >= 0)
 			(void)s->io->unlink(s->io->ctx, name);
 		segment_free(s, &seg);

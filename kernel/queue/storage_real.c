@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/storage_real: the file system behind storage_io.  Owns a descriptor of the directory; names are resolved
- * below it, O_NOFOLLOW.  Threads: any; no state that changes.
+ * queue/storage_real: the file system behind storage_io.  Owns a descriptor of the directory; names
+ * are resolved below it, O_NOFOLLOW.  Threads: any; no state that changes.
  */
 #include "queue/storage_io.h"
 
@@ -23,8 +23,9 @@ struct real {
 
 static int real_open(void *ctx, const char *name, enum storage_mode mode)
 {
-	static const int flags[] = {
-	    [STORAGE_READ] = O_RDONLY, [STORAGE_CREATE] = O_RDWR | O_CREAT | O_EXCL, [STORAGE_WRITE] = O_RDWR};
+	static const int flags[] = {[STORAGE_READ] = O_RDONLY,
+	    [STORAGE_CREATE] = O_RDWR | O_CREAT | O_EXCL,
+	    [STORAGE_WRITE] = O_RDWR};
 	const struct real *r = ctx;
 	int fd = openat(r->dir, name, flags[mode] | O_CLOEXEC | O_NOFOLLOW, 0600);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * queue/store: opening and closing, ids, and handing records to the committer.  An op lives in its caller's arena and
- * points at the caller's bytes: nothing of a body is copied, and its CRC is made once, here, by the caller's thread.
+ * queue/store: opening and closing, ids, and handing records to the committer.  An op lives in its
+ * caller's arena and points at the caller's bytes: nothing of a body is copied, and its CRC is made
+ * once, here, by the caller's thread.
  */
 #include "queue/store_private.h"
 
@@ -199,8 +200,7 @@ struct queue_id store_next_id(struct store *s)
 }
 
 /* ---- ops ---- */
-static struct store_op *make_op(
-    struct arena *a, size_t n_records, store_done_fn *fn, void *arg)
+static struct store_op *make_op(struct arena *a, size_t n_records, store_done_fn *fn, void *arg)
 {
 	struct store_op *op =
 	    arena_alloc(a, sizeof *op + arena_times(n_records, sizeof(struct store_record)));
@@ -219,7 +219,8 @@ static enum rc hand_in(struct store *s, struct store_op *op, struct error *err)
 
 		store_queue_unlock(s);
 		return error_set(err, RC_DEFER,
-		    closing ? "the queue is being closed" : "the queue has stopped after failed writes");
+		    closing ? "the queue is being closed"
+		            : "the queue has stopped after failed writes");
 	}
 	for (size_t i = 0; i < op->n_records; i++)
 		op->records[i].h.sequence = ++s->next_sequence;
@@ -246,8 +247,8 @@ static enum rc check_queued(struct store *s, struct queue_id id, struct error *e
 	return error_set(err, RC_FAIL, "%s: no such message", text);
 }
 
-static enum rc fill_message(
-    struct store *s, struct arena *a, const struct queue_message *m, struct store_op *op, struct error *err)
+static enum rc fill_message(struct store *s, struct arena *a, const struct queue_message *m,
+    struct store_op *op, struct error *err)
 {
 	struct store_record *r = &op->records[0];
 	struct queue_message copy = *m;
@@ -297,7 +298,8 @@ enum rc store_append(struct store *s, struct arena *a, const struct queue_messag
 	return rc == RC_OK ? hand_in(s, op, err) : rc;
 }
 
-static void fill_small(struct store_record *r, enum record_type type, struct queue_id id, slice_t meta)
+static void fill_small(
+    struct store_record *r, enum record_type type, struct queue_id id, slice_t meta)
 {
 	r->meta = meta;
 	r->h.type = (uint8_t)type;

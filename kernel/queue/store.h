@@ -2,17 +2,19 @@
 /*
  * queue/store: the durable log.  What it has said RC_OK to is on stable storage.
  *
- * Writing calls (append, progress, edit, done) are asynchronous: they return at once, and done_fn is called exactly once,
- * from the committer's thread and without locks, when the batch that holds the record has been synced or has
- * failed.  It must be cheap: post a parked session, signal a condition.  The arena given and everything the arguments point
- * to stays untouched until then.  The call that returns anything but RC_OK does not call done_fn.
- * The _wait forms block the calling thread instead; for workers, inside pool_blocking_begin(POOL_FOR_DISK).
- * Records of one message take effect in the order of the calls.
+ * Writing calls (append, progress, edit, done) are asynchronous: they return at once, and done_fn
+ * is called exactly once, from the committer's thread and without locks, when the batch that holds
+ * the record has been synced or has failed.  It must be cheap: post a parked session, signal a
+ * condition.  The arena given and everything the arguments point to stays untouched until then. The
+ * call that returns anything but RC_OK does not call done_fn. The _wait forms block the calling
+ * thread instead; for workers, inside pool_blocking_begin(POOL_FOR_DISK). Records of one message
+ * take effect in the order of the calls.
  *
- * Threads: all functions, any thread, but store_open, store_recover (one at a time) and store_close.
- * Locks: lk_store_table, lk_store_queue; callbacks run without any.  Blocks: load, body and _wait functions (disk).
- * Failure: RC_DEFER: this batch could not be written (full disk, failed sync), or the store has stopped; the record is
- * as if it had never been given.  RC_FAIL: no such message.  RC_ERROR: what was read back is damaged.
+ * Threads: all functions, any thread, but store_open, store_recover (one at a time) and
+ * store_close. Locks: lk_store_table, lk_store_queue; callbacks run without any.  Blocks: load,
+ * body and _wait functions (disk). Failure: RC_DEFER: this batch could not be written (full disk,
+ * failed sync), or the store has stopped; the record is as if it had never been given.  RC_FAIL: no
+ * such message.  RC_ERROR: what was read back is damaged.
  */
 #ifndef HEDDLE_QUEUE_STORE_H
 #define HEDDLE_QUEUE_STORE_H
@@ -23,11 +25,14 @@
 struct store;
 
 enum store_event_kind {
-	STORE_EVENT_DAMAGED,   /* name: a segment with damage; whole records are kept; it is being set aside */
+	STORE_EVENT_DAMAGED, /* name: a segment with damage; whole records are kept; it is being set
+	                        aside */
 	STORE_EVENT_SET_ASIDE, /* name: what it is called now */
-	STORE_EVENT_LOST,      /* id: a message that cannot be read any more: take it out of the index, tell the panic log */
-	STORE_EVENT_FAILED,    /* a write or sync failed; a batch was refused; errnum */
-	STORE_EVENT_STOPPED,   /* and the next segment too: nothing is accepted or recorded any more; errnum */
+	STORE_EVENT_LOST,   /* id: a message that cannot be read any more: take it out of the index,
+	                       tell the panic log */
+	STORE_EVENT_FAILED, /* a write or sync failed; a batch was refused; errnum */
+	STORE_EVENT_STOPPED, /* and the next segment too: nothing is accepted or recorded any more;
+	                        errnum */
 };
 struct store_event {
 	enum store_event_kind kind;
@@ -38,10 +43,12 @@ struct store_event {
 };
 
 struct store_options {
-	uint64_t segment_bytes;    /* 0: 64 MiB */
-	size_t body_threshold;     /* 0: 256 KiB; larger bodies are refused inline */
-	int64_t compact_age_us;    /* sealed segments younger than this are left alone; 0: 60 s, -1: none */
-	bool manual;               /* no threads: the caller calls store_commit_step and store_compact_step (tests) */
+	uint64_t segment_bytes; /* 0: 64 MiB */
+	size_t body_threshold;  /* 0: 256 KiB; larger bodies are refused inline */
+	int64_t compact_age_us; /* sealed segments younger than this are left alone; 0: 60 s, -1:
+	                           none */
+	bool manual; /* no threads: the caller calls store_commit_step and store_compact_step
+	                (tests) */
 	void (*event)(void *ctx, const struct store_event *ev); /* any thread; may be NULL */
 	void *event_ctx;
 	int64_t (*now_us)(void *ctx); /* wall clock; NULL: the real one */
@@ -49,14 +56,17 @@ struct store_options {
 };
 
 /* ---- life ---- */
-/* Quick, however long the queue: ready to append when it returns.  The io stays the caller's and outlives the store. */
+/* Quick, however long the queue: ready to append when it returns.  The io stays the caller's and
+ * outlives the store. */
 MUST_USE enum rc store_open(const struct storage_io *io, const struct store_options *options,
     struct store **out, struct error *err);
-/* Read what earlier runs left, then call `found` for each live message (envelope and folded state, no headers, no body;
- * the message is valid during the call).  Once, on any thread, while new messages are being appended.
- * RC_ERROR: the directory could not be read; damage is no error but an event.  found may be NULL. */
+/* Read what earlier runs left, then call `found` for each live message (envelope and folded state,
+ * no headers, no body; the message is valid during the call).  Once, on any thread, while new
+ * messages are being appended. RC_ERROR: the directory could not be read; damage is no error but an
+ * event.  found may be NULL. */
 typedef void store_found_fn(void *ctx, const struct queue_message *m);
-MUST_USE enum rc store_recover(struct store *s, store_found_fn *found, void *ctx, struct error *err);
+MUST_USE enum rc store_recover(
+    struct store *s, store_found_fn *found, void *ctx, struct error *err);
 bool store_is_recovered(const struct store *s);
 /* Commit what is pending, end the threads, free.  NULL is fine. */
 void store_close(struct store **s);
@@ -77,10 +87,12 @@ MUST_USE enum rc store_body_begin(
     struct store *s, struct queue_id id, struct store_body **out, struct error *err);
 MUST_USE enum rc store_body_write(
     struct store_body *b, const struct iovec *iov, size_t n, struct error *err);
-/* Sync; sets flags, body_size and body_crc of m.  Frees and nulls b, whatever the result (the file is gone if not OK). */
+/* Sync; sets flags, body_size and body_crc of m.  Frees and nulls b, whatever the result (the file
+ * is gone if not OK). */
 MUST_USE enum rc store_body_finish(
     struct store_body **b, struct queue_message *m, struct error *err);
-/* The session ended: remove the file.  After _finish, when the message is not appended after all: store_body_discard. */
+/* The session ended: remove the file.  After _finish, when the message is not appended after all:
+ * store_body_discard. */
 void store_body_abort(struct store_body **b);
 void store_body_discard(struct store *s, struct queue_id id);
 uint64_t store_body_written(const struct store_body *b);
@@ -107,8 +119,8 @@ MUST_USE enum rc store_finish_wait(
 /* Envelope and state as of now, into the arena; one read for what is inline. */
 MUST_USE enum rc store_load(struct store *s, struct arena *a, struct queue_id id, unsigned what,
     struct queue_message *out, struct error *err);
-/* The body piece by piece, inline or not.  The last read, which gives 0, verifies: RC_ERROR when it is damaged, and
- * then nothing that was read may be used. */
+/* The body piece by piece, inline or not.  The last read, which gives 0, verifies: RC_ERROR when it
+ * is damaged, and then nothing that was read may be used. */
 struct store_reader;
 MUST_USE enum rc store_reader_open(
     struct store *s, struct queue_id id, struct store_reader **out, struct error *err);
@@ -118,11 +130,12 @@ MUST_USE enum rc store_reader_read(
 void store_reader_close(struct store_reader **r);
 
 /* ---- state of the whole ---- */
-MUST_USE enum rc store_space(struct store *s, uint64_t *out_bytes, uint64_t *out_inodes, struct error *err);
+MUST_USE enum rc store_space(
+    struct store *s, uint64_t *out_bytes, uint64_t *out_inodes, struct error *err);
 bool store_is_stopped(const struct store *s);
 struct store_stats {
-	uint64_t messages;         /* live */
-	uint64_t segments, bytes;  /* on disk */
+	uint64_t messages;        /* live */
+	uint64_t segments, bytes; /* on disk */
 	uint64_t appended, records, batches, syncs, failed_batches;
 	uint64_t compacted, unlinked; /* segments */
 };
@@ -131,6 +144,7 @@ void store_stats(struct store *s, struct store_stats *out);
 /* ---- by hand (options.manual) ---- */
 /* One batch of what is pending; false: there was nothing. */
 bool store_commit_step(struct store *s);
-/* One piece of housekeeping: a sidecar, an unlink, a compaction, an orphan.  false: there was nothing to do. */
+/* One piece of housekeeping: a sidecar, an unlink, a compaction, an orphan.  false: there was
+ * nothing to do. */
 bool store_compact_step(struct store *s);
 #endif

@@ -2,12 +2,14 @@
 /*
  * queue/store_private: what the store's parts share.
  *	store.c    open, close, giving records to the committer     commit.c   the committer
- *	segment.c  files                                            table.c    where each message's records lie
- *	scan.c     reading a segment, sidecars                      recover.c  what earlier runs left
- *	load.c     reading messages                                 compact.c  housekeeping      body.c  large bodies
+ *	segment.c  files                                            table.c    where each message's
+ *records lie scan.c     reading a segment, sidecars                      recover.c  what earlier
+ *runs left load.c     reading messages                                 compact.c  housekeeping
+ *body.c  large bodies
  *
- * Locks: lk_store_queue guards what waits for the committer; lk_store_table the table and the segments' book-keeping.
- * Neither is held during I/O or a callback.  The active segment's size, synced and output belong to the committer.
+ * Locks: lk_store_queue guards what waits for the committer; lk_store_table the table and the
+ *segments' book-keeping. Neither is held during I/O or a callback.  The active segment's size,
+ *synced and output belong to the committer.
  */
 #ifndef HEDDLE_QUEUE_STORE_PRIVATE_H
 #define HEDDLE_QUEUE_STORE_PRIVATE_H
@@ -18,7 +20,8 @@
 
 /* Ids: serial = segment * 62^3 + counter. */
 #define IDS_PER_SEGMENT UINT64_C(238328)
-/* A new run begins this far behind the last segment: ids of the last run may have spilled over into these numbers. */
+/* A new run begins this far behind the last segment: ids of the last run may have spilled over into
+ * these numbers. */
 #define RUN_GAP 1024u
 /* Where segments end at the latest: offsets have 32 bits. */
 #define SEGMENT_HARD_BYTES (UINT64_C(3) << 30)
@@ -37,12 +40,14 @@ struct store_segment {
 	uint64_t synced; /* stable up to here */
 	/* guarded by lk_store_table */
 	enum segment_state state;
-	bool damaged;      /* set aside instead of unlinked */
-	bool voided;       /* its tail is void: to be emptied soon */
+	bool damaged; /* set aside instead of unlinked */
+	bool voided;  /* its tail is void: to be emptied soon */
 	bool has_sidecar;
-	uint32_t note_for; /* it says where that segment ended: must stay while that one is voided */
-	uint32_t end_note; /* recovery: where the next segment says that this one ended; 0: nowhere */
-	int64_t sealed_us; /* monotonic */
+	uint32_t
+	    note_for; /* it says where that segment ended: must stay while that one is voided */
+	uint32_t
+	    end_note; /* recovery: where the next segment says that this one ended; 0: nowhere */
+	int64_t sealed_us;     /* monotonic */
 	uint64_t needed;       /* records that must not be lost */
 	uint64_t needed_bytes; /* and their size */
 	unsigned pins;         /* readers */
@@ -61,14 +66,14 @@ struct change {
 struct live_extra {
 	struct change *changes; /* after the MESSAGE record, by sequence */
 	uint32_t n_changes, cap_changes;
-	uint32_t *copies;       /* other segments with a MESSAGE record of it */
+	uint32_t *copies; /* other segments with a MESSAGE record of it */
 	uint32_t n_copies, cap_copies;
 };
 
 enum live_state {
 	LIVE_UNKNOWN, /* recovery has met a change, but no MESSAGE yet */
 	LIVE_QUEUED,
-	LIVE_DONE,    /* kept until every segment with a MESSAGE record of it is gone */
+	LIVE_DONE, /* kept until every segment with a MESSAGE record of it is gone */
 };
 
 struct live {
@@ -85,13 +90,13 @@ struct live {
 struct store_record {
 	struct record_header h;
 	uint8_t raw[RECORD_HEADER_BYTES];
-	slice_t meta;       /* first piece; then pieces */
+	slice_t meta; /* first piece; then pieces */
 	slice_t facts;
 	const slice_t *headers;
 	size_t n_headers;
 	const struct iovec *body;
 	size_t n_body;
-	uint32_t offset;    /* once it is written */
+	uint32_t offset; /* once it is written */
 };
 
 struct store_op {
@@ -161,8 +166,7 @@ void segment_unregister(struct store *s, struct store_segment *seg) REQUIRES(lk_
 void segment_unpin(struct store *s, struct store_segment *seg) EXCLUDES(lk_store_table);
 void segment_free(struct store *s, struct store_segment **seg);
 /* All iovecs at `at`, short writes continued.  0 or -errno. */
-MUST_USE int segment_writev(
-    struct store *s, int fd, struct iovec *iov, size_t n, uint64_t at);
+MUST_USE int segment_writev(struct store *s, int fd, struct iovec *iov, size_t n, uint64_t at);
 /* Exactly n bytes; -EIO when the file is shorter. */
 MUST_USE int segment_read(struct store *s, int fd, void *buf, size_t n, uint64_t at);
 void store_event(struct store *s, enum store_event_kind kind, const char *name, struct queue_id id,
@@ -177,7 +181,8 @@ void table_record(struct store *s, const struct record_header *h, struct store_s
 /* seg holds a copy of a MESSAGE that must not become the current one (an abandoned compaction). */
 void table_copy_only(struct store *s, struct queue_id id, struct store_segment *seg)
     REQUIRES(lk_store_table);
-/* seg's name is gone for good: forget the MESSAGE records in it, from the *pos-th on; true: more to do. */
+/* seg's name is gone for good: forget the MESSAGE records in it, from the *pos-th on; true: more to
+ * do. */
 bool table_forget_segment(struct store *s, struct store_segment *seg, size_t *pos)
     REQUIRES(lk_store_table);
 /* The message cannot be read any more. */
@@ -199,9 +204,9 @@ struct sidecar {
 	struct sidecar_header h;
 	slice_t entries;
 };
-/* What is in a sealed segment: from its sidecar, or by reading all of it (the sidecar is then written). */
-void sidecar_get(
-    struct store *s, struct store_segment *seg, struct arena *a, struct sidecar *out);
+/* What is in a sealed segment: from its sidecar, or by reading all of it (the sidecar is then
+ * written). */
+void sidecar_get(struct store *s, struct store_segment *seg, struct arena *a, struct sidecar *out);
 
 /* ---- load.c ---- */
 struct load_plan {
@@ -214,12 +219,13 @@ struct load_plan {
 	size_t n_changes;
 };
 /* Where the message lies now; RC_FAIL: not queued. */
-MUST_USE enum rc load_plan(
-    struct store *s, struct arena *a, uint64_t serial, struct load_plan *out, struct error *err)
-    EXCLUDES(lk_store_table);
+MUST_USE enum rc load_plan(struct store *s, struct arena *a, uint64_t serial, struct load_plan *out,
+    struct error *err) EXCLUDES(lk_store_table);
 void load_plan_done(struct store *s, struct load_plan *p) EXCLUDES(lk_store_table);
-/* Fold the changes into m.  A damaged one is left out (its segment is marked): a recipient may be tried again. */
-void load_changes(struct store *s, struct arena *a, const struct load_plan *p, struct queue_message *m);
+/* Fold the changes into m.  A damaged one is left out (its segment is marked): a recipient may be
+ * tried again. */
+void load_changes(
+    struct store *s, struct arena *a, const struct load_plan *p, struct queue_message *m);
 /* Header and meta part, verified; and the body if out_body is not NULL. */
 MUST_USE int load_record(struct store *s, struct arena *a, const struct load_plan *p,
     struct record_header *out_h, slice_t *out_meta, slice_t *out_body);

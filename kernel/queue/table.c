@@ -2,11 +2,11 @@
 /*
  * queue/table: where the records of each message lie, and so which records of a segment are needed.
  *
- * needed are: the newest MESSAGE record of a queued message, the changes after it, and a DONE record as long as another
- * segment still holds a MESSAGE record of that message: without it that message would return.  A sealed segment
- * that nothing needs is unlinked, and only when its name is gone for good is it taken out of the lists of copies,
- * which frees the DONE records that were kept because of it.
- * Everything here runs under lk_store_table and does no I/O.
+ * needed are: the newest MESSAGE record of a queued message, the changes after it, and a DONE
+ * record as long as another segment still holds a MESSAGE record of that message: without it that
+ * message would return.  A sealed segment that nothing needs is unlinked, and only when its name is
+ * gone for good is it taken out of the lists of copies, which frees the DONE records that were kept
+ * because of it. Everything here runs under lk_store_table and does no I/O.
  */
 #include "queue/store_private.h"
 
@@ -373,13 +373,15 @@ bool table_needs(struct store *s, const struct record_header *h, uint32_t segmen
 	if (!e)
 		return false;
 	if (h->type == RECORD_DONE)
-		return e->state == LIVE_DONE && e->needed && e->segment == segment && e->offset == offset;
+		return e->state == LIVE_DONE && e->needed && e->segment == segment &&
+		       e->offset == offset;
 	if (e->state != LIVE_QUEUED)
 		return false;
 	if (h->type == RECORD_MESSAGE)
 		return e->segment == segment && e->offset == offset;
 	for (uint32_t i = 0; e->extra && i < e->extra->n_changes; i++)
-		if (e->extra->changes[i].segment == segment && e->extra->changes[i].offset == offset)
+		if (e->extra->changes[i].segment == segment &&
+		    e->extra->changes[i].offset == offset)
 			return true;
 	return false;
 }

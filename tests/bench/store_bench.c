@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How many 4 KiB messages a second the store makes stable, with 1, 16, 64 and 128 threads that each wait for theirs, and how
- * many syncs that took; beside it one thread that does write and fdatasync and nothing else.
- * Then the queue is opened again: how long until the index is whole, what a message takes in memory, how long a listing takes.
- *	store_bench DIRECTORY [SECONDS_EACH]
+ * How many 4 KiB messages a second the store makes stable, with 1, 16, 64 and 128 threads that each
+ *wait for theirs, and how many syncs that took; beside it one thread that does write and fdatasync
+ *and nothing else. Then the queue is opened again: how long until the index is whole, what a
+ *message takes in memory, how long a listing takes. store_bench DIRECTORY [SECONDS_EACH]
  */
 #include "queue/queue.h"
 
@@ -72,8 +72,8 @@ static void bench(struct store *s, unsigned threads, int64_t us)
 		(void)pthread_join(t[i], NULL);
 	double seconds = (double)(clock_mono_us() - from) / 1e6;
 	store_stats(s, &after);
-	(void)printf("%4u threads: %8.0f messages/s, %6.0f syncs/s, %5.1f messages a sync\n", threads,
-	    (double)w.done / seconds, (double)(after.batches - before.batches) / seconds,
+	(void)printf("%4u threads: %8.0f messages/s, %6.0f syncs/s, %5.1f messages a sync\n",
+	    threads, (double)w.done / seconds, (double)(after.batches - before.batches) / seconds,
 	    (double)w.done / (double)(after.batches - before.batches));
 	free(t);
 }
@@ -135,8 +135,8 @@ static void recovery(const struct storage_io *io, const struct store_options *o)
 	int64_t recovered = clock_mono_us() - from;
 	(void)malloc_trim(0);
 	queue_index_counts(idx, &c);
-	(void)printf("open again: %.1f ms; %zu messages in the index after %.2f s\n", (double)open / 1e3,
-	    c.messages, (double)recovered / 1e6);
+	(void)printf("open again: %.1f ms; %zu messages in the index after %.2f s\n",
+	    (double)open / 1e3, c.messages, (double)recovered / 1e6);
 	size_t now = pss_bytes();
 	if (now > before && c.messages) /* the second time memory is used again */
 		(void)printf("memory: %zu bytes a message\n", (now - before) / c.messages);
@@ -161,8 +161,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	int64_t us = (argc > 2 ? strtol(argv[2], NULL, 10) : 3) * US_PER_SEC;
-	if (storage_real_new(argv[1], &io, &err) != RC_OK || store_open(io, &o, &s, &err) != RC_OK ||
-	    store_recover(s, NULL, NULL, &err) != RC_OK) {
+	if (storage_real_new(argv[1], &io, &err) != RC_OK ||
+	    store_open(io, &o, &s, &err) != RC_OK || store_recover(s, NULL, NULL, &err) != RC_OK) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whatever stands in a segment or a sidecar: no decoder may read outside of it or believe what is not so. */
+/* Whatever stands in a segment or a sidecar: no decoder may read outside of it or believe what is
+ * not so. */
 #include "queue/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,7 +24,8 @@ static void whole_message(struct arena *a, const uint8_t *p, size_t n)
 	m.facts.len = sizes.facts_len;
 	/* what was understood is written and understood the same */
 	if (record_message_encode(a, &m, &raw, NULL) == RC_OK) {
-		MUST(record_message_decode(a, raw.ptr, raw.len, &again, &sizes_again, NULL) == RC_OK);
+		MUST(record_message_decode(a, raw.ptr, raw.len, &again, &sizes_again, NULL) ==
+		     RC_OK);
 		MUST(again.n_recipients == m.n_recipients && slice_eq(again.sender, m.sender));
 		MUST(sizes_again.headers_len == sizes.headers_len);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Contents are shared and copied when they are changed, so that a crash image costs little: it can be taken after
- * every write of a long run.
+ * Contents are shared and copied when they are changed, so that a crash image costs little: it can
+ * be taken after every write of a long run.
  */
 #include "lib/storage_shim.h"
 
@@ -425,9 +425,9 @@ struct shim *shim_new(void)
 {
 	struct shim *s = calloc(1, sizeof *s);
 
-	s->io = (struct storage_io){s, shim_open, shim_close, shim_pread, shim_pwritev, shim_fdatasync,
-	    shim_fd_size, shim_truncate, shim_sync_dir, shim_make_dir, shim_rename, shim_unlink,
-	    shim_list, shim_space};
+	s->io = (struct storage_io){s, shim_open, shim_close, shim_pread, shim_pwritev,
+	    shim_fdatasync, shim_fd_size, shim_truncate, shim_sync_dir, shim_make_dir, shim_rename,
+	    shim_unlink, shim_list, shim_space};
 	return s;
 }
 
@@ -486,7 +486,8 @@ static struct blob *torn(const struct inode *i, uint64_t *random)
 		const struct blob *from = next_random(random) % 2 ? i->now : i->stable;
 
 		if (from->size > at)
-			memcpy(b->data + at, from->data + at, from->size - at < n ? from->size - at : n);
+			memcpy(b->data + at, from->data + at,
+			    from->size - at < n ? from->size - at : n);
 	}
 	return b;
 }

@@ -2,11 +2,11 @@
 /*
  * tests/lib/storage_shim: a disk in memory that keeps only what was synced.
  *
- * A file's bytes are stable after fdatasync, a name after sync_dir.  shim_crash gives the disk that a power cut at this
- * moment leaves: SHIM_FORGET without anything unsynced, SHIM_TEAR with a random choice of it (each 512-byte
- * sector, each change of a name by itself, in any order).  A sync that was made to fail has lost its pages for
- * good: later syncs of that file say 0 and keep nothing, as kernels do.
- * Threads: one.
+ * A file's bytes are stable after fdatasync, a name after sync_dir.  shim_crash gives the disk that
+ * a power cut at this moment leaves: SHIM_FORGET without anything unsynced, SHIM_TEAR with a random
+ * choice of it (each 512-byte sector, each change of a name by itself, in any order).  A sync that
+ * was made to fail has lost its pages for good: later syncs of that file say 0 and keep nothing, as
+ * kernels do. Threads: one.
  */
 #ifndef HEDDLE_TESTS_STORAGE_SHIM_H
 #define HEDDLE_TESTS_STORAGE_SHIM_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Messages that can be made again from a number, so that what comes back can be compared byte by byte. */
+/* Messages that can be made again from a number, so that what comes back can be compared byte by
+ * byte. */
 #ifndef HEDDLE_TESTS_QUEUE_MAIL_H
 #define HEDDLE_TESTS_QUEUE_MAIL_H
 #include "queue/queue.h"
@@ -11,7 +12,8 @@ struct mail {
 	slice_t body; /* also of one that goes to a file */
 };
 /* Bodies up to max_body bytes. */
-void mail_make(struct arena *a, struct queue_id id, uint64_t number, size_t max_body, struct mail *out);
+void mail_make(
+    struct arena *a, struct queue_id id, uint64_t number, size_t max_body, struct mail *out);
 /* Envelope as given at first. */
 bool mail_same_envelope(const struct mail *want, const struct queue_message *got);
 /* Envelope, facts, headers, body: everything as it was given.  false with the reason in *why. */

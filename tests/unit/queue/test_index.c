@@ -13,8 +13,13 @@ static struct queue_recipient three[] = {{.address = SL_INIT("a@One.example")},
 
 static struct queue_message message(uint64_t n, int64_t next_us)
 {
-	return (struct queue_message){.id = {n, 1000 + n}, .next_attempt_us = next_us,
-	    .sender = SL("s@x"), .recipients = three, .n_recipients = 3, .headers_size = 10, .body_size = 32};
+	return (struct queue_message){.id = {n, 1000 + n},
+	    .next_attempt_us = next_us,
+	    .sender = SL("s@x"),
+	    .recipients = three,
+	    .n_recipients = 3,
+	    .headers_size = 10,
+	    .body_size = 32};
 }
 
 static void insert(struct queue_index *idx, uint64_t n, int64_t next_us)
@@ -116,8 +121,12 @@ TEST(destinations)
 	queue_index_each_destination(idx, see, &d);
 	CHECK_EQ_INT(d.n, 2);
 	CHECK_EQ_INT(d.pending_at_one, 4);
-	CHECK_EQ_INT(queue_index_set_recipient(idx, (struct queue_id){2, 1002}, 1, QUEUE_RCPT_DELIVERED), RC_OK);
-	CHECK_EQ_INT(queue_index_set_recipient(idx, (struct queue_id){2, 1002}, 7, QUEUE_RCPT_DELIVERED), RC_FAIL);
+	CHECK_EQ_INT(
+	    queue_index_set_recipient(idx, (struct queue_id){2, 1002}, 1, QUEUE_RCPT_DELIVERED),
+	    RC_OK);
+	CHECK_EQ_INT(
+	    queue_index_set_recipient(idx, (struct queue_id){2, 1002}, 7, QUEUE_RCPT_DELIVERED),
+	    RC_FAIL);
 	struct queue_entry *e = queue_index_due_for(idx, SL("TWO.example"), 1000);
 	CHECK_EQ_INT(queue_entry_id(e).serial, 1);
 	queue_index_release(idx, &e, 100);
@@ -191,8 +200,9 @@ TEST(random_operations)
 				if (there[k] && next[k] < first)
 					first = next[k];
 			CHECK_EQ_INT(queue_index_next(idx), first);
-			struct queue_entry *e = step % 2 ? queue_index_due(idx, INT64_MAX - 1)
-			                                 : queue_index_due_for(idx, SL("two.example"), INT64_MAX - 1);
+			struct queue_entry *e =
+			    step % 2 ? queue_index_due(idx, INT64_MAX - 1)
+			             : queue_index_due_for(idx, SL("two.example"), INT64_MAX - 1);
 			if (e) {
 				i = (unsigned)queue_entry_id(e).serial - 1;
 				CHECK_EQ_INT(next[i], first);
@@ -204,14 +214,19 @@ TEST(random_operations)
 	queue_index_free(&idx);
 }
 
-static struct queue_message numbered(uint64_t i, struct queue_recipient *r, size_t n, char *buf, char *sender)
+static struct queue_message numbered(
+    uint64_t i, struct queue_recipient *r, size_t n, char *buf, char *sender)
 {
 	for (size_t k = 0; k < n; k++)
-		r[k].address = slice_tainted(buf + 64 * k, (size_t)snprintf(buf + 64 * k, 64,
-		    "user%llu.%zu@d%llu.example", (unsigned long long)i, k, (unsigned long long)(i + k) % 10000));
-	return (struct queue_message){.id = {i, 5}, .next_attempt_us = (int64_t)(i * 7919 % 100000),
-	    .sender = slice_tainted(sender, (size_t)snprintf(sender, 64, "sender%llu@x.example", (unsigned long long)i)),
-	    .recipients = r, .n_recipients = n};
+		r[k].address = slice_tainted(buf + 64 * k,
+		    (size_t)snprintf(buf + 64 * k, 64, "user%llu.%zu@d%llu.example",
+		        (unsigned long long)i, k, (unsigned long long)(i + k) % 10000));
+	return (struct queue_message){.id = {i, 5},
+	    .next_attempt_us = (int64_t)(i * 7919 % 100000),
+	    .sender = slice_tainted(sender,
+	        (size_t)snprintf(sender, 64, "sender%llu@x.example", (unsigned long long)i)),
+	    .recipients = r,
+	    .n_recipients = n};
 }
 
 static size_t fill(struct queue_index *idx, uint64_t count, size_t n_recipients)
@@ -236,7 +251,8 @@ TEST(memory_of_a_hundred_thousand)
 	(void)printf("# %zu bytes a message, %zu each further recipient\n", one, (five - one) / 4);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	CHECK(one > 0 && one < 300);
-	CHECK((five - one) / 4 <= 72); /* an address of 26 bytes and a destination that is mostly its own */
+	CHECK((five - one) / 4 <=
+	      72); /* an address of 26 bytes and a destination that is mostly its own */
 #endif
 	queue_index_free(&more);
 	int64_t from = clock_mono_us();
@@ -270,7 +286,8 @@ static void *hammer(void *arg)
 			queue_entry_view(e, &v);
 			if (v.state != QUEUE_ACTIVE)
 				(void)CHECK(false); /* taken is active */
-			(void)!queue_index_set_recipient(idx, v.id, 1, i % 2 ? QUEUE_RCPT_DELIVERED : QUEUE_RCPT_PENDING);
+			(void)!queue_index_set_recipient(
+			    idx, v.id, 1, i % 2 ? QUEUE_RCPT_DELIVERED : QUEUE_RCPT_PENDING);
 			queue_index_release(idx, &e, i + 3);
 		}
 		if (i % 100 == 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What goes to disk comes back the same; no change of a byte and no cut goes unnoticed or does harm. */
+/* What goes to disk comes back the same; no change of a byte and no cut goes unnoticed or does
+ * harm. */
 #include "lib/tap.h"
 #include "queue/record.h"
 
@@ -20,8 +21,9 @@ TEST(ids_have_the_classic_form)
 
 TEST(ids_that_are_none)
 {
-	static const char *const bad[] = {"", "1vNaBc-00012-3aB1", "1vNaBc-000123_aB", "1vNaBc_000123-aB",
-	    "1vNaB!-000123-aB", "1vNaBc-000123-aBc", "1vNaBc-00012?-aB", "1vNaBc-000123-a."};
+	static const char *const bad[] = {"", "1vNaBc-00012-3aB1", "1vNaBc-000123_aB",
+	    "1vNaBc_000123-aB", "1vNaB!-000123-aB", "1vNaBc-000123-aBc", "1vNaBc-00012?-aB",
+	    "1vNaBc-000123-a."};
 	struct queue_id id;
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -31,8 +33,13 @@ TEST(ids_that_are_none)
 TEST(segment_header)
 {
 	uint8_t raw[SEGMENT_HEADER_BYTES];
-	struct segment_header h = {.mark = 0x1122334455667788, .created_us = 9, .number = 42, .generation = 3,
-	    .void_segment = 41, .void_offset = 4096}, back = {0};
+	struct segment_header h = {.mark = 0x1122334455667788,
+	                          .created_us = 9,
+	                          .number = 42,
+	                          .generation = 3,
+	                          .void_segment = 41,
+	                          .void_offset = 4096},
+	                      back = {0};
 
 	segment_header_encode(&h, raw);
 	CHECK(segment_header_decode(raw, sizeof raw, &back));
@@ -50,8 +57,18 @@ TEST(segment_header)
 TEST(record_header_notices_each_bit)
 {
 	uint8_t raw[RECORD_HEADER_BYTES];
-	struct record_header h = {.mark = 77, .sequence = 5, .id = {1, 2}, .segment = 9, .meta_len = 10,
-	    .body_len = 11, .meta_crc = 12, .body_crc = 13, .synced = 14, .type = RECORD_EDIT, .flags = 1}, b;
+	struct record_header h = {.mark = 77,
+	                         .sequence = 5,
+	                         .id = {1, 2},
+	                         .segment = 9,
+	                         .meta_len = 10,
+	                         .body_len = 11,
+	                         .meta_crc = 12,
+	                         .body_crc = 13,
+	                         .synced = 14,
+	                         .type = RECORD_EDIT,
+	                         .flags = 1},
+	                     b;
 
 	record_header_encode(&h, raw);
 	CHECK(record_header_decode(raw, sizeof raw, 77, 9, &b));
@@ -70,14 +87,25 @@ TEST(record_header_notices_each_bit)
 
 static struct queue_message sample(struct arena *a)
 {
-	struct queue_message m = {.flags = QUEUE_MSG_FROZEN, .received_us = 1, .next_attempt_us = 2,
-	    .frozen_us = 3, .sender = SL("s@x"), .n_recipients = 2, .facts = SL("facts"), .n_notes = 1,
-	    .headers_size = 30, .body_size = 9, .body_crc = 8};
+	struct queue_message m = {.flags = QUEUE_MSG_FROZEN,
+	    .received_us = 1,
+	    .next_attempt_us = 2,
+	    .frozen_us = 3,
+	    .sender = SL("s@x"),
+	    .n_recipients = 2,
+	    .facts = SL("facts"),
+	    .n_notes = 1,
+	    .headers_size = 30,
+	    .body_size = 9,
+	    .body_crc = 8};
 
 	m.recipients = ARENA_ARRAY(a, struct queue_recipient, 2);
-	m.recipients[0] = (struct queue_recipient){.address = SL("a@b"), .params = SL("p"), .flags = 5};
-	m.recipients[1] = (struct queue_recipient){.address = SL("c@d"), .state = QUEUE_RCPT_DELIVERED,
-	    .next_attempt_us = 77, .retry = SL("retry")};
+	m.recipients[0] =
+	    (struct queue_recipient){.address = SL("a@b"), .params = SL("p"), .flags = 5};
+	m.recipients[1] = (struct queue_recipient){.address = SL("c@d"),
+	    .state = QUEUE_RCPT_DELIVERED,
+	    .next_attempt_us = 77,
+	    .retry = SL("retry")};
 	m.notes = ARENA_NEW(a, slice_t);
 	m.notes[0] = SL("note");
 	return m;
@@ -120,7 +148,8 @@ TEST(progress)
 {
 	struct arena *a = arena_new(0);
 	struct queue_message m = sample(a);
-	struct queue_outcome o[] = {{0, QUEUE_RCPT_PENDING, 1000, SL("later")}, {1, QUEUE_RCPT_FAILED, 0, SL("")}};
+	struct queue_outcome o[] = {
+	    {0, QUEUE_RCPT_PENDING, 1000, SL("later")}, {1, QUEUE_RCPT_FAILED, 0, SL("")}};
 	struct queue_progress p = {{0, 0}, o, 2, 555, SL("child")};
 	slice_t raw;
 
@@ -166,7 +195,11 @@ TEST(edits)
 	CHECK(!(m.flags & QUEUE_MSG_FROZEN) && m.frozen_us == 0);
 	edit(a, &m, (struct queue_edit){.kind = QUEUE_EDIT_FREEZE, .when_us = 12});
 	CHECK(m.flags & QUEUE_MSG_FROZEN && m.frozen_us == 12);
-	edit(a, &m, (struct queue_edit){.kind = QUEUE_EDIT_ADD_RECIPIENT, .text = SL("n@e"), .params = SL("q"), .flags = 4});
+	edit(a, &m,
+	    (struct queue_edit){.kind = QUEUE_EDIT_ADD_RECIPIENT,
+	        .text = SL("n@e"),
+	        .params = SL("q"),
+	        .flags = 4});
 	CHECK_EQ_INT(m.n_recipients, 3);
 	CHECK_EQ_STR(m.recipients[2].address, "n@e");
 	CHECK_EQ_STR(m.recipients[2].params, "q");
@@ -189,9 +222,16 @@ TEST(edits)
 TEST(sidecar)
 {
 	uint8_t raw[600];
-	struct sidecar_header h = {.mark = 5, .segment = 6, .flags = SIDECAR_DAMAGED, .data_end = 7, .count = 1}, b;
-	struct sidecar_entry e = {.h = {.mark = 5, .segment = 6, .type = RECORD_MESSAGE}, .offset = 99,
-	    .envelope = SL("envelope")}, out;
+	struct sidecar_header h = {.mark = 5,
+	                          .segment = 6,
+	                          .flags = SIDECAR_DAMAGED,
+	                          .data_end = 7,
+	                          .count = 1},
+	                      b;
+	struct sidecar_entry e = {.h = {.mark = 5, .segment = 6, .type = RECORD_MESSAGE},
+	                         .offset = 99,
+	                         .envelope = SL("envelope")},
+	                     out;
 
 	h.bytes = sidecar_entry_encode(&e, NULL);
 	CHECK_EQ_INT(sidecar_entry_encode(&e, raw + SIDECAR_HEADER_BYTES), h.bytes);

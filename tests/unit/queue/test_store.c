@@ -23,10 +23,15 @@ static void on_event(void *ctx, const struct store_event *ev)
 		(void)snprintf(e->aside, sizeof e->aside, "%s", ev->name);
 }
 
-static struct store *open_at(const struct storage_io *io, uint64_t segment_bytes, struct events *events)
+static struct store *open_at(
+    const struct storage_io *io, uint64_t segment_bytes, struct events *events)
 {
-	struct store_options o = {.segment_bytes = segment_bytes, .body_threshold = 20000,
-	    .compact_age_us = -1, .manual = true, .event = events ? on_event : NULL, .event_ctx = events};
+	struct store_options o = {.segment_bytes = segment_bytes,
+	    .body_threshold = 20000,
+	    .compact_age_us = -1,
+	    .manual = true,
+	    .event = events ? on_event : NULL,
+	    .event_ctx = events};
 	struct store *s = NULL;
 	struct error err = {0};
 
@@ -51,7 +56,8 @@ static void add_found(void *ctx, const struct queue_message *m)
 	l->n_notes = m->n_notes;
 }
 
-static struct store *reopen(struct shim *disk, struct store **old, struct list *l, struct events *ev)
+static struct store *reopen(
+    struct shim *disk, struct store **old, struct list *l, struct events *ev)
 {
 	struct error err = {0};
 
@@ -255,7 +261,8 @@ TEST(a_failed_sync)
 	CHECK(!store_is_stopped(s));
 	struct queue_id after = put(s, 3, RC_OK);
 	CHECK(!whole(s, bad, 24));
-	/* although its bytes are all in the file, it does not come back, also not after housekeeping */
+	/* although its bytes are all in the file, it does not come back, also not after
+	 * housekeeping */
 	for (int round = 0; round < 3; round++) {
 		s = reopen(disk, &s, l, &ev);
 		CHECK_EQ_INT(l->n, 2);
@@ -372,7 +379,8 @@ TEST(a_compaction_that_cannot_write)
 		for (uint64_t i = 0; i < 30; i++)
 			if (i % 5)
 				CHECK_EQ_INT(finish(s, ids[i]), RC_OK);
-		shim_fail(disk, nth % 2 ? SHIM_PWRITEV : SHIM_FDATASYNC, nth / 2 + 1, 1, nth % 2 ? ENOSPC : EIO);
+		shim_fail(disk, nth % 2 ? SHIM_PWRITEV : SHIM_FDATASYNC, nth / 2 + 1, 1,
+		    nth % 2 ? ENOSPC : EIO);
 		for (int i = 0; i < 40; i++)
 			(void)store_compact_step(s);
 		for (uint64_t i = 0; i < 30; i += 5)
@@ -392,7 +400,8 @@ TEST(a_compaction_that_cannot_write)
 	}
 }
 
-/* Damage at any place of any file: what is whole comes back and is kept, the rest is set aside and named. */
+/* Damage at any place of any file: what is whole comes back and is kept, the rest is set aside and
+ * named. */
 static void damage(const char *suffix, size_t nth, uint64_t at, size_t bytes, bool drop_sidecars)
 {
 	struct shim *disk = shim_new();
@@ -446,8 +455,8 @@ TEST(damaged_sealed_segments)
 		damage(".seg", 0, at, 300, true);
 		damage(".seg", 1, at, 1, true);
 	}
-	damage(".seg", 1, 3, 60, true);     /* one copy of the header */
-	damage(".seg", 1, 0, 1000, true);   /* both */
+	damage(".seg", 1, 3, 60, true);   /* one copy of the header */
+	damage(".seg", 1, 0, 1000, true); /* both */
 }
 
 TEST(damage_behind_a_good_sidecar)
@@ -475,7 +484,8 @@ TEST(damage_in_what_was_active)
 	for (uint64_t i = 0; i < 6; i++)
 		ids[i] = put(s, 1000 + i, RC_OK);
 	CHECK(shim_nth(disk, ".seg", 0, name));
-	shim_damage(disk, name, SEGMENT_HEADER_BYTES + 70, 10); /* the first message: not the last batch */
+	shim_damage(
+	    disk, name, SEGMENT_HEADER_BYTES + 70, 10); /* the first message: not the last batch */
 	s = reopen(disk, &s, l, &ev);
 	CHECK_EQ_INT(l->n, 5);
 	CHECK_EQ_INT(ev.count[STORE_EVENT_DAMAGED], 1);
@@ -498,7 +508,8 @@ TEST(a_body_that_looks_like_records)
 	s = reopen(disk, &s, l, NULL);
 	struct queue_id first = put(s, 1, RC_OK);
 	CHECK(shim_nth(disk, ".seg", 0, name));
-	struct record_header h = {.sequence = UINT64_MAX, .id = first, .segment = 1, .type = RECORD_DONE};
+	struct record_header h = {
+	    .sequence = UINT64_MAX, .id = first, .segment = 1, .type = RECORD_DONE};
 	for (size_t i = 0; i + RECORD_HEADER_BYTES < 4000; i += RECORD_HEADER_BYTES)
 		record_header_encode(&h, raw + i);
 	struct iovec iov = {raw, 3900};

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The promise: what was acknowledged survives a power cut at any moment, what was finished does not return.
+ * The promise: what was acknowledged survives a power cut at any moment, what was finished does not
+ * return.
  *
- * A run of accepting, recording, finishing, compacting, with restarts in between, on a disk that keeps only what was synced.
- * After EVERY write the disk that a power cut would leave is taken (all unsynced forgotten; torn, several seeds),
- * another store recovers from it and is compared with what had been acknowledged by then.  Some of these stores go on to
- * compact, and are cut after every write in their turn.
+ * A run of accepting, recording, finishing, compacting, with restarts in between, on a disk that
+ * keeps only what was synced. After EVERY write the disk that a power cut would leave is taken (all
+ * unsynced forgotten; torn, several seeds), another store recovers from it and is compared with
+ * what had been acknowledged by then.  Some of these stores go on to compact, and are cut after
+ * every write in their turn.
  */
 #include "lib/storage_shim.h"
 #include "lib/tap.h"
@@ -45,7 +47,7 @@ struct world {
 	size_t max_body;
 	unsigned cuts, deep_every, nested;
 	uint64_t compacted, unlinked; /* segments */
-	bool failed, dead; /* dead: the power is off, answers come too late */
+	bool failed, dead;            /* dead: the power is off, answers come too late */
 };
 
 static struct store *open_store(struct shim *disk, const struct world *w)
@@ -160,8 +162,8 @@ static struct store *recover_and_compare(struct world *w, struct shim *disk, con
 		slice_t text = {0};
 		struct arena *a = arena_new(0);
 
-		text = arena_printf(a, "%s, message %llu, cut %u, %s", why, (unsigned long long)number,
-		    w->cuts, when);
+		text = arena_printf(a, "%s, message %llu, cut %u, %s", why,
+		    (unsigned long long)number, w->cuts, when);
 		CHECK_EQ_STR(text, "nothing wrong");
 		arena_free(&a);
 	}
@@ -312,7 +314,8 @@ static void progress_one(struct world *w)
 	struct queue_progress *p = ARENA_NEW(w->ops, struct queue_progress);
 	struct answer *x = answer(w, it, 1);
 	*o = (struct queue_outcome){r, QUEUE_RCPT_DELIVERED, 7, SL("ok")};
-	*p = (struct queue_progress){it->id, o, 1, 99, mail_note(w->ops, it->number, it->notes_asked)};
+	*p = (struct queue_progress){
+	    it->id, o, 1, 99, mail_note(w->ops, it->number, it->notes_asked)};
 	x->mask = 1u << r;
 	it->notes_asked++;
 	if (it->delivered[r] == NOT_YET)
@@ -329,13 +332,15 @@ static void edit_one(struct world *w)
 		return;
 	bool freeze = mail_random(&w->random) % 2;
 	struct queue_edit *e = ARENA_NEW(w->ops, struct queue_edit);
-	*e = (struct queue_edit){.kind = freeze ? QUEUE_EDIT_FREEZE : QUEUE_EDIT_THAW, .when_us = 3};
+	*e =
+	    (struct queue_edit){.kind = freeze ? QUEUE_EDIT_FREEZE : QUEUE_EDIT_THAW, .when_us = 3};
 	if (freeze)
 		it->ever_frozen = true;
 	else
 		it->frozen = NOT_YET;
-	CHECK_EQ_INT(store_edit(w->store, w->ops, it->id, e, answered,
-	                 answer(w, it, freeze ? 3 : 4), &err), RC_OK);
+	CHECK_EQ_INT(
+	    store_edit(w->store, w->ops, it->id, e, answered, answer(w, it, freeze ? 3 : 4), &err),
+	    RC_OK);
 }
 
 static void finish_one(struct world *w)
@@ -346,10 +351,12 @@ static void finish_one(struct world *w)
 	if (!it)
 		return;
 	it->finished = ASKED;
-	CHECK_EQ_INT(store_finish(w->store, w->ops, it->id, answered, answer(w, it, 2), &err), RC_OK);
+	CHECK_EQ_INT(
+	    store_finish(w->store, w->ops, it->id, answered, answer(w, it, 2), &err), RC_OK);
 }
 
-/* Forget what is over for good, so that comparing stays quick; but some, to see that they do not return. */
+/* Forget what is over for good, so that comparing stays quick; but some, to see that they do not
+ * return. */
 static void tidy(struct world *w)
 {
 	size_t kept = 0;
@@ -453,7 +460,8 @@ static void restart(struct world *w, enum shim_loss loss)
 	shim_on_write(w->disk, cut, w);
 }
 
-static void run(uint64_t seed, uint64_t segment_bytes, size_t max_body, unsigned steps, unsigned deep_every)
+static void run(
+    uint64_t seed, uint64_t segment_bytes, size_t max_body, unsigned steps, unsigned deep_every)
 {
 	struct world *w = calloc(1, sizeof *w);
 	struct error err = {0};
@@ -479,9 +487,10 @@ static void run(uint64_t seed, uint64_t segment_bytes, size_t max_body, unsigned
 	}
 	CHECK(w->failed || w->cuts > steps);
 	CHECK(w->failed || steps < 300 || (w->compacted > 0 && w->unlinked > 0));
-	(void)printf("# seed %llu: %u cuts, %u nested, %u mails, %u segments compacted, %u unlinked\n",
-	    (unsigned long long)seed, w->cuts, w->nested, (unsigned)w->number, (unsigned)w->compacted,
-	    (unsigned)w->unlinked);
+	(void)printf(
+	    "# seed %llu: %u cuts, %u nested, %u mails, %u segments compacted, %u unlinked\n",
+	    (unsigned long long)seed, w->cuts, w->nested, (unsigned)w->number,
+	    (unsigned)w->compacted, (unsigned)w->unlinked);
 	CHECK(w->failed || w->nested > 0);
 	shim_on_write(w->disk, NULL, NULL);
 	store_close(&w->store);
