@@ -11,6 +11,9 @@
 #include "thread/cancel.h"
 #include "thread/pool.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #define CALL_MEMORY_MAX ((uint64_t)256 << 20) /* of one call, over all its allocations */
 #define REASON_MAX      4096U
 #define ALIGN_MAX       4096U
@@ -121,13 +124,23 @@ static int64_t host_time_left(struct heddle_call *c)
 	return left > 0 ? (left + 999) / 1000 : 0;
 }
 
+static void close_fd(void *fd)
+{
+	(void)close((int)(intptr_t)fd);
+}
+
 static int32_t host_cancel_fd(struct heddle_call *c)
 {
 	if (cancel_is_set(c->cancel))
 		return -1;
 	if (c->cancel)
 		return cancel_fd(c->cancel);
-	return c->services ? c->services->never_fd : -1;
+	if (c->services)
+		return c->services->never_fd;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1 would say: cancelled */
+	if (fd >= 0)
+		arena_on_free(c->arena, close_fd, (void *)(intptr_t)fd);
+	return fd;
 }
 
 static enum pool_purpose purpose_of(const struct heddle_call *c)

@@ -156,6 +156,8 @@ TEST(time_left_and_cancelling)
 	f.call.deadline_us = clock_mono_us() - 1;
 	CHECK_EQ_INT(f.host.time_left(&f.call), 0);
 	f.call.deadline_us = DEADLINE_NEVER;
+	struct pollfd never = {.fd = f.host.cancel_fd(&f.call), .events = POLLIN};
+	CHECK(never.fd >= 0 && poll(&never, 1, 0) == 0);
 	cancel_init(&cancel);
 	f.call.cancel = &cancel;
 	struct pollfd p = {.fd = f.host.cancel_fd(&f.call), .events = POLLIN};
