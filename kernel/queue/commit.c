@@ -12,6 +12,8 @@
  */
 #include "queue/store_private.h"
 
+#include "thread/start.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -256,6 +258,7 @@ void *commit_thread(void *store)
 {
 	struct store *s = store;
 
+	thread_name("queue-commit");
 	for (;;) {
 		store_queue_lock(s);
 		while (!s->pending && !s->closing && !s->roll_wanted)

@@ -13,6 +13,7 @@
 #include "queue/store_private.h"
 
 #include "base/codec.h"
+#include "thread/start.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -428,6 +429,7 @@ void *house_thread(void *store)
 {
 	struct store *s = store;
 
+	thread_name("queue-house");
 	for (;;) {
 		store_table_lock(s);
 		bool stop = s->house_stop;

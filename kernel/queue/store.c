@@ -7,6 +7,7 @@
 #include "queue/store_private.h"
 
 #include "base/codec.h"
+#include "thread/start.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,12 +66,12 @@ static struct store *make_store(const struct storage_io *io, const struct store_
 
 static enum rc start_threads(struct store *s, struct error *err)
 {
-	int e = pthread_create(&s->committer, NULL, commit_thread, s);
+	int e = thread_start(&s->committer, 0, commit_thread, s);
 
 	if (e)
 		return error_errno(err, RC_ERROR, e, "start the committer");
 	s->has_threads = true;
-	e = pthread_create(&s->housekeeper, NULL, house_thread, s);
+	e = thread_start(&s->housekeeper, 0, house_thread, s);
 	if (e)
 		return error_errno(err, RC_ERROR, e, "start the housekeeper");
 	s->has_house = true;
