@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A configuration file from anywhere: no file is opened (.include is refused), no driver is there.  Whatever loads can
- * be printed, for those who may see hidden values and for those who may not.
+ * A configuration file from anywhere: no file is opened (.include is refused), no driver is there.
+ * Whatever loads can be printed, for those who may see hidden values and for those who may not.
  */
 #include "base/strbuf.h"
 #include "config/config.h"
@@ -10,8 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void print_all(const struct config *cfg, struct arena *a)
 {
-	static const char *const what[] = {"", "config", "macros", "routers", "transports", "authenticators", "router_list",
-	    "+a", "macro A", "router a", "qualify_domain", "config_file"};
+	static const char *const what[] = {"", "config", "macros", "routers", "transports",
+	    "authenticators", "router_list", "+a", "macro A", "router a", "qualify_domain",
+	    "config_file"};
 	for (size_t i = 0; i < sizeof what / sizeof what[0]; i++)
 		for (int admin = 0; admin < 2; admin++) {
 			struct strbuf sb;
@@ -29,7 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena *a = arena_new(0);
 	struct vec problems = {0}, warnings = {0};
 	struct config *cfg = NULL;
-	struct config_source src = {.path = "fuzz", .content = slice_tainted(data, size), .no_includes = true,
+	struct config_source src = {.path = "fuzz",
+	    .content = slice_tainted(data, size),
+	    .no_includes = true,
 	    .no_instances = true};
 	enum rc rc = config_load(&src, a, &problems, &warnings, &cfg);
 	MUST((rc == RC_OK) == (problems.count == 0));
@@ -39,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		print_all(cfg, a);
 	} else {
 		VEC_FOREACH(&problems, struct error, e)
-			MUST(e->text[0]);
+		MUST(e->text[0]);
 	}
 	config_unref(&cfg);
 	arena_free(&a);
