@@ -95,7 +95,7 @@ enum rc cond_match_list(struct eval *ev, const struct cond *c, bool *out, struct
 	if (c->row->arg == MATCH_HOSTS && subject.len && !ip_family(subject))
 		return error_set(err, RC_ERROR, "\"%.*s\" is not an IP address", SL_ARG(subject));
 	rc = match_subject(ev, c, subject, &data, err);
-	ev->pinned++;
+	ev->held++;
 	if (rc == RC_OK)
 		ev->value = data;
 	if (rc == RC_DEFER || rc == RC_ERROR)
@@ -115,7 +115,7 @@ enum rc cond_inlist(struct eval *ev, const struct cond *c, bool *out, struct err
 	while (list_next(ev->arena, &it, &item))
 		if (c->row->arg ? slice_eqi(item, subject) : slice_eq(item, subject)) {
 			ev->value = item;
-			ev->pinned++;
+			ev->held++;
 			*out = true;
 			return RC_OK;
 		}

@@ -124,6 +124,7 @@ enum rc eval_branch(struct eval *ev, const struct node *n, bool yes, slice_t fou
 void captures_save(const struct eval *ev, struct captures *c)
 {
 	c->count = ev->capture_count;
+	c->held = ev->held;
 	for (uint32_t i = 0; i < c->count; i++)
 		c->text[i] = ev->captures[i];
 }
@@ -131,6 +132,7 @@ void captures_save(const struct eval *ev, struct captures *c)
 void captures_restore(struct eval *ev, const struct captures *c)
 {
 	ev->capture_count = c->count;
+	ev->held = c->held;
 	for (uint32_t i = 0; i < c->count; i++)
 		ev->captures[i] = c->text[i];
 }
@@ -143,7 +145,7 @@ enum rc eval_regex(struct eval *ev, const struct regex *re, slice_t subject, boo
 	if (rc == RC_OK) {
 		memcpy(ev->captures, found, count * sizeof found[0]);
 		ev->capture_count = count;
-		ev->pinned++;
+		ev->held++;
 	}
 	*out = rc == RC_OK;
 	return rc == RC_FAIL ? RC_OK : rc;
@@ -158,6 +160,7 @@ void frame_begin(struct eval *ev, struct frame *f)
 {
 	f->mark = arena_mark(ev->arena);
 	f->pinned = ev->pinned;
+	f->held = ev->held;
 	f->rounds = 0;
 }
 
@@ -165,15 +168,15 @@ void frame_begin_at(struct eval *ev, struct frame *f)
 {
 	f->mark = arena_mark(ev->arena);
 	f->pinned = ev->pinned;
+	f->held = ev->held;
 }
 
 enum rc frame_next(struct eval *ev, struct frame *f, struct error *err)
 {
-	if (f->pinned == ev->pinned) {
+	if (f->pinned == ev->pinned && f->held == ev->held) {
 		arena_release(ev->arena, f->mark);
 	} else {
-		f->mark = arena_mark(ev->arena);
-		f->pinned = ev->pinned;
+		frame_begin_at(ev, f);
 		if (arena_used(ev->arena) > EVAL_ARENA_MAX)
 			return error_set(err, RC_ERROR, "expansion uses too much memory (more than %d MiB)",
 			    EVAL_ARENA_MAX >> 20);

@@ -76,7 +76,9 @@ struct eval {
 	bool lookup_dnssec;
 	uint32_t depth;                      /* nested ${expand, lookups and ACLs: bounded */
 	uint32_t lookup_depth;               /* lookups that run lookups */
-	uint32_t pinned;                     /* bumped by whoever lets a register point into the arena: loops then keep it */
+	/* Bumped by whoever lets a register point into the arena: loops then keep what they would give up.  held: for
+	 * captures and $value, which ${if and other items put back (and this with them); pinned: for all others. */
+	uint32_t pinned, held;
 };
 void eval_init(struct eval *ev, struct arena *a, const struct config *cfg);
 

@@ -82,7 +82,6 @@ static enum rc item_lookup(struct eval *ev, const struct node *n, slice_t *out, 
 	struct captures before;
 	captures_save(ev, &before);
 	enum rc rc = run_lookup(ev, n, &found, err);
-	ev->pinned++;
 	if (rc == RC_OK || rc == RC_FAIL)
 		rc = eval_branch(ev, n, rc == RC_OK, rc == RC_OK ? found : SL(""), out, err);
 	else if (rc == RC_DEFER)
@@ -313,7 +312,10 @@ static enum rc parse_run(struct parser *p, struct node *n)
 			return parse_error(p, "bad option '%.*s' for run", SL_ARG(option));
 		n->flag = true;
 	}
+	bool before = p->no_folding;
+	p->no_folding = true;
 	enum rc rc = parse_arg(p, "command arg of run", &command);
+	p->no_folding = before;
 	if (rc != RC_OK)
 		return rc;
 	if (n->flag) {

@@ -21,7 +21,8 @@ static enum rc op_expand(struct eval *ev, const struct node *n, slice_t in, slic
 {
 	(void)n;
 	enum rc rc = expand_text(ev, in, out, err);
-	if (rc == RC_ERROR)
+	/* of a long chain only the last links are told: the text would push out what it is about */
+	if (rc == RC_ERROR && ev->depth < 4)
 		return error_wrap(err, rc, "internal expansion of \"%.*s\" failed", SL_ARG(in));
 	return rc;
 }

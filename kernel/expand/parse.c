@@ -174,6 +174,8 @@ static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)
  * fails it is left for the time when it is evaluated: it may stand in a branch that is never taken. */
 static void fold(struct parser *p, struct node *n)
 {
+	if (p->no_folding)
+		return;
 	for (uint32_t i = 0; i < n->arg_count; i++)
 		if (n->args[i] && !n->args[i]->constant)
 			return;

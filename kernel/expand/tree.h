@@ -61,7 +61,7 @@ struct cond_row {
 	uint8_t flags;                 /* COND_ bits */
 	int16_t arg;                   /* for the function */
 };
-enum { COND_CAPTURES = 1 /* may set $0.. */ };
+enum { COND_CAPTURES = 1 /* may set $0.. or $value */ };
 struct cond {
 	const struct cond_row *row;
 	bool negate, captures;         /* captures: it or what is in it may set $0.. */
@@ -81,6 +81,7 @@ struct parser {
 	const char *s, *at, *end;
 	uint16_t flags;                /* of the text: constants inherit its taint */
 	bool plain_dollar;             /* within a list that is not expanded: only backslashes mean something */
+	bool no_folding;               /* within a command: what is expanded is not split into words */
 	bool header_open;              /* a header's name was ended by white space or the end: for the message */
 	unsigned depth;
 	struct error *err;
@@ -188,7 +189,7 @@ static inline slice_t with_flags(slice_t s, slice_t like)
 
 /* Registers that items save and restore. */
 struct captures {
-	uint32_t count;
+	uint32_t count, held;
 	slice_t text[EVAL_CAPTURES];
 };
 void captures_save(const struct eval *ev, struct captures *c);
@@ -201,8 +202,7 @@ MUST_USE enum rc eval_regex_compile(struct eval *ev, slice_t pattern, const stru
 /* A loop's frame on the arena: what an iteration allocated is given up unless registers point at it. */
 struct frame {
 	struct arena_mark mark;
-	uint32_t rounds;
-	uint32_t pinned;
+	uint32_t rounds, pinned, held;
 };
 void frame_begin(struct eval *ev, struct frame *f);
 /* What was allocated up to now stays. */

@@ -335,7 +335,7 @@ TEST(variables_by_name)
 	slice_t v;
 	CHECK(expand_variable(&f.ev, SL("local_part"), &v, NULL) == RC_OK);
 	CHECK_EQ_STR(v, "Alice");
-	CHECK(expand_variable(&f.ev, SL("sender_host_name"), &v, NULL) == RC_OK && slice_is_absent(v));
+	CHECK(expand_variable(&f.ev, SL("host"), &v, NULL) == RC_OK && slice_is_absent(v));
 	CHECK_EQ_INT(expand_variable(&f.ev, SL("nosuch"), &v, NULL), RC_FAIL);
 	fixture_header(&f, "Subject: hi\n");
 	CHECK(expand_variable(&f.ev, SL("h_subject:"), &v, NULL) == RC_OK);
