@@ -45,6 +45,25 @@ void loader_warning(struct loader *l, const char *file, unsigned line, const cha
 	va_end(ap);
 }
 
+static bool same_file(const struct error *a, const struct error *b)
+{
+	return a->file == b->file || (a->file && b->file && strcmp(a->file, b->file) == 0);
+}
+
+/* By line within each run of one file's: there are few, and files come one behind the other. */
+static void in_order(struct vec *v, size_t from)
+{
+	struct error *e = v->items;
+	for (size_t i = from + 1; i < v->count; i++) {
+		struct error moved = e[i];
+		size_t k = i;
+		while (k > from && same_file(&e[k - 1], &moved) && e[k - 1].line > moved.line)
+			k--;
+		memmove(&e[k + 1], &e[k], (i - k) * sizeof moved);
+		e[k] = moved;
+	}
+}
+
 const char *loader_brief(struct loader *l, slice_t text)
 {
 	slice_t shown = slice_sub(text, 0, 60);
@@ -207,7 +226,7 @@ enum rc config_load(const struct config_source *src, struct arena *scratch, stru
 {
 	struct config *cfg = config_new(src);
 	struct loader *l = ARENA_NEW(scratch, struct loader);
-	size_t before = problems->count;
+	size_t before = problems->count, warned = warnings->count;
 	*l = (struct loader){.src = src,
 	    .cfg = cfg,
 	    .a = cfg->arena,
@@ -230,6 +249,8 @@ enum rc config_load(const struct config_source *src, struct arena *scratch, stru
 	}
 	if (problems->count == before && src->drivers && src->services && !src->no_instances)
 		sections_start(l);
+	in_order(problems, before);
+	in_order(warnings, warned);
 	if (problems->count != before) {
 		config_unref(&cfg);
 		return RC_ERROR;

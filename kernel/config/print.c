@@ -109,10 +109,27 @@ static void print_table(const struct option_value *values, bool admin, struct st
 			print_value(values, admin, out);
 }
 
+/* A driver's table has its own order; it is shown by name. */
+static void print_own(const struct heddle_instance *inst, bool admin, struct strbuf *out)
+{
+	const struct option_value *last = NULL, *next;
+	for (;; last = next) {
+		next = NULL;
+		for (const struct option_value *v = inst->own; v && v->row; v++)
+			if ((!last || strcmp(v->row->name, last->row->name) > 0) &&
+			    (!next || strcmp(v->row->name, next->row->name) < 0))
+				next = v;
+		if (!next)
+			return;
+		if (is_shown(next->row))
+			print_value(next, admin, out);
+	}
+}
+
 static void print_instance(const struct heddle_instance *inst, bool admin, struct strbuf *out)
 {
 	print_table(inst->generic, admin, out);
-	print_table(inst->own, admin, out);
+	print_own(inst, admin, out);
 }
 
 /* "routers" or "router_list" */

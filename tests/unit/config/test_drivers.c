@@ -107,7 +107,7 @@ TEST(a_site_loads)
 	    "\nfile = /var/spool/heddle-test/mail/$local_part_data\n"));
 	CHECK(text_has(printed(&r, "transport local_delivery", true), "\nmode = 0600\n"));
 	CHECK(text_has(printed(&r, "transport remote_smtp", true),
-	    "\nhelo_data = \ncommand_timeout = 5m\nmulti_domain\n"));
+	    "\ncommand_timeout = 5m\nhelo_data = \nmulti_domain\n"));
 	loaded_free(&r);
 	drivers_free(&d);
 }

@@ -145,8 +145,8 @@ TEST(permitting_options_warn)
 	struct loaded r = load("dns_dnssec_ok = 1\nav_scanner = clamd:/x\n");
 	CHECK(r.cfg != NULL);
 	CHECK_EQ_STR(r.warning_text,
-	    "test.conf:2: option \"av_scanner\": not supported yet: av_scanner\n"
-	    "test.conf:1: option \"dns_dnssec_ok\": not supported yet: dns_dnssec_ok\n");
+	    "test.conf:1: option \"dns_dnssec_ok\": not supported yet: dns_dnssec_ok\n"
+	    "test.conf:2: option \"av_scanner\": not supported yet: av_scanner\n");
 	loaded_free(&r);
 }
 
