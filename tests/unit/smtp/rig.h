@@ -24,6 +24,11 @@ struct rig_message {
 	size_t text_len, header_len;
 	bool in_file, deliver_now;
 };
+struct rig_file {
+	struct rig *g;
+	char *bytes;
+	size_t len, cap;
+};
 struct rig {
 	struct arena *arena;
 	struct config *cfg;
@@ -36,7 +41,7 @@ struct rig {
 	struct body_budget budget;
 	struct services services;
 	struct rig_message *messages;
-	_Atomic size_t count;
+	_Atomic size_t begun, count;
 	_Atomic uint64_t ids;
 	/* what the queue is to do */
 	_Atomic bool hold, fail, refuse;
@@ -44,8 +49,8 @@ struct rig {
 	void *held_arg;
 	_Atomic int files_open;
 	uint64_t free_bytes;
-	char *file_bytes; /* of the one body file there may be at a time */
-	size_t file_len;
+	struct rig_file *files[1000]; /* finished body files; a message has the index as its crc */
+	_Atomic uint32_t file_count;
 	char log_path[600];
 };
 
@@ -70,7 +75,7 @@ static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *f
 		return error_set(err, RC_DEFER, "store has stopped");
 	struct arena *a = arena_new(0);
 	struct strbuf sb;
-	struct rig_message *r = &g->messages[atomic_load(&g->count) % RIG_MESSAGES];
+	struct rig_message *r = &g->messages[atomic_fetch_add(&g->begun, 1) % RIG_MESSAGES];
 	strbuf_init(&sb, a, 0);
 	strbuf_add(&sb, m->sender);
 	strbuf_char(&sb, '>');
@@ -91,7 +96,7 @@ static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *f
 	for (uint32_t i = 0; i < m->body.chunk_count; i++)
 		strbuf_add(&sb, m->body.chunks[i]);
 	if (m->body.in_file)
-		strbuf_add(&sb, slice_tainted(g->file_bytes, g->file_len));
+		strbuf_add(&sb, slice_tainted(g->files[m->body.crc]->bytes, g->files[m->body.crc]->len));
 	CHECK_EQ_INT(strbuf_slice(&sb).len, m->size_bytes);
 	r->text_len = strbuf_slice(&sb).len;
 	r->text = rig_dup(strbuf_slice(&sb).ptr, r->text_len);
@@ -111,8 +116,9 @@ static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *f
 static inline void rig_accepted(void *ctx, struct message *m, bool deliver_now)
 {
 	struct rig *g = ctx;
-	(void)m;
-	g->messages[(atomic_load(&g->count) - 1) % RIG_MESSAGES].deliver_now = deliver_now;
+	for (size_t i = 0; i < atomic_load(&g->count); i++)
+		if (!memcmp(g->messages[i].id, m->id, sizeof m->id))
+			g->messages[i].deliver_now = deliver_now;
 }
 
 static inline enum rc rig_space(void *ctx, uint64_t *bytes, uint64_t *inodes, struct error *err)
@@ -127,39 +133,45 @@ static inline enum rc rig_space(void *ctx, uint64_t *bytes, uint64_t *inodes, st
 static inline enum rc rig_begin(void *ctx, const char *id, void **out, struct error *err)
 {
 	struct rig *g = ctx;
+	struct rig_file *f = calloc(1, sizeof *f);
 	(void)id, (void)err;
+	f->g = g;
 	atomic_fetch_add(&g->files_open, 1);
-	free(g->file_bytes);
-	g->file_bytes = NULL;
-	g->file_len = 0;
-	*out = g;
+	*out = f;
 	return RC_OK;
 }
 static inline enum rc rig_write(void *file, const struct iovec *iov, size_t n, struct error *err)
 {
-	struct rig *g = file;
+	struct rig_file *f = file;
 	(void)err;
 	for (size_t i = 0; i < n; i++) {
-		g->file_bytes = realloc(g->file_bytes, g->file_len + iov[i].iov_len + 1);
-		memcpy(g->file_bytes + g->file_len, iov[i].iov_base, iov[i].iov_len);
-		g->file_len += iov[i].iov_len;
+		if (f->len + iov[i].iov_len > f->cap) {
+			f->cap = (f->cap + iov[i].iov_len) * 2;
+			f->bytes = realloc(f->bytes, f->cap);
+		}
+		memcpy(f->bytes + f->len, iov[i].iov_base, iov[i].iov_len);
+		f->len += iov[i].iov_len;
 	}
 	return RC_OK;
 }
 static inline enum rc rig_finish(void **file, uint32_t *crc, struct error *err)
 {
-	struct rig *g = *file;
+	struct rig_file *f = *file;
+	struct rig *g = f->g;
 	(void)err;
 	*file = NULL;
-	*crc = 1;
+	*crc = atomic_fetch_add(&g->file_count, 1);
+	g->files[*crc] = f;
 	atomic_fetch_sub(&g->files_open, 1);
 	return RC_OK;
 }
 static inline void rig_abort(void **file)
 {
-	struct rig *g = *file;
+	struct rig_file *f = *file;
 	*file = NULL;
-	atomic_fetch_sub(&g->files_open, 1);
+	atomic_fetch_sub(&f->g->files_open, 1);
+	free(f->bytes);
+	free(f);
 }
 
 static inline struct config *rig_snapshot(void *ctx)
@@ -238,7 +250,10 @@ static inline void rig_stop(struct rig *g)
 		free(g->messages[i].text);
 	}
 	free(g->messages);
-	free(g->file_bytes);
+	for (uint32_t i = 0; i < atomic_load(&g->file_count); i++) {
+		free(g->files[i]->bytes);
+		free(g->files[i]);
+	}
 	arena_free(&g->arena);
 }
 
