@@ -56,13 +56,13 @@ prog_links_heddle-agent := agent driver thread log base
 prog_links_heddle-nss := base
 prog_links_heddle-driver-check := driver thread log base
 prog_links_sendmail := base
-prog_links_heddlectl := base
+prog_links_heddlectl := control base
 prog_archives = $(call archives_for,$(or $(prog_links_$(1)),$(MODULES)))
 # main's shared objects belong to the two programs that run the configuration
 sub_obj = $(patsubst %.c,$(B)/obj/%.o,$(wildcard kernel/main/$(1)/*.c))
 prog_shared = $(if $(filter heddle,$(1)),$(MAIN_SHARED)) $(if $(filter heddle-kernel,$(1)),$(MAIN_PROCESS) $(call sub_obj,kernel)) \
 	$(if $(filter heddle-master,$(1)),$(MAIN_PROCESS) $(call sub_obj,master))
-prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-ldl)$(if $(filter heddle-driver-check,$(1)),-lwolfssl -ldl),$(LIBS_KERNEL))
+prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-lwolfssl -ldl)$(if $(filter heddle-driver-check,$(1)),-lwolfssl -ldl),$(LIBS_KERNEL))
 
 define program_rule
 $(2): $(patsubst %.c,$(B)/obj/%.o,$(call prog_src,$(1))) $(call prog_shared,$(1)) $(call prog_archives,$(1))
