@@ -425,8 +425,7 @@ void options_compile(struct loader *l, struct option_table *t, const char *scope
 		 * there either */
 		if (check_support(l, v, support, scope)) {
 			(void)compile_value(l, v, scope);
-		} else if (wanted(v->row) && !(v->row->flags & HEDDLE_O_EXPAND) &&
-		           slice_find(v->text, '$') == SIZE_MAX) {
+		} else if (wanted(v->row) && slice_find(v->text, '$') == SIZE_MAX) {
 			(void)compile_number(l, v, scope, wanted(v->row));
 		}
 	}

@@ -213,6 +213,8 @@ static void build_instance(struct loader *l, enum section_class which, struct he
 	 * by option */
 	if (inst->driver)
 		options_compile(l, &b.later, b.scope);
+	if (which == SECTION_AUTHS && !inst->generic[AO_public_name].is_set)
+		inst->generic[AO_public_name].text = inst->name;
 	if (which == SECTION_ROUTERS)
 		compile_sets(l, &b);
 }
