@@ -75,7 +75,7 @@ enum rc process_init(struct process *p, const char *config_file, struct error *e
 	f->exim_uid = geteuid();
 	f->exim_gid = getegid();
 	f->initial_cwd = getcwd(cwd, sizeof cwd) ? arena_dup(p->arena, slice_cstr(cwd)) : SL("/");
-	f->config_file = arena_dup(p->arena, slice_cstr(config_file ? config_file : HEDDLE_CONFIG));
+	f->config_file = slice_cstr(arena_cstr(p->arena, slice_cstr(config_file ? config_file : HEDDLE_CONFIG)));
 	if (f->config_file.len == 0 || f->config_file.ptr[0] != '/')
 		return error_set(err, RC_ERROR, "the configuration's path must be absolute: %.*s", SL_ARG(f->config_file));
 	size_t slash = slice_rfind(f->config_file, '/');

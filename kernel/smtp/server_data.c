@@ -237,6 +237,14 @@ static void set_facts(struct session *s)
 	}
 }
 
+/* To be held until a queue run asks for it: on record too, so that a restart does not let it go. */
+static bool queue_only(const struct session *s)
+{
+	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
+	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) || s->effects.queue_only ||
+	    s->queue_by_load || (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
+}
+
 /* The message as it goes to the queue; only its body is missing. */
 static void complete(struct session *s)
 {
@@ -251,7 +259,7 @@ static void complete(struct session *s)
 	m->size_bytes = header_section_size(&m->headers) + 1 + s->body->bytes;
 	m->body_8bit = s->body_8bit;
 	m->deliver_freeze = s->effects.freeze;
-	m->queue_only = s->effects.queue_only;
+	m->queue_only = queue_only(s);
 	slice_t *addresses = ARENA_ARRAY(m->arena, slice_t, m->recipient_count ? m->recipient_count : 1);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		addresses[i] = m->recipients[i].address;
@@ -384,13 +392,6 @@ enum step serve_sync_body(struct run *r)
 	return next;
 }
 
-static bool queue_only(const struct session *s)
-{
-	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
-	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) || s->m->queue_only || s->m->deliver_freeze ||
-	    s->queue_by_load || (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
-}
-
 enum step serve_commit(struct run *r)
 {
 	struct session *s = r->s;
@@ -402,6 +403,6 @@ enum step serve_commit(struct run *r)
 		return not_stored(r, (enum rc)(done - 1), &s->commit_error);
 	log_arrival(r, s->m);
 	if (q->accepted)
-		q->accepted(q->ctx, s->m, !queue_only(s));
+		q->accepted(q->ctx, s->m, !s->m->queue_only && !s->m->deliver_freeze);
 	return accepted(r);
 }

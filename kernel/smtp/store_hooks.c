@@ -29,7 +29,7 @@ static enum rc spill_begin(void *ctx, const char *id, void **out_file, struct er
 {
 	struct store_hooks *h = ctx;
 	struct queue_id q;
-	struct store_body *b;
+	struct store_body *b = NULL;
 	enum rc rc = id_of(id, &q, err);
 	if (!rc)
 		rc = store_body_begin(h->store, q, &b, err);
@@ -76,6 +76,7 @@ enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct 
 	if (rc)
 		return rc;
 	out->received_us = m->received_us;
+	out->next_attempt_us = m->queue_only ? INT64_MAX : 0; /* a queue run makes it due */
 	out->sender = m->sender;
 	out->flags = (m->deliver_freeze ? QUEUE_MSG_FROZEN : 0u) | (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u);
 	out->frozen_us = m->deliver_freeze ? m->received_us : 0;
