@@ -219,6 +219,11 @@ static int32_t raw_path(struct delivery *d, struct heddle_slice *out)
 		rc = d->service->info(d->call, d->job, &info);
 	if (rc != HEDDLE_OK)
 		return say(d, HEDDLE_DEFER, 0, "the file or directory name could not be expanded");
+	int both = !(file.flags & HEDDLE_ABSENT) && !(directory.flags & HEDDLE_ABSENT);
+	if (both) /* found out here, since options that are expanded cannot be looked at when the configuration is loaded */
+		return say(d, HEDDLE_DEFER, 0, "only one of \"file\" or \"directory\" can be specified");
+	if (!(file.flags & HEDDLE_ABSENT) && d->in->maildir)
+		return say(d, HEDDLE_DEFER, 0, "maildir_format requires \"directory\" to be specified");
 	if (!(file.flags & HEDDLE_ABSENT)) {
 		*out = file;
 	} else if (!(directory.flags & HEDDLE_ABSENT)) {
@@ -433,24 +438,12 @@ static void read_numbers(const struct setup *s, struct appendfile *in)
 	in->fcntl_timeout_ms = number(s, OPT_LOCK_FCNTL_TIMEOUT);
 }
 
-/* Is the option given?  Expanding it here would tell of a delivery that is not there: FAIL and DEFER say that it is. */
-static int is_given(const struct setup *s, uint32_t i)
-{
-	struct heddle_slice v = {.flags = HEDDLE_ABSENT};
-	return s->host->opt_text(s->call, s->cfg, i, &v) != HEDDLE_OK || !(v.flags & HEDDLE_ABSENT);
-}
-
 static int32_t check(const struct setup *s, struct appendfile *in)
 {
-	int file = is_given(s, OPT_FILE), directory = is_given(s, OPT_DIRECTORY);
 	int32_t rc = check_not_yet(s);
 	read_numbers(s, in);
 	if (rc == HEDDLE_OK)
 		rc = read_create(s, in);
-	if (rc == HEDDLE_OK && file && directory)
-		rc = refuse(s, "only one of \"file\" or \"directory\" can be specified", "");
-	if (rc == HEDDLE_OK && file && in->maildir)
-		rc = refuse(s, "maildir_format requires \"directory\" to be specified", "");
 	if (rc == HEDDLE_OK && !in->use_fcntl && !in->use_lockfile)
 		rc = refuse(s, "no locking configured", "");
 	return rc;
