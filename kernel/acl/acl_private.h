@@ -1,28 +1,46 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the parts of acl share: the compiled form, the table of conditions and modifiers, the state of one run. */
+/* What the parts of acl share: the compiled form, the table of conditions and modifiers, the state
+ * of one run. */
 #ifndef HEDDLE_ACL_ACL_PRIVATE_H
 #define HEDDLE_ACL_ACL_PRIVATE_H
 #include "acl/acl.h"
 #include "base/map.h"
 #include "match/text_cache.h"
 
-enum acl_verb { VERB_ACCEPT, VERB_DEFER, VERB_DENY, VERB_DISCARD, VERB_DROP, VERB_REQUIRE, VERB_WARN };
+enum acl_verb {
+	VERB_ACCEPT,
+	VERB_DEFER,
+	VERB_DENY,
+	VERB_DISCARD,
+	VERB_DROP,
+	VERB_REQUIRE,
+	VERB_WARN
+};
 
 enum arg_kind {
 	ARG_NONE,
-	ARG_TEXT,   /* expanded when it is reached */
-	ARG_LATER,  /* message, log_message: expanded when the outcome is known */
-	ARG_ACL, ARG_SET, ARG_VERIFY, ARG_CONTROL,
-	ARG_DOMAINS, ARG_HOSTS, ARG_ADDRESSES, ARG_LOCALPARTS, ARG_STRINGS,
+	ARG_TEXT,  /* expanded when it is reached */
+	ARG_LATER, /* message, log_message: expanded when the outcome is known */
+	ARG_ACL,
+	ARG_SET,
+	ARG_VERIFY,
+	ARG_CONTROL,
+	ARG_DOMAINS,
+	ARG_HOSTS,
+	ARG_ADDRESSES,
+	ARG_LOCALPARTS,
+	ARG_STRINGS,
 };
 
-#define WHERE(w) (UINT32_C(1) << (w))
+#define WHERE(w)  (UINT32_C(1) << (w))
 #define WHERE_ALL (WHERE(ACL_WHERE_COUNT) - 1)
 /* while a message is on its way in; its whole text is there */
-#define WHERE_MESSAGE_TEXT (WHERE(ACL_DATA) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_MIME) | WHERE(ACL_DKIM) | WHERE(ACL_NOT_SMTP))
-#define WHERE_ENVELOPE     (WHERE(ACL_MAIL) | WHERE(ACL_RCPT) | WHERE(ACL_PREDATA))
-#define WHERE_NOT_SMTP     (WHERE(ACL_NOT_SMTP) | WHERE(ACL_NOT_SMTP_START) | WHERE(ACL_NOT_SMTP_MIME))
-#define WHERE_MESSAGE      (WHERE_ENVELOPE | WHERE_MESSAGE_TEXT | WHERE_NOT_SMTP)
+#define WHERE_MESSAGE_TEXT                                                            \
+	(WHERE(ACL_DATA) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_MIME) | WHERE(ACL_DKIM) | \
+	    WHERE(ACL_NOT_SMTP))
+#define WHERE_ENVELOPE (WHERE(ACL_MAIL) | WHERE(ACL_RCPT) | WHERE(ACL_PREDATA))
+#define WHERE_NOT_SMTP (WHERE(ACL_NOT_SMTP) | WHERE(ACL_NOT_SMTP_START) | WHERE(ACL_NOT_SMTP_MIME))
+#define WHERE_MESSAGE  (WHERE_ENVELOPE | WHERE_MESSAGE_TEXT | WHERE_NOT_SMTP)
 
 struct acl_state;
 struct acl_cond;
@@ -42,12 +60,12 @@ struct acl_cond {
 	unsigned line;
 	bool negated, constant;
 	const struct expr *expr;
-	slice_t text;               /* of a constant; the name of the variable that is set */
+	slice_t text; /* of a constant; the name of the variable that is set */
 	struct match_list *list;
-	const struct expr **args;   /* acl = NAME args */
+	const struct expr **args; /* acl = NAME args */
 	uint32_t arg_count;
-	const struct acl *callee;   /* acl = NAME, when NAME is known */
-	const void *parsed;         /* verify and control with a constant argument */
+	const struct acl *callee; /* acl = NAME, when NAME is known */
+	const void *parsed;       /* verify and control with a constant argument */
 	struct acl_cond *next;
 };
 struct acl_stmt {
@@ -61,9 +79,10 @@ struct acl_stmt {
 struct acl {
 	slice_t name;
 	struct acl_stmt *stmts, **last;
-	uint32_t checked; /* WHERE_ mask: at load, places for which its conditions have been looked at */
+	uint32_t
+	    checked; /* WHERE_ mask: at load, places for which its conditions have been looked at */
 };
-struct acls { /* of a snapshot */
+struct acls {                     /* of a snapshot */
 	struct map *named;        /* struct acl */
 	struct map *inlined;      /* constant texts of options; struct acl */
 	struct text_cache *texts; /* texts and files met at run time */
@@ -75,7 +94,7 @@ struct acl_state { /* of one ACL's run */
 	const struct acls *acls;
 	const struct acl *acl;
 	const struct acl_stmt *stmt;
-	slice_t user_msg, log_msg;               /* of a condition that failed; ABSENT */
+	slice_t user_msg, log_msg; /* of a condition that failed; ABSENT */
 	const struct acl_cond *message, *log_message;
 	bool endpass, ignored, nested_drop, nested_discard;
 	bool log_main, log_reject, log_panic;
@@ -92,22 +111,29 @@ struct acl_compile {
 	struct arena *arena;
 	const struct config *cfg;
 	struct acls *acls;
-	struct vec *problems;      /* struct error, on problem_arena; NULL: the first one ends it */
+	struct vec *problems; /* struct error, on problem_arena; NULL: the first one ends it */
 	struct arena *problem_arena;
 };
-MUST_USE enum rc acl_compile_lines(struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err);
+MUST_USE enum rc acl_compile_lines(
+    struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err);
 /* ---- source.c ---- text of an ACL to its lines; file NULL: inline */
-MUST_USE enum rc acl_split_lines(struct arena *a, slice_t text, const char *file, struct vec *lines, struct error *err);
+MUST_USE enum rc acl_split_lines(
+    struct arena *a, slice_t text, const char *file, struct vec *lines, struct error *err);
 /* ---- find.c ---- by name, file or text; *out_entry: to be given back, or NULL */
-MUST_USE enum rc acl_find(struct eval *ev, const struct acls *acls, slice_t text, const struct acl **out,
-    struct text_entry **out_entry, struct error *err);
+MUST_USE enum rc acl_find(struct eval *ev, const struct acls *acls, slice_t text,
+    const struct acl **out, struct text_entry **out_entry, struct error *err);
 /* ---- run.c ---- */
-MUST_USE enum rc acl_run_one(struct acl_state *st, const struct acl *acl, struct acl_outcome *out, struct error *err);
-/* Evaluate c's argument.  RC_FAIL does not occur: a forced failure sets st->ignored and gives RC_OK. */
-MUST_USE enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err);
+MUST_USE enum rc acl_run_one(
+    struct acl_state *st, const struct acl *acl, struct acl_outcome *out, struct error *err);
+/* Evaluate c's argument.  RC_FAIL does not occur: a forced failure sets st->ignored and gives
+ * RC_OK. */
+MUST_USE enum rc acl_arg(
+    struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err);
 /* ---- verify.c, control.c: constant arguments are parsed at load ---- */
-MUST_USE enum rc acl_verify_parse(struct arena *a, slice_t text, const void **out, struct error *err);
-MUST_USE enum rc acl_control_parse(struct arena *a, slice_t text, const void **out, struct error *err);
+MUST_USE enum rc acl_verify_parse(
+    struct arena *a, slice_t text, const void **out, struct error *err);
+MUST_USE enum rc acl_control_parse(
+    struct arena *a, slice_t text, const void **out, struct error *err);
 uint32_t acl_verify_allowed(const void *parsed);
 uint32_t acl_control_allowed(const void *parsed);
 const char *acl_verify_word(const void *parsed);
@@ -127,7 +153,8 @@ MUST_USE enum rc acl_check_not_blind(struct acl_state *st, bool caseless, struct
 bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out);
 
 /* ---- the functions of the table ---- */
-#define ACL_FN(name) enum rc acl_do_##name(struct acl_state *st, const struct acl_cond *c, struct error *err)
+#define ACL_FN(name) \
+	enum rc acl_do_##name(struct acl_state *st, const struct acl_cond *c, struct error *err)
 ACL_FN(acl);
 ACL_FN(add_header);
 ACL_FN(authenticated);

@@ -7,7 +7,8 @@ struct saved_args {
 	uint32_t count;
 };
 
-static void swap_args(struct eval *ev, const slice_t *args, uint32_t count, struct saved_args *saved)
+static void swap_args(
+    struct eval *ev, const slice_t *args, uint32_t count, struct saved_args *saved)
 {
 	memcpy(saved->arg, ev->acl_arg, sizeof saved->arg);
 	saved->count = ev->acl_narg;
@@ -30,7 +31,8 @@ struct nested {
 	uint32_t count;
 };
 
-static enum rc run_nested(struct acl_state *inner, const struct nested *n, struct acl_outcome *out, struct error *err)
+static enum rc run_nested(
+    struct acl_state *inner, const struct nested *n, struct acl_outcome *out, struct error *err)
 {
 	struct eval *ev = inner->ev;
 	struct text_entry *entry = NULL;
@@ -67,7 +69,8 @@ static enum rc verdict_rc(const struct acl_outcome *o, struct error *err)
 	return error_set(err, RC_FAIL, "%.*s", SL_ARG(o->user_text));
 }
 
-/* The text of an argument that was not a known name: "NAME args" may have come out of the expansion. */
+/* The text of an argument that was not a known name: "NAME args" may have come out of the
+ * expansion. */
 static void split_call(const struct acls *acls, slice_t text, struct nested *n, slice_t args[9])
 {
 	slice_t rest = slice_trim(text);
@@ -109,8 +112,12 @@ ACL_FN(acl)
 			return rc;
 		split_call(st->acls, text, &n, args);
 	}
-	struct acl_state inner = {.ev = st->ev, .run = st->run, .acls = st->acls, .log_main = st->log_main,
-	    .log_reject = st->log_reject, .log_panic = st->log_panic};
+	struct acl_state inner = {.ev = st->ev,
+	    .run = st->run,
+	    .acls = st->acls,
+	    .log_main = st->log_main,
+	    .log_reject = st->log_reject,
+	    .log_panic = st->log_panic};
 	enum rc rc = run_nested(&inner, &n, &out, err);
 	if (rc != RC_OK)
 		return rc;
@@ -123,12 +130,13 @@ ACL_FN(acl)
 	return verdict_rc(&out, err);
 }
 
-enum rc acl_eval_hook(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text,
-    struct error *err)
+enum rc acl_eval_hook(struct eval *ev, slice_t name, const slice_t *args, uint32_t count,
+    slice_t *out_text, struct error *err)
 {
 	const struct acls *acls = ev->cfg ? config_acls(ev->cfg) : NULL;
 	struct acl_effects none = {.arena = ev->arena};
-	struct acl_run alone = {.where = ACL_UNKNOWN, .recipient = slice_absent(), .effects = &none};
+	struct acl_run alone = {
+	    .where = ACL_UNKNOWN, .recipient = slice_absent(), .effects = &none};
 	struct acl_outcome out;
 	if (!acls)
 		return error_set(err, RC_ERROR, "no ACLs are configured");

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What verify = says about the message's header: syntax, names, blind recipients, who claims to have sent it. */
+/* What verify = says about the message's header: syntax, names, blind recipients, who claims to
+ * have sent it. */
 #include "acl/acl_private.h"
 #include "message/message.h"
 
 static enum rc no_message(struct acl_state *st, struct error *err)
 {
-	return error_set(err, RC_ERROR, "cannot check header contents in ACL for %s", acl_where_name(st->run->where));
+	return error_set(err, RC_ERROR, "cannot check header contents in ACL for %s",
+	    acl_where_name(st->run->where));
 }
 
 static const struct header_list *headers_of(const struct acl_state *st)
@@ -34,14 +36,17 @@ enum rc acl_check_header_syntax(struct acl_state *st, struct error *err)
 		if (!is_named(h, names))
 			continue;
 		do {
-			enum rc rc = address_list_next(st->ev->arena, header_value(h), &pos, &address, &e);
+			enum rc rc =
+			    address_list_next(st->ev->arena, header_value(h), &pos, &address, &e);
 			if (rc == RC_OK)
 				continue;
-			st->log_msg = arena_printf(st->ev->arena, "syntax error in '%.*s:' header when scanning for sender: %s",
+			st->log_msg = arena_printf(st->ev->arena,
+			    "syntax error in '%.*s:' header when scanning for sender: %s",
 			    (int)h->name_len, h->text.ptr, e.text);
 			st->log_msg.flags = 0;
-			st->user_msg = arena_printf(st->ev->arena, "failing address in \"%.*s:\" header is: %s",
-			    (int)h->name_len, h->text.ptr, e.text);
+			st->user_msg = arena_printf(st->ev->arena,
+			    "failing address in \"%.*s:\" header is: %s", (int)h->name_len,
+			    h->text.ptr, e.text);
 			st->user_msg.flags = 0;
 			return error_set(err, RC_FAIL, "%s", e.text);
 		} while (!slice_is_absent(address));
@@ -63,7 +68,8 @@ enum rc acl_check_header_names(struct acl_state *st, struct error *err)
 			if (b >= 33 && b <= 126)
 				continue;
 			st->user_msg = SL("Invalid character in header name found");
-			st->log_msg = arena_printf(st->ev->arena, "Invalid character in header \"%.*s\" found", (int)n, h->text.ptr);
+			st->log_msg = arena_printf(st->ev->arena,
+			    "Invalid character in header \"%.*s\" found", (int)n, h->text.ptr);
 			st->log_msg.flags = 0;
 			return error_set(err, RC_FAIL, "invalid character in a header name");
 		}
@@ -82,12 +88,13 @@ static bool same_address(slice_t a, slice_t b, bool caseless)
 	return slice_eqi(ad, bd) && (caseless ? slice_eqi(al, bl) : slice_eq(al, bl));
 }
 
-static bool is_shown(struct acl_state *st, const struct vec *shown, slice_t recipient, bool caseless)
+static bool is_shown(
+    struct acl_state *st, const struct vec *shown, slice_t recipient, bool caseless)
 {
 	(void)st;
 	VEC_FOREACH(shown, slice_t, a)
-		if (same_address(*a, recipient, caseless))
-			return true;
+	if (same_address(*a, recipient, caseless))
+		return true;
 	return false;
 }
 
@@ -104,13 +111,15 @@ enum rc acl_check_not_blind(struct acl_state *st, bool caseless, struct error *e
 		slice_t a;
 		if (!is_named(h, names))
 			continue;
-		while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) == RC_OK && !slice_is_absent(a))
+		while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) == RC_OK &&
+		       !slice_is_absent(a))
 			*VEC_PUSH(st->ev->arena, &shown, slice_t) = a;
 	}
 	for (int64_t i = 0; i < m->recipients_count; i++) {
 		if (is_shown(st, &shown, m->recipients[i], caseless))
 			continue;
-		st->log_msg = arena_printf(st->ev->arena, "bcc recipient detected: \"%.*s\"", SL_ARG(m->recipients[i]));
+		st->log_msg = arena_printf(
+		    st->ev->arena, "bcc recipient detected: \"%.*s\"", SL_ARG(m->recipients[i]));
 		st->log_msg.flags = 0;
 		st->user_msg = SL("bcc recipient detected");
 		return error_set(err, RC_FAIL, "bcc recipient detected");
@@ -128,7 +137,9 @@ bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out)
 		while ((h = header_find(list, slice_cstr(order[i]), h))) {
 			size_t pos = 0;
 			slice_t a;
-			while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) == RC_OK && !slice_is_absent(a))
+			while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) ==
+			           RC_OK &&
+			       !slice_is_absent(a))
 				if (a.len && n++ == *at) {
 					(*at)++;
 					*out = a;

@@ -2,7 +2,8 @@
 /* Lines of an ACL to statements: everything that can be known at load is found out here. */
 #include "acl/acl_private.h"
 
-static const char *const verb_names[] = {"accept", "defer", "deny", "discard", "drop", "require", "warn"};
+static const char *const verb_names[] = {
+    "accept", "defer", "deny", "discard", "drop", "require", "warn"};
 
 /* An error of one line: kept with the others, or the end. */
 static enum rc problem(struct acl_compile *c, const char *file, unsigned line, struct error *err)
@@ -19,10 +20,12 @@ static enum rc problem(struct acl_compile *c, const char *file, unsigned line, s
 
 static struct expr_env env_of(const struct acl_compile *c, const struct acl_cond *cond)
 {
-	return (struct expr_env){.cfg = c->cfg, .file = cond->file, .line = cond->line, .option = cond->row->name};
+	return (struct expr_env){
+	    .cfg = c->cfg, .file = cond->file, .line = cond->line, .option = cond->row->name};
 }
 
-static enum rc compile_text(struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
+static enum rc compile_text(
+    struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
 {
 	struct expr_env env = env_of(c, cond);
 	enum rc rc = expr_compile(c->arena, text, &env, &cond->expr, err);
@@ -31,15 +34,16 @@ static enum rc compile_text(struct acl_compile *c, slice_t text, struct acl_cond
 	return rc;
 }
 
-static enum rc compile_list(struct acl_compile *c, enum match_kind kind, slice_t text, struct acl_cond *cond,
-    struct error *err)
+static enum rc compile_list(struct acl_compile *c, enum match_kind kind, slice_t text,
+    struct acl_cond *cond, struct error *err)
 {
 	struct expr_env env = env_of(c, cond);
 	return match_compile(c->arena, kind, text, true, &env, &cond->list, err);
 }
 
 /* "acl_m_name = value" */
-static enum rc compile_set(struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
+static enum rc compile_set(
+    struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
 {
 	size_t eq = slice_find(text, '=');
 	slice_t name = slice_trim(slice_sub(text, 0, eq == SIZE_MAX ? text.len : eq));
@@ -48,17 +52,21 @@ static enum rc compile_set(struct acl_compile *c, slice_t text, struct acl_cond 
 	for (uint32_t i = 5; good && i < name.len; i++)
 		good = ascii_isalnum(name.ptr[i]) || name.ptr[i] == '_';
 	if (!good)
-		return error_set(err, RC_ERROR, "invalid variable name after \"set\" in ACL modifier \"set %.*s\" "
-		    "(must start \"acl_c\" or \"acl_m\", followed by digits or an underscore)", SL_ARG(name));
+		return error_set(err, RC_ERROR,
+		    "invalid variable name after \"set\" in ACL modifier \"set %.*s\" "
+		    "(must start \"acl_c\" or \"acl_m\", followed by digits or an underscore)",
+		    SL_ARG(name));
 	if (eq == SIZE_MAX)
-		return error_set(err, RC_ERROR, "\"=\" is missing behind \"set %.*s\"", SL_ARG(name));
+		return error_set(
+		    err, RC_ERROR, "\"=\" is missing behind \"set %.*s\"", SL_ARG(name));
 	enum rc rc = compile_text(c, slice_trim(slice_sub(text, eq + 1, text.len)), cond, err);
 	cond->text = name;
 	cond->constant = false;
 	return rc;
 }
 
-static enum rc compile_call_args(struct acl_compile *c, slice_t rest, struct acl_cond *cond, struct error *err)
+static enum rc compile_call_args(
+    struct acl_compile *c, slice_t rest, struct acl_cond *cond, struct error *err)
 {
 	struct expr_env env = env_of(c, cond);
 	struct vec args = {0};
@@ -80,7 +88,8 @@ static enum rc compile_call_args(struct acl_compile *c, slice_t rest, struct acl
 }
 
 /* A known name with its arguments, or a text that is expanded and then looked for. */
-static enum rc compile_call(struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
+static enum rc compile_call(
+    struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
 {
 	uint32_t n = 0;
 	while (n < text.len && !ascii_isspace(text.ptr[n]))
@@ -91,7 +100,8 @@ static enum rc compile_call(struct acl_compile *c, slice_t text, struct acl_cond
 	return compile_text(c, text, cond, err);
 }
 
-static enum rc compile_parsed(struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
+static enum rc compile_parsed(
+    struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
 {
 	enum rc rc = compile_text(c, text, cond, err);
 	if (rc != RC_OK || !cond->constant)
@@ -101,7 +111,8 @@ static enum rc compile_parsed(struct acl_compile *c, slice_t text, struct acl_co
 	return acl_control_parse(c->arena, cond->text, &cond->parsed, err);
 }
 
-static enum rc compile_arg(struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
+static enum rc compile_arg(
+    struct acl_compile *c, slice_t text, struct acl_cond *cond, struct error *err)
 {
 	switch (cond->row->arg) {
 	case ARG_NONE:
@@ -130,28 +141,31 @@ static enum rc compile_arg(struct acl_compile *c, slice_t text, struct acl_cond 
 	return compile_text(c, text, cond, err);
 }
 
-static enum rc check_line(const struct acl_line *line, const struct acl_row *row, const struct acl_stmt *stmt,
-    struct error *err)
+static enum rc check_line(const struct acl_line *line, const struct acl_row *row,
+    const struct acl_stmt *stmt, struct error *err)
 {
 	const char *near = row ? NULL : acl_row_near(line->keyword);
 	if (!row)
-		return error_set(err, RC_ERROR, "unknown ACL condition/modifier in \"%.*s\"%s%s%s", SL_ARG(line->keyword),
-		    near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+		return error_set(err, RC_ERROR, "unknown ACL condition/modifier in \"%.*s\"%s%s%s",
+		    SL_ARG(line->keyword), near ? " (did you mean \"" : "", near ? near : "",
+		    near ? "\"?)" : "");
 	if (!row->allowed)
 		return error_set(err, RC_ERROR, "not supported yet: %s", row->name);
 	if (line->negated && row->is_modifier)
 		return error_set(err, RC_ERROR, "negation is not allowed with \"%s\"", row->name);
 	if (row->arg == ARG_NONE) {
 		if (stmt->verb != VERB_ACCEPT && stmt->verb != VERB_DISCARD)
-			return error_set(err, RC_ERROR, "\"%s\" is not allowed with \"%s\"", row->name, verb_names[stmt->verb]);
+			return error_set(err, RC_ERROR, "\"%s\" is not allowed with \"%s\"",
+			    row->name, verb_names[stmt->verb]);
 	} else if (slice_is_absent(line->value)) {
-		return error_set(err, RC_ERROR, "\"=\" missing after ACL \"%.*s\" %s", SL_ARG(line->keyword),
-		    row->is_modifier ? "modifier" : "condition");
+		return error_set(err, RC_ERROR, "\"=\" missing after ACL \"%.*s\" %s",
+		    SL_ARG(line->keyword), row->is_modifier ? "modifier" : "condition");
 	}
 	return RC_OK;
 }
 
-static enum rc add_cond(struct acl_compile *c, const struct acl_line *line, struct acl_stmt *stmt, struct error *err)
+static enum rc add_cond(
+    struct acl_compile *c, const struct acl_line *line, struct acl_stmt *stmt, struct error *err)
 {
 	const struct acl_row *row = acl_row_find(line->keyword);
 	enum rc rc = check_line(line, row, stmt, err);
@@ -171,7 +185,8 @@ static enum rc add_cond(struct acl_compile *c, const struct acl_line *line, stru
 	return RC_OK;
 }
 
-static struct acl_stmt *add_stmt(struct acl_compile *c, const struct acl_line *line, struct acl *acl, struct error *err)
+static struct acl_stmt *add_stmt(
+    struct acl_compile *c, const struct acl_line *line, struct acl *acl, struct error *err)
 {
 	for (size_t i = 0; i < sizeof verb_names / sizeof *verb_names; i++) {
 		if (!slice_eqs(line->keyword, verb_names[i]))
@@ -185,15 +200,18 @@ static struct acl_stmt *add_stmt(struct acl_compile *c, const struct acl_line *l
 		acl->last = &s->next;
 		return s;
 	}
-	(void)error_set(err, RC_ERROR, "unknown ACL verb \"%.*s\" in ACL \"%.*s\"", SL_ARG(line->keyword), SL_ARG(acl->name));
+	(void)error_set(err, RC_ERROR, "unknown ACL verb \"%.*s\" in ACL \"%.*s\"",
+	    SL_ARG(line->keyword), SL_ARG(acl->name));
 	return NULL;
 }
 
-enum rc acl_compile_lines(struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err)
+enum rc acl_compile_lines(
+    struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err)
 {
 	struct acl_stmt *stmt = NULL;
 	acl->last = &acl->stmts;
-	VEC_FOREACH(lines, const struct acl_line, line) {
+	VEC_FOREACH(lines, const struct acl_line, line)
+	{
 		struct error e = {0};
 		enum rc rc = RC_OK;
 		if (line->is_verb || !stmt) {
@@ -211,19 +229,33 @@ enum rc acl_compile_lines(struct acl_compile *c, const struct vec *lines, struct
 	return RC_OK;
 }
 
-/* ---- all ACLs of a snapshot ------------------------------------------------------------------------------ */
+/* ---- all ACLs of a snapshot
+ * ------------------------------------------------------------------------------ */
 
 static const struct {
 	enum main_option option;
 	enum acl_where where;
 } roots[] = {
-    {MO_acl_smtp_connect, ACL_CONNECT}, {MO_acl_smtp_helo, ACL_HELO}, {MO_acl_smtp_starttls, ACL_STARTTLS},
-    {MO_acl_smtp_auth, ACL_AUTH}, {MO_acl_smtp_mail, ACL_MAIL}, {MO_acl_smtp_mailauth, ACL_MAILAUTH},
-    {MO_acl_smtp_rcpt, ACL_RCPT}, {MO_acl_smtp_predata, ACL_PREDATA}, {MO_acl_smtp_data_prdr, ACL_DATA_PRDR},
-    {MO_acl_smtp_mime, ACL_MIME}, {MO_acl_smtp_dkim, ACL_DKIM}, {MO_acl_smtp_data, ACL_DATA},
-    {MO_acl_smtp_etrn, ACL_ETRN}, {MO_acl_smtp_expn, ACL_EXPN}, {MO_acl_smtp_vrfy, ACL_VRFY},
-    {MO_acl_smtp_quit, ACL_QUIT}, {MO_acl_smtp_notquit, ACL_NOTQUIT}, {MO_acl_not_smtp_start, ACL_NOT_SMTP_START},
-    {MO_acl_not_smtp_mime, ACL_NOT_SMTP_MIME}, {MO_acl_not_smtp, ACL_NOT_SMTP},
+    {MO_acl_smtp_connect, ACL_CONNECT},
+    {MO_acl_smtp_helo, ACL_HELO},
+    {MO_acl_smtp_starttls, ACL_STARTTLS},
+    {MO_acl_smtp_auth, ACL_AUTH},
+    {MO_acl_smtp_mail, ACL_MAIL},
+    {MO_acl_smtp_mailauth, ACL_MAILAUTH},
+    {MO_acl_smtp_rcpt, ACL_RCPT},
+    {MO_acl_smtp_predata, ACL_PREDATA},
+    {MO_acl_smtp_data_prdr, ACL_DATA_PRDR},
+    {MO_acl_smtp_mime, ACL_MIME},
+    {MO_acl_smtp_dkim, ACL_DKIM},
+    {MO_acl_smtp_data, ACL_DATA},
+    {MO_acl_smtp_etrn, ACL_ETRN},
+    {MO_acl_smtp_expn, ACL_EXPN},
+    {MO_acl_smtp_vrfy, ACL_VRFY},
+    {MO_acl_smtp_quit, ACL_QUIT},
+    {MO_acl_smtp_notquit, ACL_NOTQUIT},
+    {MO_acl_not_smtp_start, ACL_NOT_SMTP_START},
+    {MO_acl_not_smtp_mime, ACL_NOT_SMTP_MIME},
+    {MO_acl_not_smtp, ACL_NOT_SMTP},
 };
 
 static void check_cond(struct acl_compile *c, const struct acl_cond *cond, enum acl_where where)
@@ -233,9 +265,11 @@ static void check_cond(struct acl_compile *c, const struct acl_cond *cond, enum 
 	if (!(cond->row->allowed & WHERE(where)))
 		(void)acl_refuse_place(cond, where, &e);
 	else if (p && cond->row->arg == ARG_VERIFY && !(acl_verify_allowed(p) & WHERE(where)))
-		(void)error_set(&e, RC_ERROR, "cannot test verify=%s in %s ACL", acl_verify_word(p), acl_where_name(where));
+		(void)error_set(&e, RC_ERROR, "cannot test verify=%s in %s ACL", acl_verify_word(p),
+		    acl_where_name(where));
 	else if (p && cond->row->arg == ARG_CONTROL && !(acl_control_allowed(p) & WHERE(where)))
-		(void)error_set(&e, RC_ERROR, "cannot use \"control=%s\" in %s ACL", acl_control_word(p), acl_where_name(where));
+		(void)error_set(&e, RC_ERROR, "cannot use \"control=%s\" in %s ACL",
+		    acl_control_word(p), acl_where_name(where));
 	else
 		return;
 	(void)problem(c, cond->file, cond->line, &e);
@@ -269,7 +303,9 @@ static void compile_root(struct acl_compile *c, const struct option_value *v, en
 		acl->name = text;
 		enum rc rc = acl_split_lines(c->arena, text, NULL, &lines, &e);
 		if (rc == RC_OK)
-			rc = acl_compile_lines(&(struct acl_compile){c->arena, c->cfg, c->acls, NULL, NULL}, &lines, acl, &e);
+			rc = acl_compile_lines(
+			    &(struct acl_compile){c->arena, c->cfg, c->acls, NULL, NULL}, &lines,
+			    acl, &e);
 		if (rc != RC_OK) {
 			e.line = 0;
 			(void)problem(c, v->file, v->line, &e);
@@ -281,7 +317,8 @@ static void compile_root(struct acl_compile *c, const struct option_value *v, en
 		check_places(c, acl, where);
 }
 
-enum rc acl_compile_all(const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls)
+enum rc acl_compile_all(
+    const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls)
 {
 	struct acls *acls = ARENA_NEW(a, struct acls);
 	struct acl_compile c = {a, cfg, acls, problems, a};
@@ -297,7 +334,8 @@ enum rc acl_compile_all(const struct config *cfg, struct arena *a, struct vec *p
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct acl_source *src = config_acl_source(cfg, i);
-		MUST(acl_compile_lines(&c, &src->lines, map_get(acls->named, src->name), NULL) == RC_OK); /* all are kept */
+		MUST(acl_compile_lines(&c, &src->lines, map_get(acls->named, src->name), NULL) ==
+		     RC_OK); /* all are kept */
 	}
 	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
 		compile_root(&c, config_main(cfg, roots[i].option), roots[i].where);

@@ -50,8 +50,8 @@ ACL_FN(recipients)
 
 static enum rc no_sender(struct acl_state *st, const struct acl_cond *c, struct error *err)
 {
-	return error_set(err, RC_ERROR, "cannot test %s condition before MAIL in %s ACL", c->row->name,
-	    acl_where_name(st->run->where));
+	return error_set(err, RC_ERROR, "cannot test %s condition before MAIL in %s ACL",
+	    c->row->name, acl_where_name(st->run->where));
 }
 
 ACL_FN(senders)
@@ -117,5 +117,6 @@ ACL_FN(condition)
 		return RC_OK;
 	if (slice_to_i64(text, 10, false, &n))
 		return n ? RC_OK : error_set(err, RC_FAIL, "zero");
-	return error_set(err, RC_ERROR, "invalid \"condition\" value \"%.*s\"", SL_ARG(slice_sub(text, 0, 200)));
+	return error_set(
+	    err, RC_ERROR, "invalid \"condition\" value \"%.*s\"", SL_ARG(slice_sub(text, 0, 200)));
 }

@@ -4,8 +4,19 @@
 
 enum control_id {
 	CTL_NOTHING, /* permits something that this program does not do anyway */
-	CTL_CASEFUL, CTL_CASELOWER, CTL_ENFORCE_SYNC, CTL_NO_ENFORCE_SYNC, CTL_FAKEDEFER, CTL_FAKEREJECT, CTL_FREEZE,
-	CTL_NO_CALLOUT_FLUSH, CTL_NO_DELAY_FLUSH, CTL_NO_MULTILINE, CTL_NO_PIPELINING, CTL_QUEUE, CTL_SUBMISSION,
+	CTL_CASEFUL,
+	CTL_CASELOWER,
+	CTL_ENFORCE_SYNC,
+	CTL_NO_ENFORCE_SYNC,
+	CTL_FAKEDEFER,
+	CTL_FAKEREJECT,
+	CTL_FREEZE,
+	CTL_NO_CALLOUT_FLUSH,
+	CTL_NO_DELAY_FLUSH,
+	CTL_NO_MULTILINE,
+	CTL_NO_PIPELINING,
+	CTL_QUEUE,
+	CTL_SUBMISSION,
 	CTL_SUPPRESS_FIXUPS,
 };
 enum { OPT_NONE, OPT_TEXT, OPT_FREEZE, OPT_QUEUE, OPT_SUBMISSION };
@@ -29,8 +40,10 @@ static const struct control_row rows[] = {
     {"caselower_local_part", CTL_CASELOWER, OPT_NONE, WHERE(ACL_RCPT)},
     {"cutthrough_delivery", CTL_NOTHING, OPT_TEXT, 0},
     {"debug", CTL_NOTHING, OPT_TEXT, 0},
-    {"dkim_disable_verify", CTL_NOTHING, OPT_NONE, SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
-    {"dmarc_disable_verify", CTL_NOTHING, OPT_NONE, SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
+    {"dkim_disable_verify", CTL_NOTHING, OPT_NONE,
+        SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
+    {"dmarc_disable_verify", CTL_NOTHING, OPT_NONE,
+        SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
     {"dscp", CTL_NOTHING, OPT_TEXT, 0},
     {"enforce_sync", CTL_ENFORCE_SYNC, OPT_NONE, SMTP_ONLY},
     {"fakedefer", CTL_FAKEDEFER, OPT_TEXT, SMTP_MESSAGE},
@@ -45,15 +58,16 @@ static const struct control_row rows[] = {
     {"queue", CTL_QUEUE, OPT_QUEUE, RECEIVING},
     {"queue_only", CTL_QUEUE, OPT_NONE, RECEIVING},
     {"submission", CTL_SUBMISSION, OPT_SUBMISSION, BEFORE_DATA},
-    {"suppress_local_fixups", CTL_SUPPRESS_FIXUPS, OPT_NONE, BEFORE_DATA | WHERE(ACL_NOT_SMTP_START)},
+    {"suppress_local_fixups", CTL_SUPPRESS_FIXUPS, OPT_NONE,
+        BEFORE_DATA | WHERE(ACL_NOT_SMTP_START)},
     {"utf8_downconvert", CTL_NOTHING, OPT_TEXT, 0},
 };
 
 struct control {
 	const struct control_row *row;
-	slice_t text;           /* fakereject, fakedefer; ABSENT: the usual words */
+	slice_t text; /* fakereject, fakedefer; ABSENT: the usual words */
 	bool no_tell, sender_retain;
-	slice_t domain, name;   /* submission */
+	slice_t domain, name; /* submission */
 };
 
 static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, struct error *err)
@@ -65,9 +79,11 @@ static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, 
 	else if (ctl->row->options == OPT_SUBMISSION && slice_starts(option, "domain="))
 		ctl->domain = slice_sub(option, 7, option.len);
 	else if (ctl->row->options == OPT_QUEUE && slice_eqs(option, "first_pass_route"))
-		return error_set(err, RC_ERROR, "not supported yet: control = queue/first_pass_route");
+		return error_set(
+		    err, RC_ERROR, "not supported yet: control = queue/first_pass_route");
 	else
-		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"", SL_ARG(slice_sub(whole, 0, 100)));
+		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"",
+		    SL_ARG(slice_sub(whole, 0, 100)));
 	return RC_OK;
 }
 
@@ -77,7 +93,8 @@ static enum rc parse_options(struct control *ctl, slice_t whole, slice_t rest, s
 	if (slice_is_absent(rest))
 		return RC_OK;
 	if (ctl->row->options == OPT_NONE)
-		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"", SL_ARG(slice_sub(whole, 0, 100)));
+		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"",
+		    SL_ARG(slice_sub(whole, 0, 100)));
 	if (ctl->row->options == OPT_TEXT) {
 		ctl->text = rest;
 		return RC_OK;
@@ -108,14 +125,16 @@ enum rc acl_control_parse(struct arena *a, slice_t text, const void **out, struc
 		if (!slice_eqs(name, rows[i].name))
 			continue;
 		if (!rows[i].allowed)
-			return error_set(err, RC_ERROR, "not supported yet: control = %s", rows[i].name);
+			return error_set(
+			    err, RC_ERROR, "not supported yet: control = %s", rows[i].name);
 		struct control *ctl = ARENA_NEW(a, struct control);
 		ctl->row = &rows[i];
 		ctl->text = ctl->domain = ctl->name = slice_absent();
 		*out = ctl;
 		return parse_options(ctl, text, rest, err);
 	}
-	return error_set(err, RC_ERROR, "unknown ACL control \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
+	return error_set(
+	    err, RC_ERROR, "unknown ACL control \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
 }
 
 uint32_t acl_control_allowed(const void *parsed)
@@ -148,21 +167,53 @@ static void submission(struct acl_effects *fx, const struct control *ctl)
 static void apply(struct acl_effects *fx, const struct control *ctl)
 {
 	switch (ctl->row->id) {
-	case CTL_NOTHING: break;
-	case CTL_CASEFUL: fx->caseful_local_part = true; break;
-	case CTL_CASELOWER: fx->caseful_local_part = false; break;
-	case CTL_ENFORCE_SYNC: fx->enforce_sync = true; fx->no_enforce_sync = false; break;
-	case CTL_NO_ENFORCE_SYNC: fx->no_enforce_sync = true; fx->enforce_sync = false; break;
-	case CTL_FAKEDEFER: fake(fx, ctl, false); break;
-	case CTL_FAKEREJECT: fake(fx, ctl, true); break;
-	case CTL_FREEZE: fx->freeze = true; fx->freeze_no_tell |= ctl->no_tell; break;
-	case CTL_NO_CALLOUT_FLUSH: fx->no_callout_flush = true; break;
-	case CTL_NO_DELAY_FLUSH: fx->no_delay_flush = true; break;
-	case CTL_NO_MULTILINE: fx->no_multiline = true; break;
-	case CTL_NO_PIPELINING: fx->no_pipelining = true; break;
-	case CTL_QUEUE: fx->queue_only = true; break;
-	case CTL_SUBMISSION: submission(fx, ctl); break;
-	case CTL_SUPPRESS_FIXUPS: fx->suppress_local_fixups = true; break;
+	case CTL_NOTHING:
+		break;
+	case CTL_CASEFUL:
+		fx->caseful_local_part = true;
+		break;
+	case CTL_CASELOWER:
+		fx->caseful_local_part = false;
+		break;
+	case CTL_ENFORCE_SYNC:
+		fx->enforce_sync = true;
+		fx->no_enforce_sync = false;
+		break;
+	case CTL_NO_ENFORCE_SYNC:
+		fx->no_enforce_sync = true;
+		fx->enforce_sync = false;
+		break;
+	case CTL_FAKEDEFER:
+		fake(fx, ctl, false);
+		break;
+	case CTL_FAKEREJECT:
+		fake(fx, ctl, true);
+		break;
+	case CTL_FREEZE:
+		fx->freeze = true;
+		fx->freeze_no_tell |= ctl->no_tell;
+		break;
+	case CTL_NO_CALLOUT_FLUSH:
+		fx->no_callout_flush = true;
+		break;
+	case CTL_NO_DELAY_FLUSH:
+		fx->no_delay_flush = true;
+		break;
+	case CTL_NO_MULTILINE:
+		fx->no_multiline = true;
+		break;
+	case CTL_NO_PIPELINING:
+		fx->no_pipelining = true;
+		break;
+	case CTL_QUEUE:
+		fx->queue_only = true;
+		break;
+	case CTL_SUBMISSION:
+		submission(fx, ctl);
+		break;
+	case CTL_SUPPRESS_FIXUPS:
+		fx->suppress_local_fixups = true;
+		break;
 	}
 }
 
@@ -179,8 +230,8 @@ ACL_FN(control)
 	}
 	const struct control *ctl = parsed;
 	if (!(ctl->row->allowed & WHERE(st->run->where)))
-		return error_set(err, RC_ERROR, "cannot use \"control=%s\" in %s ACL", ctl->row->name,
-		    acl_where_name(st->run->where));
+		return error_set(err, RC_ERROR, "cannot use \"control=%s\" in %s ACL",
+		    ctl->row->name, acl_where_name(st->run->where));
 	apply(st->run->effects, ctl);
 	return RC_OK;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Finding an ACL by what an option gave: a name, a file, or the text itself.  What is met at run time is compiled once. */
+/* Finding an ACL by what an option gave: a name, a file, or the text itself.  What is met at run
+ * time is compiled once. */
 #include "acl/acl_private.h"
 
 #include "base/io.h"
 
 enum { FILE_MAX = 4 << 20 };
 
-static enum rc compile_entry(struct eval *ev, const struct acls *acls, slice_t text, struct text_entry *e,
-    struct error *err)
+static enum rc compile_entry(
+    struct eval *ev, const struct acls *acls, slice_t text, struct text_entry *e, struct error *err)
 {
 	struct vec lines = {0};
 	slice_t content = arena_dup(e->arena, text);
@@ -34,7 +35,8 @@ static enum rc compile_entry(struct eval *ev, const struct acls *acls, slice_t t
 		rc = acl_compile_lines(&c, &lines, acl, err);
 	e->object = acl;
 	if (rc != RC_OK)
-		return error_wrap(err, RC_ERROR, "error in ACL \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
+		return error_wrap(
+		    err, RC_ERROR, "error in ACL \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
 	return RC_OK;
 }
 
@@ -45,7 +47,8 @@ enum rc acl_find(struct eval *ev, const struct acls *acls, slice_t text, const s
 	*out_entry = NULL;
 	const struct acl *known = map_get(acls->named, text);
 	if (!slice_is_clean(text))
-		return error_set(err, RC_ERROR, "attempt to use tainted ACL text \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
+		return error_set(err, RC_ERROR, "attempt to use tainted ACL text \"%.*s\"",
+		    SL_ARG(slice_sub(text, 0, 100)));
 	if (!known)
 		known = map_get(acls->inlined, text);
 	if (!known && !text.len)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Modifiers that change variables, the message's header or the session's pace, and those that write to the log. */
+/* Modifiers that change variables, the message's header or the session's pace, and those that write
+ * to the log. */
 #include "acl/acl_private.h"
 #include "message/message.h"
 
@@ -28,7 +29,8 @@ ACL_FN(delay)
 	if (rc != RC_OK || st->ignored)
 		return rc;
 	if (!slice_to_ms(slice_trim(text), &ms) || ms < 0)
-		return error_set(err, RC_ERROR, "syntax error in argument for \"delay\" modifier: \"%.*s\" is not a time value",
+		return error_set(err, RC_ERROR,
+		    "syntax error in argument for \"delay\" modifier: \"%.*s\" is not a time value",
 		    SL_ARG(slice_sub(text, 0, 100)));
 	int64_t *sum = &st->run->effects->delay_ms;
 	if (__builtin_add_overflow(*sum, ms, sum))
@@ -36,16 +38,17 @@ ACL_FN(delay)
 	return RC_OK;
 }
 
-/* ---- header lines ------------------------------------------------------------------------------------------ */
+/* ---- header lines
+ * ------------------------------------------------------------------------------------------ */
 
 static enum acl_header_place take_place(slice_t *line)
 {
 	static const struct {
 		const char *word;
 		enum acl_header_place place;
-	} places[] = {
-	    {":after_received:", ACL_AFTER_RECEIVED}, {":at_start_rfc:", ACL_AT_START_RFC},
-	    {":at_start:", ACL_AT_START}, {":at_end:", ACL_AT_END}};
+	} places[] = {{":after_received:", ACL_AFTER_RECEIVED},
+	    {":at_start_rfc:", ACL_AT_START_RFC}, {":at_start:", ACL_AT_START},
+	    {":at_end:", ACL_AT_END}};
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
 		if (!slice_startsi(*line, places[i].word))
 			continue;
@@ -87,7 +90,8 @@ void acl_add_header(struct acl_state *st, slice_t text)
 	slice_t s = without_newlines(text);
 	while (s.len) {
 		uint32_t n = 0;
-		while (n < s.len && !(s.ptr[n] == '\n' && n + 1 < s.len && s.ptr[n + 1] != ' ' && s.ptr[n + 1] != '\t'))
+		while (n < s.len && !(s.ptr[n] == '\n' && n + 1 < s.len && s.ptr[n + 1] != ' ' &&
+		                        s.ptr[n + 1] != '\t'))
 			n++;
 		if (n)
 			add_line(st->run->effects, slice_sub(s, 0, n));
@@ -114,7 +118,9 @@ ACL_FN(remove_header)
 	return rc;
 }
 
-/* ---- logs -------------------------------------------------------------------------------------------------- */
+/* ---- logs
+ * --------------------------------------------------------------------------------------------------
+ */
 
 void acl_log(struct acl_state *st, slice_t text, bool to_main, bool reject, bool panic)
 {
@@ -144,8 +150,8 @@ void acl_log_warning(struct acl_state *st, slice_t text)
 {
 	struct acl_effects *fx = st->run->effects;
 	VEC_FOREACH(&fx->warned, slice_t, seen)
-		if (slice_eq(*seen, text))
-			return;
+	if (slice_eq(*seen, text))
+		return;
 	*VEC_PUSH(fx->arena, &fx->warned, slice_t) = arena_dup(fx->arena, text);
 	struct strbuf sb;
 	strbuf_init(&sb, st->ev->arena, 0);
@@ -158,7 +164,10 @@ void acl_log_warning(struct acl_state *st, slice_t text)
 /* One name of a log; false: no such. */
 static bool set_target(slice_t word, bool *to_main, bool *reject, bool *panic)
 {
-	bool *which = slice_eqs(word, "main") ? to_main : slice_eqs(word, "reject") ? reject : slice_eqs(word, "panic") ? panic : NULL;
+	bool *which = slice_eqs(word, "main")     ? to_main
+	              : slice_eqs(word, "reject") ? reject
+	              : slice_eqs(word, "panic")  ? panic
+	                                          : NULL;
 	if (which)
 		*which = true;
 	return which;
@@ -172,12 +181,14 @@ ACL_FN(logwrite)
 	enum rc rc = acl_arg(st, c, &text, err);
 	if (rc != RC_OK || st->ignored)
 		return rc;
-	size_t end = text.len && text.ptr[0] == ':' ? slice_find(slice_sub(text, 1, text.len), ':') : SIZE_MAX;
+	size_t end = text.len && text.ptr[0] == ':' ? slice_find(slice_sub(text, 1, text.len), ':')
+	                                            : SIZE_MAX;
 	if (end != SIZE_MAX) {
 		slice_t names = slice_sub(text, 1, end);
 		while (slice_next(&names, ',', &word))
 			if (!set_target(slice_trim(word), &to_main, &reject, &panic))
-				return error_set(err, RC_ERROR, "unknown log name in \"%.*s\" in \"logwrite\" in ACL",
+				return error_set(err, RC_ERROR,
+				    "unknown log name in \"%.*s\" in \"logwrite\" in ACL",
 				    SL_ARG(slice_sub(text, 0, 100)));
 		text = slice_sub(text, end + 2, text.len);
 	}
@@ -199,7 +210,9 @@ ACL_FN(log_reject_target)
 		return rc;
 	while (expand_list_next(st->ev->arena, text, &pos, &word))
 		if (!set_target(word, &to_main, &reject, &panic))
-			return error_set(err, RC_ERROR, "unknown log name \"%.*s\" in \"log_reject_target\" in ACL", SL_ARG(word));
+			return error_set(err, RC_ERROR,
+			    "unknown log name \"%.*s\" in \"log_reject_target\" in ACL",
+			    SL_ARG(word));
 	st->log_main = to_main;
 	st->log_reject = reject;
 	st->log_panic = panic;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Running an ACL: statements in order, each until one of its conditions decides it.  A condition gives OK (true), FAIL (false),
- * DEFER or ERROR; what that means is the verb's.  Everything lies in the eval's arena.
+ * Running an ACL: statements in order, each until one of its conditions decides it.  A condition
+ * gives OK (true), FAIL (false), DEFER or ERROR; what that means is the verb's.  Everything lies in
+ * the eval's arena.
  */
 #include "acl/acl_private.h"
 
 enum { LEVEL_MAX = 20 };
 
-static const char *const verb_names[] = {"accept", "defer", "deny", "discard", "drop", "require", "warn"};
+static const char *const verb_names[] = {
+    "accept", "defer", "deny", "discard", "drop", "require", "warn"};
 
 enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err)
 {
@@ -59,9 +61,11 @@ static enum rc check_conditions(struct acl_state *st, struct error *err)
 	return RC_OK;
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------- */
+/* ---- messages
+ * -------------------------------------------------------------------------------------------- */
 
-/* message and log_message of the statement, over what its condition said; ignored when they fail or give nothing. */
+/* message and log_message of the statement, over what its condition said; ignored when they fail or
+ * give nothing. */
 static void expand_messages(struct acl_state *st)
 {
 	struct message_facts *m = st->ev->message;
@@ -111,7 +115,8 @@ static uint32_t enhanced_length(slice_t s)
 	return i;
 }
 
-/* "550 5.7.1 text": code and extended code are taken off; a code that does not fit the verdict is not used. */
+/* "550 5.7.1 text": code and extended code are taken off; a code that does not fit the verdict is
+ * not used. */
 static void take_code(struct acl_state *st, slice_t text, char first, struct acl_outcome *out)
 {
 	out->user_text = text;
@@ -119,16 +124,19 @@ static void take_code(struct acl_state *st, slice_t text, char first, struct acl
 		return;
 	slice_t rest = slice_sub(text, 4, text.len);
 	uint32_t n = enhanced_length(rest);
-	bool fits = text.ptr[0] == first || (first == '2' && st->run->where == ACL_PREDATA && text.ptr[0] == '3');
+	bool fits = text.ptr[0] == first ||
+	            (first == '2' && st->run->where == ACL_PREDATA && text.ptr[0] == '3');
 	out->user_text = slice_sub(rest, n, rest.len);
 	if (fits) {
-		out->smtp_code = (text.ptr[0] - '0') * 100 + (text.ptr[1] - '0') * 10 + (text.ptr[2] - '0');
+		out->smtp_code =
+		    (text.ptr[0] - '0') * 100 + (text.ptr[1] - '0') * 10 + (text.ptr[2] - '0');
 		if (n)
 			out->enhanced = slice_sub(rest, 0, n - 1);
 		return;
 	}
-	slice_t line = arena_printf(st->ev->arena, "configured error code starts with incorrect digit (expected %c) in \"%.*s\"",
-	    first, SL_ARG(text));
+	slice_t line = arena_printf(st->ev->arena,
+	    "configured error code starts with incorrect digit (expected %c) in \"%.*s\"", first,
+	    SL_ARG(text));
 	line.flags = text.flags;
 	acl_log(st, line, false, false, true);
 }
@@ -156,7 +164,9 @@ static enum rc conclude(struct acl_state *st, enum acl_verdict v, struct acl_out
 	return RC_OK;
 }
 
-/* ---- verbs ----------------------------------------------------------------------------------------------- */
+/* ---- verbs
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void warn(struct acl_state *st, enum rc rc, const struct error *err)
 {
@@ -166,7 +176,8 @@ static void warn(struct acl_state *st, enum rc rc, const struct error *err)
 		if (st->message && st->user_msg.len && WHERE_MESSAGE & WHERE(st->run->where))
 			acl_add_header(st, st->user_msg);
 	} else if (rc != RC_FAIL) {
-		slice_t text = arena_printf(st->ev->arena, "ACL \"warn\" statement skipped: condition test deferred%s%s",
+		slice_t text = arena_printf(st->ev->arena,
+		    "ACL \"warn\" statement skipped: condition test deferred%s%s",
 		    *err->text ? ": " : "", err->text);
 		text.flags = 0;
 		acl_log_warning(st, text);
@@ -240,8 +251,10 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 		begin_statement(st, s);
 		enum rc rc = check_conditions(st, &e);
 		if (st->nested_discard && s->verb != VERB_ACCEPT && s->verb != VERB_DISCARD)
-			rc = error_set(&e, RC_ERROR, "nested ACL returned \"discard\" for \"%s\" command "
-			    "(only allowed with \"accept\" or \"discard\")", verb_names[s->verb]);
+			rc = error_set(&e, RC_ERROR,
+			    "nested ACL returned \"discard\" for \"%s\" command "
+			    "(only allowed with \"accept\" or \"discard\")",
+			    verb_names[s->verb]);
 		if ((rc == RC_OK || rc == RC_FAIL) && messages_count(st, rc))
 			expand_messages(st);
 		if (s->verb == VERB_WARN) {
@@ -262,13 +275,17 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 	return conclude(st, ACL_DENY, out);
 }
 
-enum rc acl_run_one(struct acl_state *st, const struct acl *acl, struct acl_outcome *out, struct error *err)
+enum rc acl_run_one(
+    struct acl_state *st, const struct acl *acl, struct acl_outcome *out, struct error *err)
 {
 	if (st->run->level >= LEVEL_MAX)
 		return error_set(err, RC_ERROR, "ACL nested too deep: possible loop");
 	struct acl_run *outer = st->ev->acl_run;
-	*out = (struct acl_outcome){.enhanced = slice_absent(), .user_text = slice_absent(), .log_text = slice_absent(),
-	    .verb_name = slice_absent(), .acl_name = acl->name};
+	*out = (struct acl_outcome){.enhanced = slice_absent(),
+	    .user_text = slice_absent(),
+	    .log_text = slice_absent(),
+	    .verb_name = slice_absent(),
+	    .acl_name = acl->name};
 	st->acl = acl;
 	st->ev->acl_run = st->run;
 	st->run->level++;
@@ -278,7 +295,8 @@ enum rc acl_run_one(struct acl_state *st, const struct acl *acl, struct acl_outc
 	return rc;
 }
 
-enum rc acl_check(struct eval *ev, struct acl_run *run, slice_t text, struct acl_outcome *out, struct error *err)
+enum rc acl_check(
+    struct eval *ev, struct acl_run *run, slice_t text, struct acl_outcome *out, struct error *err)
 {
 	const struct acls *acls = ev->cfg ? config_acls(ev->cfg) : NULL;
 	const struct acl *acl = NULL;
@@ -288,7 +306,8 @@ enum rc acl_check(struct eval *ev, struct acl_run *run, slice_t text, struct acl
 	enum rc rc = acl_find(ev, acls, text, &acl, &entry, err);
 	if (rc != RC_OK)
 		return rc;
-	struct acl_state st = {.ev = ev, .run = run, .acls = acls, .log_main = true, .log_reject = true};
+	struct acl_state st = {
+	    .ev = ev, .run = run, .acls = acls, .log_main = true, .log_reject = true};
 	run->level = 0;
 	rc = acl_run_one(&st, acl, out, err);
 	if (entry && rc == RC_OK) { /* constants of it may be in the outcome */

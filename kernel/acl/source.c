@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The text of an ACL that is not in the configuration (inline, or a file) to the lines that config/ gives for the others. */
+/* The text of an ACL that is not in the configuration (inline, or a file) to the lines that config/
+ * gives for the others. */
 #include "acl/acl_private.h"
 
 static bool is_verb(slice_t word)
 {
-	static const char *const verbs[] = {"accept", "defer", "deny", "discard", "drop", "require", "warn"};
+	static const char *const verbs[] = {
+	    "accept", "defer", "deny", "discard", "drop", "require", "warn"};
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		if (slice_eqs(word, verbs[i]))
 			return true;
@@ -55,18 +57,21 @@ static enum rc split_item(slice_t s, struct acl_line *line, struct error *err)
 	line->keyword = take_word(&s);
 	line->value = slice_absent();
 	if (!line->keyword.len)
-		return error_set(err, RC_ERROR, "a verb, condition or modifier was expected, found \"%.*s\"", SL_ARG(whole));
+		return error_set(err, RC_ERROR,
+		    "a verb, condition or modifier was expected, found \"%.*s\"", SL_ARG(whole));
 	if (slice_eqs(line->keyword, "set")) {
 		line->value = s;
 	} else if (s.len && s.ptr[0] == '=') {
 		line->value = slice_trim(slice_sub(s, 1, s.len));
 	} else if (s.len) {
-		return error_set(err, RC_ERROR, "\"=\" missing after ACL \"%.*s\"", SL_ARG(line->keyword));
+		return error_set(
+		    err, RC_ERROR, "\"=\" missing after ACL \"%.*s\"", SL_ARG(line->keyword));
 	}
 	return RC_OK;
 }
 
-enum rc acl_split_lines(struct arena *a, slice_t text, const char *file, struct vec *lines, struct error *err)
+enum rc acl_split_lines(
+    struct arena *a, slice_t text, const char *file, struct vec *lines, struct error *err)
 {
 	slice_t s;
 	unsigned number = 0;

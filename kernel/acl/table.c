@@ -2,10 +2,11 @@
 /* Conditions and modifiers: one row each. */
 #include "acl/acl_private.h"
 
-#define RECIPIENT_ONLY (WHERE(ACL_RCPT) | WHERE(ACL_VRFY) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_UNKNOWN))
-#define AFTER_MAIL     (WHERE_MESSAGE | WHERE(ACL_QUIT) | WHERE(ACL_NOTQUIT) | WHERE(ACL_UNKNOWN))
-#define WITH_MESSAGE   (WHERE_MESSAGE | WHERE(ACL_UNKNOWN))
-#define SMTP_SESSION   (WHERE_ALL & ~(WHERE_NOT_SMTP | WHERE(ACL_CONNECT)))
+#define RECIPIENT_ONLY \
+	(WHERE(ACL_RCPT) | WHERE(ACL_VRFY) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_UNKNOWN))
+#define AFTER_MAIL   (WHERE_MESSAGE | WHERE(ACL_QUIT) | WHERE(ACL_NOTQUIT) | WHERE(ACL_UNKNOWN))
+#define WITH_MESSAGE (WHERE_MESSAGE | WHERE(ACL_UNKNOWN))
+#define SMTP_SESSION (WHERE_ALL & ~(WHERE_NOT_SMTP | WHERE(ACL_CONNECT)))
 
 static const struct acl_row rows[] = {
     {"acl", ARG_ACL, false, WHERE_ALL, acl_do_acl},
@@ -56,7 +57,8 @@ const struct acl_row *acl_row_find(slice_t name)
 	return NULL;
 }
 
-/* Same first letter, and at most one letter less, more or other: enough for a slip of the fingers. */
+/* Same first letter, and at most one letter less, more or other: enough for a slip of the fingers.
+ */
 static bool is_near(slice_t a, const char *b)
 {
 	size_t n = strlen(b), i = 0, j = 0;
@@ -78,18 +80,33 @@ const char *acl_row_near(slice_t name)
 
 const char *acl_where_name(enum acl_where where)
 {
-	static const char *const names[ACL_WHERE_COUNT] = {
-	    [ACL_CONNECT] = "connection", [ACL_HELO] = "EHLO or HELO", [ACL_STARTTLS] = "STARTTLS", [ACL_AUTH] = "AUTH",
-	    [ACL_MAIL] = "MAIL", [ACL_MAILAUTH] = "MAILAUTH", [ACL_RCPT] = "RCPT", [ACL_PREDATA] = "PREDATA",
-	    [ACL_DATA_PRDR] = "PRDR", [ACL_MIME] = "MIME", [ACL_DKIM] = "DKIM", [ACL_DATA] = "DATA", [ACL_ETRN] = "ETRN",
-	    [ACL_EXPN] = "EXPN", [ACL_VRFY] = "VRFY", [ACL_QUIT] = "QUIT", [ACL_NOTQUIT] = "NOTQUIT",
-	    [ACL_NOT_SMTP_START] = "non-SMTP-start", [ACL_NOT_SMTP_MIME] = "non-SMTP MIME", [ACL_NOT_SMTP] = "non-SMTP",
+	static const char *const names[ACL_WHERE_COUNT] = {[ACL_CONNECT] = "connection",
+	    [ACL_HELO] = "EHLO or HELO",
+	    [ACL_STARTTLS] = "STARTTLS",
+	    [ACL_AUTH] = "AUTH",
+	    [ACL_MAIL] = "MAIL",
+	    [ACL_MAILAUTH] = "MAILAUTH",
+	    [ACL_RCPT] = "RCPT",
+	    [ACL_PREDATA] = "PREDATA",
+	    [ACL_DATA_PRDR] = "PRDR",
+	    [ACL_MIME] = "MIME",
+	    [ACL_DKIM] = "DKIM",
+	    [ACL_DATA] = "DATA",
+	    [ACL_ETRN] = "ETRN",
+	    [ACL_EXPN] = "EXPN",
+	    [ACL_VRFY] = "VRFY",
+	    [ACL_QUIT] = "QUIT",
+	    [ACL_NOTQUIT] = "NOTQUIT",
+	    [ACL_NOT_SMTP_START] = "non-SMTP-start",
+	    [ACL_NOT_SMTP_MIME] = "non-SMTP MIME",
+	    [ACL_NOT_SMTP] = "non-SMTP",
 	    [ACL_UNKNOWN] = "unknown"};
 	return names[where];
 }
 
 enum rc acl_refuse_place(const struct acl_cond *c, enum acl_where where, struct error *err)
 {
-	return error_set(err, RC_ERROR, "cannot %s %s %s in %s ACL", c->row->is_modifier ? "use" : "test", c->row->name,
+	return error_set(err, RC_ERROR, "cannot %s %s %s in %s ACL",
+	    c->row->is_modifier ? "use" : "test", c->row->name,
 	    c->row->is_modifier ? "modifier" : "condition", acl_where_name(where));
 }

@@ -3,9 +3,22 @@
 #include "acl/acl_private.h"
 
 enum verify_id {
-	V_SENDER, V_RECIPIENT, V_HELO, V_REVERSE, V_HEADER_SYNTAX, V_HEADER_NAMES, V_NOT_BLIND, V_HEADER_SENDER, V_CERTIFICATE,
+	V_SENDER,
+	V_RECIPIENT,
+	V_HELO,
+	V_REVERSE,
+	V_HEADER_SYNTAX,
+	V_HEADER_NAMES,
+	V_NOT_BLIND,
+	V_HEADER_SENDER,
+	V_CERTIFICATE,
 };
-enum { OPT_ADDRESS = 1 /* those of address verification */, OPT_DEFER_OK = 2, OPT_CASE = 4, OPT_VALUE = 8 };
+enum {
+	OPT_ADDRESS = 1 /* those of address verification */,
+	OPT_DEFER_OK = 2,
+	OPT_CASE = 4,
+	OPT_VALUE = 8
+};
 
 struct verify_row {
 	const char *name;
@@ -14,7 +27,8 @@ struct verify_row {
 	uint32_t allowed; /* WHERE_ mask; 0: not supported yet */
 };
 
-#define WITH_HEADERS (WHERE(ACL_DATA) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_NOT_SMTP) | WHERE(ACL_UNKNOWN))
+#define WITH_HEADERS \
+	(WHERE(ACL_DATA) | WHERE(ACL_DATA_PRDR) | WHERE(ACL_NOT_SMTP) | WHERE(ACL_UNKNOWN))
 
 static const struct verify_row rows[] = {
     {"arc", V_HELO, 0, 0},
@@ -75,8 +89,8 @@ static enum rc parse_option(struct verify *v, slice_t o, struct error *err)
 		return error_set(err, RC_ERROR, "not supported yet: verify = %s/%.*s", v->row->name,
 		    (int)(slice_starts(o, "callout") ? 7 : 5), o.ptr);
 	else
-		return error_set(err, RC_ERROR, "unknown option \"%.*s\" in \"verify = %s\"", SL_ARG(slice_sub(o, 0, 60)),
-		    v->row->name);
+		return error_set(err, RC_ERROR, "unknown option \"%.*s\" in \"verify = %s\"",
+		    SL_ARG(slice_sub(o, 0, 60)), v->row->name);
 	return RC_OK;
 }
 
@@ -91,14 +105,17 @@ enum rc acl_verify_parse(struct arena *a, slice_t text, const void **out, struct
 		if (slice_eqs(name, rows[i].name))
 			v->row = &rows[i];
 	if (!v->row)
-		return error_set(err, RC_ERROR, "expected \"sender[=address]\", \"recipient\", \"helo\", \"header_syntax\", "
-		    "\"header_sender\", \"header_names_ascii\" or \"reverse_host_lookup\" at start of ACL condition \"verify %.*s\"",
+		return error_set(err, RC_ERROR,
+		    "expected \"sender[=address]\", \"recipient\", \"helo\", \"header_syntax\", "
+		    "\"header_sender\", \"header_names_ascii\" or \"reverse_host_lookup\" at start "
+		    "of ACL condition \"verify %.*s\"",
 		    SL_ARG(slice_sub(text, 0, 60)));
 	if (!v->row->allowed)
 		return error_set(err, RC_ERROR, "not supported yet: verify = %s", v->row->name);
 	v->address = slice_absent();
 	if (eq != SIZE_MAX && !(v->row->options & OPT_VALUE))
-		return error_set(err, RC_ERROR, "unexpected value in \"verify = %s\"", v->row->name);
+		return error_set(
+		    err, RC_ERROR, "unexpected value in \"verify = %s\"", v->row->name);
 	if (eq != SIZE_MAX)
 		v->address = slice_trim(slice_sub(word, eq + 1, word.len));
 	while (next_part(a, &rest, &option)) {
@@ -120,10 +137,11 @@ const char *acl_verify_word(const void *parsed)
 	return ((const struct verify *)parsed)->row->name;
 }
 
-/* ---- the checks ---------------------------------------------------------------------------------------------- */
+/* ---- the checks
+ * ---------------------------------------------------------------------------------------------- */
 
-static enum rc verify_address(struct acl_state *st, const struct verify *v, slice_t address, bool is_sender,
-    struct error *err)
+static enum rc verify_address(struct acl_state *st, const struct verify *v, slice_t address,
+    bool is_sender, struct error *err)
 {
 	const struct acl_hooks *h = st->run->hooks;
 	slice_t user = slice_absent(), log = slice_absent();
@@ -160,7 +178,8 @@ static enum rc verify_sender(struct acl_state *st, const struct verify *v, struc
 static enum rc verify_recipient(struct acl_state *st, const struct verify *v, struct error *err)
 {
 	if (slice_is_absent(st->run->recipient))
-		return error_set(err, RC_ERROR, "cannot verify recipient in %s ACL", acl_where_name(st->run->where));
+		return error_set(err, RC_ERROR, "cannot verify recipient in %s ACL",
+		    acl_where_name(st->run->where));
 	return verify_address(st, v, st->run->recipient, false, err);
 }
 
@@ -183,8 +202,8 @@ static enum rc verify_header_sender(struct acl_state *st, const struct verify *v
 	return worst;
 }
 
-static enum rc hook_or_error(struct acl_state *st, enum rc (*hook)(struct eval *, struct error *), const char *what,
-    struct error *err)
+static enum rc hook_or_error(struct acl_state *st, enum rc (*hook)(struct eval *, struct error *),
+    const char *what, struct error *err)
 {
 	const struct session_facts *s = st->ev->session;
 	if (!s || slice_is_absent(s->sender_host_address))
@@ -244,6 +263,7 @@ ACL_FN(verify)
 	}
 	const struct verify *v = parsed;
 	if (!(v->row->allowed & WHERE(st->run->where)))
-		return error_set(err, RC_ERROR, "cannot test verify=%s in %s ACL", v->row->name, acl_where_name(st->run->where));
+		return error_set(err, RC_ERROR, "cannot test verify=%s in %s ACL", v->row->name,
+		    acl_where_name(st->run->where));
 	return check(st, v, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A look-up by type, source and key: the type's text, the keys that are tried in turn, what may be asked with tainted data,
- * and the results that are kept with a handle.
+ * A look-up by type, source and key: the type's text, the keys that are tried in turn, what may be
+ * asked with tainted data, and the results that are kept with a handle.
  */
 #include "driver/lookup.h"
 
@@ -9,7 +9,8 @@
 
 enum { DEPTH_MAX = 8, PARTIAL_DEFAULT = 2 };
 
-/* ---- the type ------------------------------------------------------------------------------------------- */
+/* ---- the type
+ * ------------------------------------------------------------------------------------------- */
 
 /* "partial2-", "partial(.)": taken off *text. */
 static enum rc parse_partial(slice_t *text, struct lookup_type *t, struct error *err)
@@ -24,11 +25,13 @@ static enum rc parse_partial(slice_t *text, struct lookup_type *t, struct error 
 	if (i < s.len && s.ptr[i] == '(') {
 		size_t end = slice_find(s, ')');
 		if (end == SIZE_MAX)
-			return error_set(err, RC_ERROR, "missing \")\" in lookup type \"%.*s\"", SL_ARG(*text));
+			return error_set(
+			    err, RC_ERROR, "missing \")\" in lookup type \"%.*s\"", SL_ARG(*text));
 		t->affix = slice_sub(s, i + 1, end - i - 1);
 		i = (uint32_t)end;
 	} else if (i >= s.len || s.ptr[i] != '-') {
-		return error_set(err, RC_ERROR, "format error in lookup type \"%.*s\"", SL_ARG(*text));
+		return error_set(
+		    err, RC_ERROR, "format error in lookup type \"%.*s\"", SL_ARG(*text));
 	}
 	*text = slice_sub(s, i + 1, s.len);
 	return RC_OK;
@@ -55,7 +58,8 @@ static void parse_options(struct arena *a, slice_t text, struct lookup_type *t)
 	t->options = strbuf_slice(&sb);
 }
 
-static enum rc find_driver(struct drivers *d, slice_t text, struct lookup_type *t, struct error *err)
+static enum rc find_driver(
+    struct drivers *d, slice_t text, struct lookup_type *t, struct error *err)
 {
 	if (!t->name.len)
 		return error_set(err, RC_ERROR, "unknown lookup type \"%.*s\"", SL_ARG(text));
@@ -66,12 +70,14 @@ static enum rc find_driver(struct drivers *d, slice_t text, struct lookup_type *
 		return rc;
 	t->is_query = !(t->driver->kind & HEDDLE_L_KEY);
 	if (t->is_query && (t->partial >= 0 || t->star))
-		return error_set(err, RC_ERROR, "%s is not possible with the query-style lookup \"%.*s\"",
+		return error_set(err, RC_ERROR,
+		    "%s is not possible with the query-style lookup \"%.*s\"",
 		    t->partial >= 0 ? "partial matching" : "a default", SL_ARG(t->name));
 	return RC_OK;
 }
 
-enum rc lookup_type_parse(struct drivers *d, struct arena *a, slice_t text, struct lookup_type *out, struct error *err)
+enum rc lookup_type_parse(
+    struct drivers *d, struct arena *a, slice_t text, struct lookup_type *out, struct error *err)
 {
 	struct lookup_type t = {.partial = -1};
 	slice_t s = slice_trim(text);
@@ -95,7 +101,8 @@ enum rc lookup_type_parse(struct drivers *d, struct arena *a, slice_t text, stru
 	return rc;
 }
 
-/* ---- one key -------------------------------------------------------------------------------------------- */
+/* ---- one key
+ * -------------------------------------------------------------------------------------------- */
 
 struct search {
 	struct heddle_call *call;
@@ -140,8 +147,9 @@ static void keep_result(struct search *s, slice_t key, const struct heddle_found
 	struct text_entry *e = text_entry_new(sizeof(struct kept) + f->value.len + key.len + 256);
 	struct kept *k = ARENA_NEW(e->arena, struct kept);
 	k->value = arena_dup(e->arena, f->value);
-	k->until_us = f->cache_seconds == HEDDLE_CACHE_SOURCE ? DEADLINE_NEVER
-							      : clock_mono_us() + f->cache_seconds * US_PER_SEC;
+	k->until_us = f->cache_seconds == HEDDLE_CACHE_SOURCE
+	                  ? DEADLINE_NEVER
+	                  : clock_mono_us() + f->cache_seconds * US_PER_SEC;
 	e->object = k;
 	text_cache_put(s->handle->results, key, e);
 	text_entry_unref(&e);
@@ -157,14 +165,16 @@ static enum rc ask(struct search *s, slice_t key, struct heddle_found *f, struct
 	c->reason_given = false;
 	if (blocks)
 		host->block_begin(c);
-	int32_t n = ops->find(c, s->inst, s->handle ? s->handle->handle : NULL, key, s->type->options, f);
+	int32_t n =
+	    ops->find(c, s->inst, s->handle ? s->handle->handle : NULL, key, s->type->options, f);
 	if (blocks)
 		host->block_end(c);
 	if (n == HEDDLE_FAIL)
 		return error_set(err, RC_FAIL, "not found");
 	enum rc rc = call_result(c, n, s->type->driver->head.name, err);
 	if (rc == RC_OK && f->value.len == UINT32_MAX)
-		return error_set(err, RC_DEFER, "lookup %s: the result is too big", s->type->driver->head.name);
+		return error_set(
+		    err, RC_DEFER, "lookup %s: the result is too big", s->type->driver->head.name);
 	return rc;
 }
 
@@ -185,7 +195,8 @@ static enum rc try_key(struct search *s, slice_t key, struct error *err)
 	return RC_OK;
 }
 
-/* ---- the keys in turn ----------------------------------------------------------------------------------- */
+/* ---- the keys in turn
+ * ----------------------------------------------------------------------------------- */
 
 static slice_t affixed(struct search *s, slice_t rest)
 {
@@ -280,19 +291,23 @@ static enum rc try_keys(struct search *s, slice_t key, struct error *err)
 	return rc;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------ */
+/* ---- the whole
+ * ------------------------------------------------------------------------------------------ */
 
 static enum rc check_source(const struct lookup_type *t, slice_t source, struct error *err)
 {
 	if (t->is_query || !(t->driver->kind & HEDDLE_L_FILE))
 		return RC_OK;
 	if (!slice_is_clean(source))
-		return error_set(err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(source));
+		return error_set(
+		    err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(source));
 	if (!source.len || source.ptr[0] != '/')
-		return error_set(err, RC_ERROR, "\"%.*s\" is not an absolute file name for a %.*s lookup",
-		    SL_ARG(source), SL_ARG(t->name));
+		return error_set(err, RC_ERROR,
+		    "\"%.*s\" is not an absolute file name for a %.*s lookup", SL_ARG(source),
+		    SL_ARG(t->name));
 	if (memchr(source.ptr, '\0', source.len))
-		return error_set(err, RC_ERROR, "NUL character in the file name of a %.*s lookup", SL_ARG(t->name));
+		return error_set(err, RC_ERROR, "NUL character in the file name of a %.*s lookup",
+		    SL_ARG(t->name));
 	return RC_OK;
 }
 
@@ -303,12 +318,13 @@ static enum rc check_key(const struct lookup_type *t, slice_t key, struct error 
 		return key.len ? RC_OK : error_set(err, RC_FAIL, "an empty key is never found");
 	if (slice_is_clean(key) || (t->driver->quoter && key.quoter == t->driver->quoter))
 		return RC_OK;
-	return error_set(err, RC_ERROR, "tainted search query is not properly quoted (%.*s): use ${quote_%.*s:...}",
+	return error_set(err, RC_ERROR,
+	    "tainted search query is not properly quoted (%.*s): use ${quote_%.*s:...}",
 	    SL_ARG(t->name), SL_ARG(t->name));
 }
 
-static enum rc search(struct eval *ev, const struct lookup_type *t, slice_t source, slice_t key, slice_t *out,
-    struct error *err)
+static enum rc search(struct eval *ev, const struct lookup_type *t, slice_t source, slice_t key,
+    slice_t *out, struct error *err)
 {
 	struct heddle_call c;
 	call_init(&c, ev, NULL);
@@ -327,8 +343,8 @@ static enum rc search(struct eval *ev, const struct lookup_type *t, slice_t sour
 	return rc;
 }
 
-enum rc lookup_run(struct eval *ev, const struct lookup_type *t, slice_t source, slice_t key, slice_t *out,
-    struct error *err)
+enum rc lookup_run(struct eval *ev, const struct lookup_type *t, slice_t source, slice_t key,
+    slice_t *out, struct error *err)
 {
 	enum rc rc = check_source(t, source, err);
 	if (rc == RC_OK)
@@ -338,7 +354,8 @@ enum rc lookup_run(struct eval *ev, const struct lookup_type *t, slice_t source,
 	if (ev->forbid & HEDDLE_FORBID_LOOKUPS)
 		return error_set(err, RC_ERROR, "lookups are not permitted here");
 	if (!t->driver->ops || !ev->services || !ev->services->lookups)
-		return error_set(err, RC_ERROR, "lookup \"%.*s\" is not possible in this process", SL_ARG(t->name));
+		return error_set(err, RC_ERROR, "lookup \"%.*s\" is not possible in this process",
+		    SL_ARG(t->name));
 	if (ev->lookup_depth >= DEPTH_MAX)
 		return error_set(err, RC_ERROR, "lookups nested more than %d deep", DEPTH_MAX);
 	ev->lookup_depth++;
@@ -347,11 +364,13 @@ enum rc lookup_run(struct eval *ev, const struct lookup_type *t, slice_t source,
 	return rc;
 }
 
-enum rc lookup_quote(struct eval *ev, const struct driver *drv, slice_t in, slice_t *out, struct error *err)
+enum rc lookup_quote(
+    struct eval *ev, const struct driver *drv, slice_t in, slice_t *out, struct error *err)
 {
 	const struct heddle_lookup_ops *ops = drv->ops;
 	if (!ops || !ev->services)
-		return error_set(err, RC_ERROR, "quoting for %s is not possible in this process", drv->head.name);
+		return error_set(err, RC_ERROR, "quoting for %s is not possible in this process",
+		    drv->head.name);
 	if (!ops->quote) {
 		*out = in; /* keys need none */
 		return RC_OK;

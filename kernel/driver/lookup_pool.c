@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Open handles by snapshot, driver and source.  One that is not SHARED has one user at a time; several of the same source
- * may be open then.  Drivers are called with no lock held: a handle is taken (or taken out) first, then opened, asked
- * or closed.
+ * Open handles by snapshot, driver and source.  One that is not SHARED has one user at a time;
+ * several of the same source may be open then.  Drivers are called with no lock held: a handle is
+ * taken (or taken out) first, then opened, asked or closed.
  */
 #include "base/map.h"
 #include "driver/lookup_private.h"
@@ -43,7 +43,8 @@ static uint32_t bucket_of(uint64_t serial, const struct driver *d, slice_t sourc
 	return (uint32_t)((hash_bytes(source) ^ serial * 31 ^ (uintptr_t)d >> 4) % BUCKETS);
 }
 
-/* ---- instances ------------------------------------------------------------------------------------------ */
+/* ---- instances
+ * ------------------------------------------------------------------------------------------ */
 
 static void instance_drop(struct instance **at)
 {
@@ -66,11 +67,12 @@ static struct instance *instance_find(struct lookups *l, uint64_t serial, const 
 	return i;
 }
 
-static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint64_t serial, struct instance **out,
-    struct error *err)
+static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint64_t serial,
+    struct instance **out, struct error *err)
 {
 	if (d->option_count)
-		return error_set(err, RC_ERROR, "not supported yet: options of lookup driver \"%s\"", d->head.name);
+		return error_set(err, RC_ERROR,
+		    "not supported yet: options of lookup driver \"%s\"", d->head.name);
 	struct arena *a = arena_new(0);
 	struct instance *i = ARENA_NEW(a, struct instance);
 	*i = (struct instance){.driver = d, .serial = serial, .arena = a};
@@ -79,7 +81,8 @@ static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint
 	i->section.driver = d;
 	enum rc rc = RC_OK;
 	if (d->desc->instance_new)
-		rc = call_result(c, d->desc->instance_new(c, &c->services->host, d->state, &i->section, &i->inst),
+		rc = call_result(c,
+		    d->desc->instance_new(c, &c->services->host, d->state, &i->section, &i->inst),
 		    d->head.name, err);
 	if (rc != RC_OK) {
 		i->inst = NULL;
@@ -90,9 +93,10 @@ static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint
 	return RC_OK;
 }
 
-/* The driver's own for this snapshot.  Two threads may make one at once; the first to come back wins. */
-static enum rc instance_get(struct lookups *l, struct heddle_call *c, const struct driver *d, uint64_t serial,
-    void **out, struct error *err)
+/* The driver's own for this snapshot.  Two threads may make one at once; the first to come back
+ * wins. */
+static enum rc instance_get(struct lookups *l, struct heddle_call *c, const struct driver *d,
+    uint64_t serial, void **out, struct error *err)
 {
 	struct instance *mine = NULL;
 	pool_lock(l);
@@ -117,7 +121,8 @@ static enum rc instance_get(struct lookups *l, struct heddle_call *c, const stru
 	return RC_OK;
 }
 
-/* ---- handles -------------------------------------------------------------------------------------------- */
+/* ---- handles
+ * -------------------------------------------------------------------------------------------- */
 
 static void handle_close(struct lookup_handle *h)
 {
@@ -169,12 +174,13 @@ static struct lookup_handle *least_recent(struct lookups *l) REQUIRES(lk_lookup_
 	return best;
 }
 
-static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, uint64_t serial, slice_t source)
-    EXCLUDES(lk_lookup_pool)
+static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, uint64_t serial,
+    slice_t source) EXCLUDES(lk_lookup_pool)
 {
 	pool_lock(l);
 	struct lookup_handle *h = l->bucket[bucket_of(serial, d, source)];
-	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) && (h->shared || !h->users)))
+	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) &&
+	                (h->shared || !h->users)))
 		h = h->next;
 	if (h) {
 		h->users++;
@@ -200,7 +206,8 @@ void lookup_release(struct lookups *l, struct lookup_handle **h, bool bad)
 		handle_close(mine);
 }
 
-static void add_and_trim(struct lookups *l, struct lookup_handle *h, uint32_t max) EXCLUDES(lk_lookup_pool)
+static void add_and_trim(struct lookups *l, struct lookup_handle *h, uint32_t max)
+    EXCLUDES(lk_lookup_pool)
 {
 	struct lookup_handle *gone = NULL;
 	pool_lock(l);
@@ -219,8 +226,8 @@ static void add_and_trim(struct lookups *l, struct lookup_handle *h, uint32_t ma
 	close_all(gone);
 }
 
-static enum rc open_new(struct heddle_call *c, const struct lookup_type *t, uint64_t serial, slice_t source,
-    struct lookup_handle **out, struct error *err)
+static enum rc open_new(struct heddle_call *c, const struct lookup_type *t, uint64_t serial,
+    slice_t source, struct lookup_handle **out, struct error *err)
 {
 	struct lookups *l = c->services->lookups;
 	struct arena *a = arena_new(0);
@@ -234,7 +241,8 @@ static enum rc open_new(struct heddle_call *c, const struct lookup_type *t, uint
 	h->results = text_cache_new(a, RESULTS, RESULT_BYTES);
 	enum rc rc = instance_get(l, c, t->driver, serial, &h->inst, err);
 	if (rc == RC_OK && h->ops->open) {
-		rc = call_result(c, h->ops->open(c, h->inst, h->source, &h->handle), t->driver->head.name, err);
+		rc = call_result(
+		    c, h->ops->open(c, h->inst, h->source, &h->handle), t->driver->head.name, err);
 		if (rc == RC_FAIL)
 			rc = RC_DEFER; /* a source that is not there is no "not found" */
 	}
@@ -249,8 +257,8 @@ static enum rc open_new(struct heddle_call *c, const struct lookup_type *t, uint
 	return RC_OK;
 }
 
-enum rc lookup_acquire(struct heddle_call *c, const struct lookup_type *t, slice_t source, struct lookup_handle **out,
-    struct error *err)
+enum rc lookup_acquire(struct heddle_call *c, const struct lookup_type *t, slice_t source,
+    struct lookup_handle **out, struct error *err)
 {
 	struct lookups *l = c->services->lookups;
 	const struct config *cfg = c->eval ? c->eval->cfg : NULL;
@@ -267,7 +275,8 @@ enum rc lookup_acquire(struct heddle_call *c, const struct lookup_type *t, slice
 	return open_new(c, t, serial, source, out, err);
 }
 
-/* ---- housekeeping --------------------------------------------------------------------------------------- */
+/* ---- housekeeping
+ * --------------------------------------------------------------------------------------- */
 
 struct choice {
 	bool by_serial;
@@ -275,14 +284,16 @@ struct choice {
 	int64_t before_us;
 };
 
-static struct lookup_handle *take_chosen(struct lookups *l, const struct choice *ch) REQUIRES(lk_lookup_pool)
+static struct lookup_handle *take_chosen(struct lookups *l, const struct choice *ch)
+    REQUIRES(lk_lookup_pool)
 {
 	struct lookup_handle *gone = NULL;
 	for (uint32_t i = 0; i < BUCKETS; i++) {
 		struct lookup_handle *next;
 		for (struct lookup_handle *h = l->bucket[i]; h; h = next) {
 			next = h->next;
-			if (h->users || !(ch->by_serial ? h->serial == ch->serial : h->used_us <= ch->before_us))
+			if (h->users || !(ch->by_serial ? h->serial == ch->serial
+			                                : h->used_us <= ch->before_us))
 				continue;
 			take_out(l, h);
 			h->next = gone;

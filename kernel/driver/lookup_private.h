@@ -6,12 +6,13 @@
 #include "match/text_cache.h"
 #include "thread/lock.h"
 
-/* An open source.  Alive: in the pool, or in the hands of its users; closed when it is dead and the last one lets go. */
+/* An open source.  Alive: in the pool, or in the hands of its users; closed when it is dead and the
+ * last one lets go. */
 struct lookup_handle {
 	struct arena *arena; /* the struct itself too */
 	const struct driver *driver;
 	const struct heddle_lookup_ops *ops;
-	uint64_t serial;     /* of the snapshot */
+	uint64_t serial; /* of the snapshot */
 	slice_t source;
 	bool shared;
 	void *inst, *handle;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A list's text to its items: negation, the +words, and what each item is (item.c); then the index. */
+/* A list's text to its items: negation, the +words, and what each item is (item.c); then the index.
+ */
 #include "config/config.h"
 #include "match/match_private.h"
 
@@ -7,9 +8,11 @@ enum { DYNAMIC_ENTRIES = 64, DYNAMIC_BYTES = 4 << 20 };
 
 const char *match_kind_name(enum match_kind kind)
 {
-	static const char *const names[] = {
-	    [MATCH_DOMAINS] = "domain", [MATCH_HOSTS] = "host", [MATCH_ADDRESSES] = "address",
-	    [MATCH_LOCALPARTS] = "local part", [MATCH_STRINGS] = "string"};
+	static const char *const names[] = {[MATCH_DOMAINS] = "domain",
+	    [MATCH_HOSTS] = "host",
+	    [MATCH_ADDRESSES] = "address",
+	    [MATCH_LOCALPARTS] = "local part",
+	    [MATCH_STRINGS] = "string"};
 	return names[kind];
 }
 
@@ -28,8 +31,9 @@ static bool set_flag(struct compile *c, slice_t text)
 	    {"+ignore_defer", ITEM_IGNORE_DEFER, ITEM_INCLUDE_DEFER, true},
 	};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-		bool here = words[i].hosts ? c->kind == MATCH_HOSTS && !c->in_file
-					   : c->kind == MATCH_ADDRESSES || c->kind == MATCH_LOCALPARTS;
+		bool here = words[i].hosts
+		                ? c->kind == MATCH_HOSTS && !c->in_file
+		                : c->kind == MATCH_ADDRESSES || c->kind == MATCH_LOCALPARTS;
 		if (here && slice_eqs(text, words[i].word)) {
 			c->flags = (uint8_t)((c->flags & ~words[i].clear) | words[i].set);
 			return true;
@@ -38,7 +42,8 @@ static bool set_flag(struct compile *c, slice_t text)
 	return false;
 }
 
-enum rc match_compile_item(struct compile *c, slice_t text, struct item *out, bool *out_is_flag, struct error *err)
+enum rc match_compile_item(
+    struct compile *c, slice_t text, struct item *out, bool *out_is_flag, struct error *err)
 {
 	slice_t s = slice_trim(text);
 	struct item it = {0};
@@ -89,8 +94,8 @@ static enum rc at_place(const struct expr_env *env, enum rc rc, struct error *er
 	return rc;
 }
 
-static enum rc compile_constant(struct arena *a, enum match_kind kind, slice_t text, const struct expr_env *env,
-    struct match_list *l, struct error *err)
+static enum rc compile_constant(struct arena *a, enum match_kind kind, slice_t text,
+    const struct expr_env *env, struct match_list *l, struct error *err)
 {
 	struct compile c = {.arena = a, .kind = kind, .cfg = env ? env->cfg : NULL};
 	if (slice_is_absent(text))

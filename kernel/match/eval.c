@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Does one item match?  The forms that all lists share; hosts and addresses have their own files. */
+/* Does one item match?  The forms that all lists share; hosts and addresses have their own files.
+ */
 #include "driver/call.h"
 #include "match/match_private.h"
 
@@ -26,7 +27,8 @@ static bool same(slice_t a, slice_t b, bool caseful)
 bool match_suffix(slice_t subject, slice_t pattern, bool caseful)
 {
 	uint32_t n = pattern.len - 1;
-	return subject.len >= n && same(slice_sub(subject, subject.len - n, n), slice_sub(pattern, 1, n), caseful);
+	return subject.len >= n &&
+	       same(slice_sub(subject, subject.len - n, n), slice_sub(pattern, 1, n), caseful);
 }
 
 static void set_captures(struct run *r, const struct item *it, slice_t subject, slice_t pattern)
@@ -51,11 +53,13 @@ void match_plain_data(struct run *r, const struct item *it)
 		set_captures(r, it, r->subject, it->text);
 	} else if (it->kind == ITEM_SUFFIX) {
 		size_t at = slice_rfind(it->text, '@');
-		set_captures(r, it, r->domain, at == SIZE_MAX ? it->text : slice_sub(it->text, at + 1, it->text.len));
+		set_captures(r, it, r->domain,
+		    at == SIZE_MAX ? it->text : slice_sub(it->text, at + 1, it->text.len));
 	}
 }
 
-enum rc match_item_lookup(struct run *r, const struct item_lookup *lk, slice_t key, struct error *err)
+enum rc match_item_lookup(
+    struct run *r, const struct item_lookup *lk, slice_t key, struct error *err)
 {
 	slice_t data;
 	bool query = lk->type.is_query;
@@ -110,7 +114,8 @@ static enum rc own_literal(struct run *r, const struct item *it, slice_t subject
 }
 
 /* A named list is a subject of its own; what it finds out about the host is kept. */
-static enum rc named(struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
+static enum rc named(
+    struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
 {
 	union {
 		const void *in;
@@ -140,7 +145,8 @@ static enum rc yes_or_no(bool yes, struct error *err)
 }
 
 /* A name, whatever it is the name of, against one item. */
-static enum rc name_item(struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
+static enum rc name_item(
+    struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
 {
 	bool caseful = r->caseful || it->flags & ITEM_CASEFUL;
 	bool yes = false;
@@ -148,7 +154,8 @@ static enum rc name_item(struct run *r, const struct item *it, enum match_kind k
 	case ITEM_REGEX:
 		return match_regex_item(r, it, subject, err);
 	case ITEM_LOOKUP:
-		return match_item_lookup(r, it->extra, caseful ? subject : match_lower(r, subject), err);
+		return match_item_lookup(
+		    r, it->extra, caseful ? subject : match_lower(r, subject), err);
 	case ITEM_NAMED:
 		return named(r, it, kind, subject, err);
 	case ITEM_SELF:
@@ -183,7 +190,8 @@ static enum rc name_item(struct run *r, const struct item *it, enum match_kind k
 	return yes_or_no(yes, err);
 }
 
-enum rc match_name_item(struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
+enum rc match_name_item(
+    struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err)
 {
 	enum rc rc = name_item(r, it, kind, subject, err);
 	if (rc == RC_OK && (it->kind != ITEM_REGEX && it->kind != ITEM_NAMED))

@@ -50,8 +50,8 @@ static bool take_next_key(struct match_list *l, slice_t *key)
 }
 
 /* One list of local parts that a domain's data gave.  *more: it ends in a chain. */
-static enum rc local_parts_of(struct run *r, const struct item *it, slice_t list, slice_t *key, bool *more,
-    struct error *err)
+static enum rc local_parts_of(
+    struct run *r, const struct item *it, slice_t list, slice_t *key, bool *more, struct error *err)
 {
 	struct arena *a = r->ev->arena;
 	struct match_list l = {.kind = MATCH_LOCALPARTS};
@@ -88,7 +88,8 @@ static enum rc by_domain_item(struct run *r, const struct item *it, struct error
 		if (rc != RC_FAIL || !more || lk->type.is_query)
 			return rc;
 	}
-	return error_set(err, RC_DEFER, "more than %d links in the chain of \"%.*s\"", CHAIN_MAX, SL_ARG(it->text));
+	return error_set(err, RC_DEFER, "more than %d links in the chain of \"%.*s\"", CHAIN_MAX,
+	    SL_ARG(it->text));
 }
 
 /* "*@dom", "*dom": about the domain alone. */
@@ -131,7 +132,8 @@ enum rc match_address_item(struct run *r, const struct item *it, struct error *e
 	case ITEM_SELF_IP:
 	case ITEM_HOST_NAME:
 	case ITEM_NET_LOOKUP:
-		return error_set(err, RC_ERROR, "\"%.*s\" is no item for an address", SL_ARG(it->text));
+		return error_set(
+		    err, RC_ERROR, "\"%.*s\" is no item for an address", SL_ARG(it->text));
 	}
 	if (!r->has_domain)
 		return error_set(err, RC_FAIL, "no domain in \"%.*s\"", SL_ARG(r->subject));

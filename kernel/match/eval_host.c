@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Items of host lists that have to be evaluated: names forward, names backward, addresses as keys. */
+/* Items of host lists that have to be evaluated: names forward, names backward, addresses as keys.
+ */
 #include "driver/call.h"
 #include "match/match_private.h"
 #include "net/dns/dns.h"
@@ -19,7 +20,8 @@ static enum rc need_name(struct run *r, struct error *err)
 	const struct match_host *h = r->host;
 	if (r->host_name_rc == RC_ERROR) {
 		r->host_name_rc = RC_FAIL;
-		bool is_client = ev->session && slice_eq(ev->session->sender_host_address, h->address);
+		bool is_client =
+		    ev->session && slice_eq(ev->session->sender_host_address, h->address);
 		if (h->name.len) {
 			r->host_name = h->name;
 			r->host_name_rc = RC_OK;
@@ -32,7 +34,8 @@ static enum rc need_name(struct run *r, struct error *err)
 	if (r->host_name_rc == RC_OK)
 		return RC_OK;
 	if (r->host_name_rc == RC_DEFER)
-		return error_set(err, RC_DEFER, "host name lookup for %.*s deferred", SL_ARG(h->address));
+		return error_set(
+		    err, RC_DEFER, "host name lookup for %.*s deferred", SL_ARG(h->address));
 	return unknown(r, err, "host name", h->address);
 }
 
@@ -48,28 +51,34 @@ static bool among(const struct dns_answer *a, const struct net_addr *addr)
 static bool is_localhost(slice_t name)
 {
 	return slice_eqis(name, "localhost") ||
-	    (name.len > 10 && slice_eqis(slice_sub(name, name.len - 10U, 10), ".localhost"));
+	       (name.len > 10 && slice_eqis(slice_sub(name, name.len - 10U, 10), ".localhost"));
 }
 
-/* A name matches the host if the host's address is one of its addresses.  Only those of the same family can be. */
+/* A name matches the host if the host's address is one of its addresses.  Only those of the same
+ * family can be. */
 static enum rc forward(struct run *r, slice_t name, struct error *err)
 {
 	struct eval *ev = r->ev;
 	if (is_localhost(name))
-		return net_addr_is_loopback(&r->addr) ? RC_OK : error_set(err, RC_FAIL, "not localhost");
+		return net_addr_is_loopback(&r->addr) ? RC_OK
+		                                      : error_set(err, RC_FAIL, "not localhost");
 	struct dns_resolver *resolver = ev->services ? ev->services->resolver : NULL;
 	if (!resolver)
 		return error_set(err, RC_DEFER, "no resolver for host name \"%.*s\"", SL_ARG(name));
 	bool v4 = r->addr.family == AF_INET;
-	for (int i = 0; i < 2; i++) { /* the other family only tells whether the name is known at all */
+	for (int i = 0; i < 2;
+	     i++) { /* the other family only tells whether the name is known at all */
 		struct dns_answer *answer = NULL;
 		uint16_t type = v4 == (i == 0) ? DNS_A : DNS_AAAA;
-		enum rc rc = dns_wait(resolver, name, type, ev->deadline_us, ev->cancel, ev->arena, &answer);
+		enum rc rc =
+		    dns_wait(resolver, name, type, ev->deadline_us, ev->cancel, ev->arena, &answer);
 		if (rc == RC_OK)
-			return i == 0 && among(answer, &r->addr) ? RC_OK : error_set(err, RC_FAIL, "another address");
+			return i == 0 && among(answer, &r->addr)
+			           ? RC_OK
+			           : error_set(err, RC_FAIL, "another address");
 		if (rc != RC_FAIL)
-			return error_set(err, RC_DEFER, "lookup of host \"%.*s\" deferred: %s", SL_ARG(name),
-			    answer ? dns_status_text(answer->status) : "no answer");
+			return error_set(err, RC_DEFER, "lookup of host \"%.*s\" deferred: %s",
+			    SL_ARG(name), answer ? dns_status_text(answer->status) : "no answer");
 		if (answer && answer->status != DNS_NODATA)
 			break;
 	}
@@ -80,8 +89,8 @@ static void text_v6(const struct net_addr *a, char sep, char *out, size_t size)
 {
 	size_t at = 0;
 	for (int i = 0; i < 8 && at + 6 < size; i++)
-		at += (size_t)snprintf(out + at, size - at, "%s%02x%02x", i ? (char[]){sep, '\0'} : "",
-		    a->bytes[2 * i], a->bytes[2 * i + 1]);
+		at += (size_t)snprintf(out + at, size - at, "%s%02x%02x",
+		    i ? (char[]){sep, '\0'} : "", a->bytes[2 * i], a->bytes[2 * i + 1]);
 }
 
 static void mask(struct net_addr *a, unsigned bits)
@@ -93,7 +102,8 @@ static void mask(struct net_addr *a, unsigned bits)
 	}
 }
 
-/* The address as a key: "192.168.34.0/24"; IPv6 unabbreviated, with dots because a colon ends a key in a file. */
+/* The address as a key: "192.168.34.0/24"; IPv6 unabbreviated, with dots because a colon ends a key
+ * in a file. */
 static slice_t net_key(struct run *r, const struct item_lookup *lk)
 {
 	char text[NET_ADDR_TEXT];
@@ -114,7 +124,9 @@ static slice_t net_key(struct run *r, const struct item_lookup *lk)
 static enum rc own_address(struct run *r, struct error *err)
 {
 	const struct net_interfaces *own = r->ev->services ? r->ev->services->own_addresses : NULL;
-	return own && net_interfaces_has(own, &r->addr) ? RC_OK : error_set(err, RC_FAIL, "not an address of ours");
+	return own && net_interfaces_has(own, &r->addr)
+	           ? RC_OK
+	           : error_set(err, RC_FAIL, "not an address of ours");
 }
 
 static enum rc by_name(struct run *r, const struct item *it, struct error *err)
@@ -133,7 +145,8 @@ enum rc match_host_item(struct run *r, const struct item *it, struct error *err)
 	const struct process_facts *p = r->ev->process;
 	if (it->kind == ITEM_NAMED)
 		return match_name_item(r, it, MATCH_HOSTS, r->subject, err);
-	bool is_query = (it->kind == ITEM_LOOKUP || it->kind == ITEM_NET_LOOKUP) && lk->type.is_query;
+	bool is_query =
+	    (it->kind == ITEM_LOOKUP || it->kind == ITEM_NET_LOOKUP) && lk->type.is_query;
 	if (is_query)
 		return match_item_lookup(r, lk, slice_absent(), err);
 	if (!r->addr.family)
@@ -144,7 +157,8 @@ enum rc match_host_item(struct run *r, const struct item *it, struct error *err)
 	case ITEM_HOST_NAME:
 		return forward(r, it->text, err);
 	case ITEM_SELF:
-		return p ? forward(r, p->primary_hostname, err) : error_set(err, RC_FAIL, "no name");
+		return p ? forward(r, p->primary_hostname, err)
+		         : error_set(err, RC_FAIL, "no name");
 	case ITEM_SELF_IP:
 		return own_address(r, err);
 	case ITEM_REGEX:

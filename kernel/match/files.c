@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Files that are items of lists.  A file is read again when it is another one than last time (device, inode, size, times);
- * its compiled form is kept in the cache of the list that names it.
+ * Files that are items of lists.  A file is read again when it is another one than last time
+ * (device, inode, size, times); its compiled form is kept in the cache of the list that names it.
  */
 #include "base/io.h"
 #include "match/match_private.h"
@@ -11,7 +11,8 @@
 
 enum { FILE_MAX = 64 << 20 };
 
-/* For domains and hosts '#' begins a comment anywhere, for addresses and local parts only behind white space. */
+/* For domains and hosts '#' begins a comment anywhere, for addresses and local parts only behind
+ * white space. */
 static slice_t without_comment(slice_t line, enum match_kind kind)
 {
 	bool anywhere = kind == MATCH_DOMAINS || kind == MATCH_HOSTS;
@@ -21,7 +22,8 @@ static slice_t without_comment(slice_t line, enum match_kind kind)
 	return line;
 }
 
-static enum rc compile_lines(struct compile *c, slice_t content, struct match_list *l, struct error *err)
+static enum rc compile_lines(
+    struct compile *c, slice_t content, struct match_list *l, struct error *err)
 {
 	struct vec items = {0};
 	slice_t line;
@@ -44,7 +46,8 @@ static enum rc compile_lines(struct compile *c, slice_t content, struct match_li
 	return RC_OK;
 }
 
-static enum rc load(struct run *r, const char *path, const struct item *it, struct text_entry *e, struct error *err)
+static enum rc load(
+    struct run *r, const char *path, const struct item *it, struct text_entry *e, struct error *err)
 {
 	slice_t content;
 	enum rc rc = io_read_file(e->arena, path, FILE_MAX, &content, err);
@@ -67,11 +70,12 @@ enum rc match_file_list(struct run *r, struct match_list *owner, const struct it
 		return error_set(err, RC_ERROR, "Tainted filename '%.*s'", SL_ARG(it->text));
 	const char *path = arena_cstr(r->ev->arena, it->text);
 	if (stat(path, &st) < 0)
-		return error_errno(err, RC_DEFER, errno, "failed to open %s when checking a %s list", path,
-		    match_kind_name(r->kind));
-	slice_t key = arena_printf(r->ev->arena, "%d %llx %llx %lld %lld.%09ld %lld.%09ld %s", it->flags,
-	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)st.st_size,
-	    (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, path);
+		return error_errno(err, RC_DEFER, errno,
+		    "failed to open %s when checking a %s list", path, match_kind_name(r->kind));
+	slice_t key = arena_printf(r->ev->arena, "%d %llx %llx %lld %lld.%09ld %lld.%09ld %s",
+	    it->flags, (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+	    (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+	    (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, path);
 	struct text_entry *e = text_cache_get(owner->cache, key);
 	if (!e) {
 		e = text_entry_new(0);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Items that need no evaluation go into maps and a radix tree; the first item of a value is the one that is kept. */
+/* Items that need no evaluation go into maps and a radix tree; the first item of a value is the one
+ * that is kept. */
 #include "match/match_private.h"
 
 enum { FILE_ENTRIES = 16, FILE_BYTES = 64 << 20 };
 
-static void put_first(struct arena *a, struct map **m, enum map_case mode, slice_t key, const struct item *it)
+static void put_first(
+    struct arena *a, struct map **m, enum map_case mode, slice_t key, const struct item *it)
 {
 	union {
 		const struct item *in;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What one item of a list is, by the kind of the list.  Everything that can be refused is refused here, at load. */
+/* What one item of a list is, by the kind of the list.  Everything that can be refused is refused
+ * here, at load. */
 #include "config/config.h"
 #include "match/match_private.h"
 
-static enum rc classify_named(struct compile *c, enum match_kind kind, slice_t name, struct item *out, struct error *err)
+static enum rc classify_named(
+    struct compile *c, enum match_kind kind, slice_t name, struct item *out, struct error *err)
 {
 	struct match_list *l = c->cfg ? config_named_list(c->cfg, kind, name) : NULL;
 	if (!l)
-		return error_set(err, RC_ERROR, "unknown named %s list \"+%.*s\"", match_kind_name(kind), SL_ARG(name));
+		return error_set(err, RC_ERROR, "unknown named %s list \"+%.*s\"",
+		    match_kind_name(kind), SL_ARG(name));
 	out->kind = ITEM_NAMED;
 	out->extra = l;
 	return RC_OK;
@@ -26,7 +29,9 @@ static enum rc classify_regex(struct compile *c, slice_t text, struct item *out,
 static enum rc classify_file(struct compile *c, slice_t text, struct item *out, struct error *err)
 {
 	if (c->in_file)
-		return error_set(err, RC_ERROR, "file name \"%.*s\" in a file that is an item of a list: only one level is allowed",
+		return error_set(err, RC_ERROR,
+		    "file name \"%.*s\" in a file that is an item of a list: only one level is "
+		    "allowed",
 		    SL_ARG(text));
 	if (memchr(text.ptr, '\0', text.len))
 		return error_set(err, RC_ERROR, "file name with a NUL character in a list");
@@ -34,7 +39,8 @@ static enum rc classify_file(struct compile *c, slice_t text, struct item *out, 
 	return RC_OK;
 }
 
-/* The part before ';' if it looks like the type of a lookup: [partial<n>(affix)-]name[*|*@][,options]. */
+/* The part before ';' if it looks like the type of a lookup:
+ * [partial<n>(affix)-]name[*|*@][,options]. */
 static bool lookup_type_text(slice_t text, slice_t *out_type, slice_t *out_rest)
 {
 	size_t i = 0;
@@ -67,11 +73,13 @@ static bool lookup_type_text(slice_t text, slice_t *out_type, slice_t *out_rest)
 	return true;
 }
 
-static enum rc make_lookup(struct compile *c, slice_t type, slice_t rest, struct item *out, struct error *err)
+static enum rc make_lookup(
+    struct compile *c, slice_t type, slice_t rest, struct item *out, struct error *err)
 {
 	struct drivers *d = c->cfg ? config_drivers(c->cfg) : NULL;
 	if (!d)
-		return error_set(err, RC_ERROR, "lookup \"%.*s\" in a list where there are no drivers", SL_ARG(type));
+		return error_set(err, RC_ERROR,
+		    "lookup \"%.*s\" in a list where there are no drivers", SL_ARG(type));
 	struct item_lookup *lk = ARENA_NEW(c->arena, struct item_lookup);
 	enum rc rc = lookup_type_parse(d, c->arena, type, &lk->type, err);
 	if (rc != RC_OK)
@@ -117,7 +125,8 @@ static enum rc classify_at(slice_t text, struct item *out, struct error *err)
 		out->kind = ITEM_SELF;
 	else if (slice_eqs(text, "@[]"))
 		out->kind = ITEM_SELF_IP;
-	else if (slice_starts(text, "@mx_any") || slice_starts(text, "@mx_primary") || slice_starts(text, "@mx_secondary"))
+	else if (slice_starts(text, "@mx_any") || slice_starts(text, "@mx_primary") ||
+	         slice_starts(text, "@mx_secondary"))
 		return error_set(err, RC_ERROR, "not supported yet: %.*s", SL_ARG(text));
 	else
 		return RC_FAIL;
@@ -136,7 +145,8 @@ enum rc match_classify_domain(struct compile *c, slice_t text, struct item *out,
 }
 
 /* net-TYPE;file and net24-TYPE;file */
-static enum rc classify_net_lookup(struct compile *c, slice_t text, struct item *out, struct error *err)
+static enum rc classify_net_lookup(
+    struct compile *c, slice_t text, struct item *out, struct error *err)
 {
 	size_t i = 3;
 	slice_t type, rest;
@@ -147,7 +157,8 @@ static enum rc classify_net_lookup(struct compile *c, slice_t text, struct item 
 	    !lookup_type_text(slice_sub(text, i + 1, text.len), &type, &rest))
 		return RC_FAIL;
 	if (i > 3 && (!slice_to_i64(slice_sub(text, 3, i - 3), 10, false, &bits) || bits > 128))
-		return error_set(err, RC_ERROR, "mask length out of range in \"%.*s\"", SL_ARG(text));
+		return error_set(
+		    err, RC_ERROR, "mask length out of range in \"%.*s\"", SL_ARG(text));
 	enum rc rc = make_lookup(c, type, rest, out, err);
 	if (rc != RC_OK)
 		return rc;
@@ -162,7 +173,8 @@ static enum rc classify_net_lookup(struct compile *c, slice_t text, struct item 
 static bool is_host_name(slice_t s)
 {
 	for (uint32_t i = 0; i < s.len; i++)
-		if (!ascii_isalnum(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '.' && s.ptr[i] != '_')
+		if (!ascii_isalnum(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '.' &&
+		    s.ptr[i] != '_')
 			return false;
 	return true;
 }
@@ -187,28 +199,34 @@ static enum rc classify_host(struct compile *c, slice_t text, struct item *out, 
 	size_t slash = slice_find(text, '/');
 	struct net_addr addr;
 	if (slash != SIZE_MAX && net_addr_parse(slice_sub(text, 0, slash), &addr))
-		return error_set(err, RC_ERROR, "malformed network \"%.*s\" in a host list", SL_ARG(text));
+		return error_set(
+		    err, RC_ERROR, "malformed network \"%.*s\" in a host list", SL_ARG(text));
 	classify_name(text, out);
 	if (out->kind == ITEM_EXACT && is_host_name(text))
 		out->kind = ITEM_HOST_NAME;
 	return RC_OK;
 }
 
-static enum rc classify_by_domain(struct compile *c, slice_t text, struct item *out, struct error *err)
+static enum rc classify_by_domain(
+    struct compile *c, slice_t text, struct item *out, struct error *err)
 {
 	slice_t type, rest;
 	if (!lookup_type_text(slice_sub(text, 2, text.len), &type, &rest))
-		return error_set(err, RC_ERROR, "a lookup is expected behind \"@@\": \"%.*s\"", SL_ARG(text));
+		return error_set(
+		    err, RC_ERROR, "a lookup is expected behind \"@@\": \"%.*s\"", SL_ARG(text));
 	enum rc rc = make_lookup(c, type, rest, out, err);
 	out->kind = ITEM_BY_DOMAIN;
 	return rc;
 }
 
-/* local@domain.  The domain is what stands behind the last '@', but for "local@@" and "local@@[]". */
-static enum rc classify_split(struct compile *c, slice_t text, size_t at, struct item *out, struct error *err)
+/* local@domain.  The domain is what stands behind the last '@', but for "local@@" and "local@@[]".
+ */
+static enum rc classify_split(
+    struct compile *c, slice_t text, size_t at, struct item *out, struct error *err)
 {
 	slice_t whole = text;
-	if (at > 0 && text.ptr[at - 1] == '@' && (at + 1 == text.len || slice_eqs(slice_sub(text, at, 3), "@[]")))
+	if (at > 0 && text.ptr[at - 1] == '@' &&
+	    (at + 1 == text.len || slice_eqs(slice_sub(text, at, 3), "@[]")))
 		at--;
 	struct item_split *sp = ARENA_NEW(c->arena, struct item_split);
 	sp->local = slice_sub(whole, 0, at);
@@ -222,14 +240,17 @@ static enum rc classify_split(struct compile *c, slice_t text, size_t at, struct
 	bool any_local = slice_eqs(sp->local, "*");
 	out->extra = sp;
 	out->kind = ITEM_SPLIT;
-	if (any_local && (plain_domain || sp->domain.kind == ITEM_SUFFIX || sp->domain.kind == ITEM_ANY))
+	if (any_local &&
+	    (plain_domain || sp->domain.kind == ITEM_SUFFIX || sp->domain.kind == ITEM_ANY))
 		out->kind = sp->domain.kind;
-	else if (plain_domain && sp->local.len && sp->local.ptr[0] != '*' && !(out->flags & ITEM_CASEFUL))
+	else if (plain_domain && sp->local.len && sp->local.ptr[0] != '*' &&
+	         !(out->flags & ITEM_CASEFUL))
 		out->kind = ITEM_WHOLE;
 	return RC_OK;
 }
 
-static enum rc classify_address(struct compile *c, slice_t text, struct item *out, struct error *err)
+static enum rc classify_address(
+    struct compile *c, slice_t text, struct item *out, struct error *err)
 {
 	if (slice_starts(text, "@@"))
 		return classify_by_domain(c, text, out, err);

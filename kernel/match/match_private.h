@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the parts of match share.  A list is a row of items in their order, an index over those that need no evaluation
- * (index.c) and the row of those that do.  Whoever looks for the first match asks the index for the lowest place it
- * knows and evaluates the others only up to there: the same answer as a walk from left to right, in constant time.
+ * What the parts of match share.  A list is a row of items in their order, an index over those that
+ * need no evaluation (index.c) and the row of those that do.  Whoever looks for the first match
+ * asks the index for the lowest place it knows and evaluates the others only up to there: the same
+ * answer as a walk from left to right, in constant time.
  */
 #ifndef HEDDLE_MATCH_MATCH_PRIVATE_H
 #define HEDDLE_MATCH_MATCH_PRIVATE_H
@@ -96,12 +97,16 @@ struct compile {
 	uint8_t flags;            /* what the +words have set so far */
 };
 /* The items of a text (already expanded), indexed. */
-MUST_USE enum rc match_compile_text(struct compile *c, slice_t text, struct match_list *l, struct error *err);
+MUST_USE enum rc match_compile_text(
+    struct compile *c, slice_t text, struct match_list *l, struct error *err);
 /* One line of a file. */
-MUST_USE enum rc match_compile_item(struct compile *c, slice_t text, struct item *out, bool *out_is_flag, struct error *err);
+MUST_USE enum rc match_compile_item(
+    struct compile *c, slice_t text, struct item *out, bool *out_is_flag, struct error *err);
 /* ---- item.c ---- what one item is */
-MUST_USE enum rc match_classify(struct compile *c, slice_t text, struct item *out, struct error *err);
-MUST_USE enum rc match_classify_domain(struct compile *c, slice_t text, struct item *out, struct error *err);
+MUST_USE enum rc match_classify(
+    struct compile *c, slice_t text, struct item *out, struct error *err);
+MUST_USE enum rc match_classify_domain(
+    struct compile *c, slice_t text, struct item *out, struct error *err);
 /* ---- index.c ---- */
 void match_index(struct arena *a, struct match_list *l);
 
@@ -113,39 +118,44 @@ struct run {
 	slice_t subject;       /* as given; hosts: the address */
 	slice_t local, domain; /* addresses: the two parts */
 	bool has_domain;
-	bool caseful;          /* from the start */
+	bool caseful; /* from the start */
 	const struct match_host *host;
-	struct net_addr addr;  /* hosts: unmapped; family 0: no remote host */
-	slice_t host_name;     /* hosts, once known */
-	enum rc host_name_rc;  /* RC_OK known, RC_FAIL there is none, RC_DEFER; RC_ERROR: not looked up yet */
+	struct net_addr addr; /* hosts: unmapped; family 0: no remote host */
+	slice_t host_name;    /* hosts, once known */
+	enum rc host_name_rc; /* RC_OK known, RC_FAIL there is none, RC_DEFER; RC_ERROR: not looked
+	                         up yet */
 	unsigned depth;
-	bool unknown;          /* an item's RC_FAIL means "cannot be found" */
-	slice_t data;          /* of the item that matched */
-	slice_t cap[2];        /* $0 and $1 of names and suffixes */
+	bool unknown;   /* an item's RC_FAIL means "cannot be found" */
+	slice_t data;   /* of the item that matched */
+	slice_t cap[2]; /* $0 and $1 of names and suffixes */
 	uint32_t cap_count;
 	slice_t re_cap[EVAL_CAPTURES];
 	uint32_t re_count;
 };
 enum hit { HIT_NONE, HIT_YES, HIT_NO, HIT_YES_AT_ONCE, HIT_NO_AT_ONCE };
 /* Look for the first item that decides.  RC_OK with *out_hit, RC_DEFER or RC_ERROR. */
-MUST_USE enum rc match_find(struct run *r, const struct match_list *l, enum hit *out_hit, struct error *err);
+MUST_USE enum rc match_find(
+    struct run *r, const struct match_list *l, enum hit *out_hit, struct error *err);
 /* The whole list: RC_OK, RC_FAIL, RC_DEFER, RC_ERROR; data and captures in r. */
 MUST_USE enum rc match_list_run(struct run *r, struct match_list *l, struct error *err);
 /* ---- eval.c ---- does this item match?  Sets r->data; r->unknown with RC_FAIL */
 MUST_USE enum rc match_item(struct run *r, const struct item *it, struct error *err);
 /* A name of whatever kind against one item; kind: which named lists it may be. */
-MUST_USE enum rc match_name_item(struct run *r, const struct item *it, enum match_kind kind, slice_t subject,
-    struct error *err);
+MUST_USE enum rc match_name_item(
+    struct run *r, const struct item *it, enum match_kind kind, slice_t subject, struct error *err);
 /* Set data and captures for an item that matched by plain comparison. */
 void match_plain_data(struct run *r, const struct item *it);
-MUST_USE enum rc match_item_lookup(struct run *r, const struct item_lookup *lk, slice_t key, struct error *err);
-MUST_USE enum rc match_regex_item(struct run *r, const struct item *it, slice_t subject, struct error *err);
+MUST_USE enum rc match_item_lookup(
+    struct run *r, const struct item_lookup *lk, slice_t key, struct error *err);
+MUST_USE enum rc match_regex_item(
+    struct run *r, const struct item *it, slice_t subject, struct error *err);
 slice_t match_lower(struct run *r, slice_t s);
 bool match_suffix(slice_t subject, slice_t pattern, bool caseful); /* pattern begins with '*' */
 /* ---- eval_address.c, eval_host.c ---- */
 MUST_USE enum rc match_address_item(struct run *r, const struct item *it, struct error *err);
 MUST_USE enum rc match_host_item(struct run *r, const struct item *it, struct error *err);
-/* ---- files.c ---- the list that a file holds, compiled; with a reference on *out_entry for the caller */
+/* ---- files.c ---- the list that a file holds, compiled; with a reference on *out_entry for the
+ * caller */
 MUST_USE enum rc match_file_list(struct run *r, struct match_list *owner, const struct item *it,
     struct text_entry **out_entry, struct error *err);
 const char *match_kind_name(enum match_kind kind);

@@ -62,7 +62,8 @@ void radix_add(struct radix *r, const struct net_cidr *net, uint32_t number)
 				n->number = number;
 			return;
 		}
-		if (same < n->bits) { /* n goes below a new node, which is the network itself or a fork */
+		if (same <
+		    n->bits) { /* n goes below a new node, which is the network itself or a fork */
 			bool is_net = same == net->bits;
 			struct node *up = node_new(r, key, same, is_net ? number : RADIX_NONE);
 			up->child[bit_at(n->key, same)] = n;

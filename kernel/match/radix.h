@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * match/radix: networks of IPv4 and IPv6 in a path-compressed binary tree; asks for the lowest number among all networks
- * that hold an address, which is the first of them in its list.  At most 33 or 129 nodes are visited.
- * Ownership: the arena's.  Threads: any number read once it is built.
+ * match/radix: networks of IPv4 and IPv6 in a path-compressed binary tree; asks for the lowest
+ * number among all networks that hold an address, which is the first of them in its list.  At most
+ * 33 or 129 nodes are visited. Ownership: the arena's.  Threads: any number read once it is built.
  */
 #ifndef HEDDLE_MATCH_RADIX_H
 #define HEDDLE_MATCH_RADIX_H

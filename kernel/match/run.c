@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Looking for the first item that decides.  The public functions fill in a struct run for their kind of subject; all of
- * them end in match_list_run.
+ * Looking for the first item that decides.  The public functions fill in a struct run for their
+ * kind of subject; all of them end in match_list_run.
  */
 #include "config/config.h"
 #include "match/match_private.h"
@@ -64,8 +64,8 @@ static enum hit hit_of(const struct item *it)
 	return it->flags & ITEM_NEGATED ? HIT_NO : HIT_YES;
 }
 
-static enum rc find_in_file(struct run *r, const struct match_list *l, const struct item *it, enum hit *out_hit,
-    struct error *err)
+static enum rc find_in_file(struct run *r, const struct match_list *l, const struct item *it,
+    enum hit *out_hit, struct error *err)
 {
 	struct text_entry *e = NULL;
 	union {
@@ -99,8 +99,8 @@ static enum rc unanswered(const struct item *it, enum rc rc, enum hit *out_hit)
 	return RC_OK;
 }
 
-static enum rc try_item(struct run *r, const struct match_list *l, const struct item *it, enum hit *out_hit,
-    struct error *err)
+static enum rc try_item(struct run *r, const struct match_list *l, const struct item *it,
+    enum hit *out_hit, struct error *err)
 {
 	enum hit hit = HIT_NONE;
 	enum rc rc;
@@ -122,7 +122,8 @@ static enum rc try_item(struct run *r, const struct match_list *l, const struct 
 }
 
 /* Matching that has to mind the case from the start cannot use an index that folds it. */
-static enum rc find_by_walk(struct run *r, const struct match_list *l, enum hit *out_hit, struct error *err)
+static enum rc find_by_walk(
+    struct run *r, const struct match_list *l, enum hit *out_hit, struct error *err)
 {
 	*out_hit = HIT_NONE;
 	for (uint32_t i = 0; i < l->count; i++) {
@@ -172,8 +173,8 @@ static enum rc decide(struct run *r, const struct match_list *l, struct error *e
 }
 
 /* The compiled form of a text; key: what it is remembered under. */
-static enum rc compiled_at_run_time(struct run *r, struct text_cache *cache, slice_t key, slice_t text,
-    struct text_entry **out, struct error *err)
+static enum rc compiled_at_run_time(struct run *r, struct text_cache *cache, slice_t key,
+    slice_t text, struct text_entry **out, struct error *err)
 {
 	struct text_entry *e = text_cache_get(cache, key);
 	if (!e) {
@@ -213,17 +214,19 @@ enum rc match_list_run(struct run *r, struct match_list *l, struct error *err)
 	if (!l)
 		return error_set(err, RC_FAIL, "no list");
 	if (r->depth > MATCH_MAX_DEPTH)
-		return error_set(err, RC_ERROR, "%s lists nested too deeply", match_kind_name(l->kind));
+		return error_set(
+		    err, RC_ERROR, "%s lists nested too deeply", match_kind_name(l->kind));
 	if (l->kind != r->kind)
-		return error_set(err, RC_ERROR, "a %s list where a %s list is needed", match_kind_name(l->kind),
-		    match_kind_name(r->kind));
+		return error_set(err, RC_ERROR, "a %s list where a %s list is needed",
+		    match_kind_name(l->kind), match_kind_name(r->kind));
 	enum rc rc = l->dynamic ? run_dynamic(r, l, err) : decide(r, l, err);
 	if (rc == RC_OK || rc == RC_FAIL || !l->option)
 		return rc;
 	return error_wrap(err, rc, "%s", l->option);
 }
 
-/* ---- the public functions ---------------------------------------------------------------------------------- */
+/* ---- the public functions
+ * ---------------------------------------------------------------------------------- */
 
 static enum rc finish(struct run *r, struct match_list *l, slice_t *out_data, struct error *err)
 {
@@ -246,7 +249,11 @@ static enum rc finish(struct run *r, struct match_list *l, slice_t *out_data, st
 
 static struct run run_init(struct eval *ev, enum match_kind kind, slice_t subject)
 {
-	return (struct run){.ev = ev, .kind = kind, .subject = subject, .data = slice_absent(), .host_name_rc = RC_ERROR};
+	return (struct run){.ev = ev,
+	    .kind = kind,
+	    .subject = subject,
+	    .data = slice_absent(),
+	    .host_name_rc = RC_ERROR};
 }
 
 static void set_address(struct run *r, slice_t address)
@@ -257,35 +264,38 @@ static void set_address(struct run *r, slice_t address)
 	r->domain = r->has_domain ? slice_sub(address, at + 1, address.len) : slice_absent();
 }
 
-enum rc match_domain(struct eval *ev, struct match_list *l, slice_t domain, slice_t *out_data, struct error *err)
+enum rc match_domain(
+    struct eval *ev, struct match_list *l, slice_t domain, slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_DOMAINS, domain);
 	return finish(&r, l, out_data, err);
 }
 
-enum rc match_local_part(struct eval *ev, struct match_list *l, slice_t local_part, slice_t *out_data,
-    struct error *err)
+enum rc match_local_part(
+    struct eval *ev, struct match_list *l, slice_t local_part, slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_LOCALPARTS, local_part);
 	return finish(&r, l, out_data, err);
 }
 
-enum rc match_local_part_caseful(struct eval *ev, struct match_list *l, slice_t local_part, slice_t *out_data,
-    struct error *err)
+enum rc match_local_part_caseful(
+    struct eval *ev, struct match_list *l, slice_t local_part, slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_LOCALPARTS, local_part);
 	r.caseful = true;
 	return finish(&r, l, out_data, err);
 }
 
-enum rc match_address(struct eval *ev, struct match_list *l, slice_t address, slice_t *out_data, struct error *err)
+enum rc match_address(
+    struct eval *ev, struct match_list *l, slice_t address, slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_ADDRESSES, address);
 	set_address(&r, address);
 	return finish(&r, l, out_data, err);
 }
 
-enum rc match_string(struct eval *ev, struct match_list *l, slice_t s, slice_t *out_data, struct error *err)
+enum rc match_string(
+    struct eval *ev, struct match_list *l, slice_t s, slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_STRINGS, s);
 	return finish(&r, l, out_data, err);
@@ -298,13 +308,14 @@ static enum rc set_host(struct run *r, const struct match_host *h, struct error 
 	if (slice_is_absent(h->address) || !h->address.len)
 		return RC_OK;
 	if (!net_addr_parse(h->address, &r->addr))
-		return error_set(err, RC_ERROR, "\"%.*s\" is not an IP address", SL_ARG(h->address));
+		return error_set(
+		    err, RC_ERROR, "\"%.*s\" is not an IP address", SL_ARG(h->address));
 	net_addr_unmap(&r->addr);
 	return RC_OK;
 }
 
-enum rc match_host(struct eval *ev, struct match_list *l, const struct match_host *h, slice_t *out_data,
-    struct error *err)
+enum rc match_host(struct eval *ev, struct match_list *l, const struct match_host *h,
+    slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, MATCH_HOSTS, slice_absent());
 	enum rc rc = set_host(&r, h, err);
@@ -348,8 +359,8 @@ static enum rc run_text(struct run *r, slice_t list, slice_t *out_data, struct e
 	return rc;
 }
 
-enum rc match_text(struct eval *ev, enum match_kind kind, slice_t list, slice_t subject, slice_t *out_data,
-    struct error *err)
+enum rc match_text(struct eval *ev, enum match_kind kind, slice_t list, slice_t subject,
+    slice_t *out_data, struct error *err)
 {
 	struct run r = run_init(ev, kind, subject);
 	struct match_host h = {.address = subject, .name = slice_absent()};

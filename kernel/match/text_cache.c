@@ -62,11 +62,13 @@ static void link_newest(struct text_cache *c, struct text_entry *e) REQUIRES(lk_
 	c->newest = e;
 }
 
-static struct text_entry *find(struct text_cache *c, slice_t key, uint64_t hash) REQUIRES(lk_text_cache)
+static struct text_entry *find(struct text_cache *c, slice_t key, uint64_t hash)
+    REQUIRES(lk_text_cache)
 {
 	struct text_entry *e = c->bucket[hash % BUCKETS];
-	while (e && !(e->hash == hash && slice_eq(e->key, key) &&
-	           slice_is_clean(e->key) == slice_is_clean(key) && e->key.quoter == key.quoter))
+	while (
+	    e && !(e->hash == hash && slice_eq(e->key, key) &&
+	             slice_is_clean(e->key) == slice_is_clean(key) && e->key.quoter == key.quoter))
 		e = e->chain;
 	return e;
 }

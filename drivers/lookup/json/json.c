@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * lookup/json: an element of a JSON file, chosen by a list of selectors.
- * The file is parsed once for a handle.  json-c's objects have reference counts without atomics, and printing writes into
- * them: a handle is therefore not SHARED, and the kernel gives it to one thread at a time.
+ * The file is parsed once for a handle.  json-c's objects have reference counts without atomics,
+ * and printing writes into them: a handle is therefore not SHARED, and the kernel gives it to one
+ * thread at a time.
  */
 #include <heddle/lookup.h>
 
@@ -15,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_MAX  ((off_t)8 << 20) /* json-c parses some 5 MB a second and keeps each value as an object */
+#define FILE_MAX \
+	((off_t)8 << 20) /* json-c parses some 5 MB a second and keeps each value as an object */
 #define DEPTH_MAX 32
 #define RACY_NS   50000000LL
 
@@ -42,8 +44,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static int32_t refuse(const struct inst *in, struct heddle_call *call, int32_t result, const char *what,
-    const char *path, const char *why)
+static int32_t refuse(const struct inst *in, struct heddle_call *call, int32_t result,
+    const char *what, const char *path, const char *why)
 {
 	char text[400];
 	int n = snprintf(text, sizeof text, "%s%s%s%s", what, path, *why ? ": " : "", why);
@@ -107,7 +109,8 @@ static int is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* JSON and nothing else: json-c accepts 'single quotes', NaN, comments and control characters even when it is strict. */
+/* JSON and nothing else: json-c accepts 'single quotes', NaN, comments and control characters even
+ * when it is strict. */
 static int is_plain_json(const char *text, size_t size)
 {
 	int in_string = 0;
@@ -119,7 +122,8 @@ static int is_plain_json(const char *text, size_t size)
 			in_string = !in_string;
 		else if (in_string && (unsigned char)c < 0x20)
 			return 0;
-		else if (!in_string && !is_blank(c) && (!c || !strchr("{}[],:+-.0123456789eEtrufalsn", c)))
+		else if (!in_string && !is_blank(c) &&
+		         (!c || !strchr("{}[],:+-.0123456789eEtrufalsn", c)))
 			return 0;
 	}
 	return 1;
@@ -163,18 +167,21 @@ static int32_t load(const struct inst *in, struct heddle_call *call, struct docu
 	free(text);
 	in->host->block_end(call);
 	if (n)
-		return refuse(in, call, HEDDLE_DEFER, "failed to open ", d->path, strerror_r(n, buf, sizeof buf));
+		return refuse(in, call, HEDDLE_DEFER, "failed to open ", d->path,
+		    strerror_r(n, buf, sizeof buf));
 	if (wrong)
 		return refuse(in, call, HEDDLE_DEFER, "JSON file ", d->path, wrong);
 	return HEDDLE_OK;
 }
 
-static int32_t open_file(struct heddle_call *call, void *inst, struct heddle_slice source, void **handle)
+static int32_t open_file(
+    struct heddle_call *call, void *inst, struct heddle_slice source, void **handle)
 {
 	const struct inst *in = inst;
 	const char *path;
 	if (in->host->cstr(call, source, &path) != HEDDLE_OK)
-		return refuse(in, call, HEDDLE_ERROR, "NUL character in the name of a JSON file", "", "");
+		return refuse(
+		    in, call, HEDDLE_ERROR, "NUL character in the name of a JSON file", "", "");
 	struct document *d = calloc(1, sizeof *d);
 	if (!d || !(d->path = strdup(path))) {
 		free(d);
@@ -221,8 +228,8 @@ static int is_number(struct heddle_slice s, size_t *out)
 }
 
 /* NULL: not there, or null. */
-static struct json_object *child(struct heddle_call *call, const struct inst *in, struct json_object *of,
-    struct heddle_slice selector)
+static struct json_object *child(struct heddle_call *call, const struct inst *in,
+    struct json_object *of, struct heddle_slice selector)
 {
 	size_t n;
 	const char *name;
@@ -232,7 +239,8 @@ static struct json_object *child(struct heddle_call *call, const struct inst *in
 			return NULL;
 		return json_object_array_get_idx(of, n);
 	}
-	if (!json_object_is_type(of, json_type_object) || in->host->cstr(call, selector, &name) != HEDDLE_OK)
+	if (!json_object_is_type(of, json_type_object) ||
+	    in->host->cstr(call, selector, &name) != HEDDLE_OK)
 		return NULL;
 	return json_object_object_get_ex(of, name, &found) ? found : NULL;
 }
@@ -251,7 +259,8 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, struct h
 	if (!at)
 		return HEDDLE_FAIL;
 	if (json_object_is_type(at, json_type_string)) {
-		value = heddle_bytes(json_object_get_string(at), (size_t)json_object_get_string_len(at), HEDDLE_CLEAN);
+		value = heddle_bytes(json_object_get_string(at),
+		    (size_t)json_object_get_string_len(at), HEDDLE_CLEAN);
 	} else {
 		size_t n = 0;
 		int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * lookup/lsearch: a text file of keys and data.
- * The file is read and indexed once for a handle and never changed afterwards, so one handle serves all threads; fresh() says
- * when the file is another one.  Keys are compared without regard to case; of equal keys the first counts.
+ * The file is read and indexed once for a handle and never changed afterwards, so one handle serves
+ * all threads; fresh() says when the file is another one.  Keys are compared without regard to
+ * case; of equal keys the first counts.
  */
 #include <heddle/lookup.h>
 
@@ -18,7 +19,7 @@
 #define RACY_NS  50000000LL /* a file this young may change once more without a new time stamp */
 
 struct entry {
-	uint32_t key, key_len; /* offsets into text */
+	uint32_t key, key_len;   /* offsets into text */
 	uint32_t rest, rest_len; /* what follows the key, separator included */
 	uint32_t data;           /* where the data begin; they end with rest */
 };
@@ -50,13 +51,15 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static int32_t refuse(const struct inst *in, struct heddle_call *call, int32_t result, const char *text)
+static int32_t refuse(
+    const struct inst *in, struct heddle_call *call, int32_t result, const char *text)
 {
 	in->host->reason(call, 0, heddle_text(NULL), heddle_bytes(text, strlen(text), 0));
 	return result;
 }
 
-static int32_t refuse_file(const struct inst *in, struct heddle_call *call, const char *path, const char *why)
+static int32_t refuse_file(
+    const struct inst *in, struct heddle_call *call, const char *path, const char *why)
 {
 	char text[400];
 	(void)snprintf(text, sizeof text, "failed to open %s for linear search: %s", path, why);
@@ -68,7 +71,8 @@ static const char *errno_text(int n, char *buf, size_t size)
 	return strerror_r(n, buf, size);
 }
 
-/* ---- parsing -------------------------------------------------------------------------------------------- */
+/* ---- parsing
+ * -------------------------------------------------------------------------------------------- */
 
 static int is_space(char c)
 {
@@ -162,8 +166,8 @@ static int add_entry(struct index *ix, const struct entry *e)
 	return 1;
 }
 
-/* The lines that continue an item: appended at w, joined by one space.  Comments and empty lines between do not count.
- * Returns where the next item begins. */
+/* The lines that continue an item: appended at w, joined by one space.  Comments and empty lines
+ * between do not count. Returns where the next item begins. */
 static const char *take_continuation(const char *p, const char *end, char **w)
 {
 	while (p < end) {
@@ -212,7 +216,8 @@ static int parse(struct index *ix, size_t size)
 		w += n;
 		char *first = w;
 		p = take_continuation(next, end, &w);
-		if (skip == n && w > first) /* no data on the first line: no space before those of the next */
+		if (skip == n &&
+		    w > first) /* no data on the first line: no space before those of the next */
 			e.data++;
 		e.rest_len = (uint32_t)(w - ix->text) - e.rest;
 		if (!add_entry(ix, &e))
@@ -221,7 +226,8 @@ static int parse(struct index *ix, size_t size)
 	return 1;
 }
 
-/* ---- the index ------------------------------------------------------------------------------------------ */
+/* ---- the index
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t hash(const char *p, uint32_t n)
 {
@@ -268,7 +274,8 @@ static int build(struct index *ix)
 	return 1;
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------- */
+/* ---- operations
+ * ----------------------------------------------------------------------------------------- */
 
 static void index_free(struct index *ix)
 {
@@ -322,14 +329,16 @@ static int load(struct index *ix, int fd, size_t *out_size)
 	return read_all(ix, fd, out_size);
 }
 
-static int32_t open_file(struct heddle_call *call, void *inst, struct heddle_slice source, void **handle)
+static int32_t open_file(
+    struct heddle_call *call, void *inst, struct heddle_slice source, void **handle)
 {
 	const struct inst *in = inst;
 	const char *path;
 	char buf[128];
 	size_t size = 0;
 	if (in->host->cstr(call, source, &path) != HEDDLE_OK)
-		return refuse(in, call, HEDDLE_ERROR, "NUL character in the name of an lsearch file");
+		return refuse(
+		    in, call, HEDDLE_ERROR, "NUL character in the name of an lsearch file");
 	struct index *ix = calloc(1, sizeof *ix);
 	if (!ix || !(ix->path = strdup(path))) {
 		free(ix);

@@ -6,20 +6,24 @@
 
 static const struct config_hooks load_hooks = {.compile_acls = acl_compile_all};
 
-/* ---- what an ACL logs ------------------------------------------------------------------------------------------ */
+/* ---- what an ACL logs
+ * ------------------------------------------------------------------------------------------ */
 static char logged[4096];
 
-static void log_line(struct eval *ev, enum acl_where where, slice_t text, bool to_main, bool reject, bool panic)
+static void log_line(
+    struct eval *ev, enum acl_where where, slice_t text, bool to_main, bool reject, bool panic)
 {
 	(void)ev, (void)where;
 	FILE *f = fmemopen(logged, sizeof logged, "a");
 	MUST(f);
-	(void)fprintf(f, "%s%s%s %.*s\n", to_main ? "m" : "", reject ? "r" : "", panic ? "p" : "", SL_ARG(text));
+	(void)fprintf(f, "%s%s%s %.*s\n", to_main ? "m" : "", reject ? "r" : "", panic ? "p" : "",
+	    SL_ARG(text));
 	(void)fclose(f);
 }
 
-static enum rc verify_address(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,
-    slice_t *out_user_text, slice_t *out_log_text, struct error *err)
+static enum rc verify_address(struct eval *ev, slice_t address, bool is_sender,
+    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
+    struct error *err)
 {
 	(void)ev, (void)is_sender, (void)o;
 	if (slice_starts(address, "good"))
@@ -55,7 +59,8 @@ static bool acl_site_init(struct acl_site *t, const char *config)
 
 static enum rc run(struct acl_site *t, enum acl_where where, const char *acl)
 {
-	struct acl_run r = {.where = where, .recipient = slice_absent(), .effects = &t->fx, .hooks = &hooks};
+	struct acl_run r = {
+	    .where = where, .recipient = slice_absent(), .effects = &t->fx, .hooks = &hooks};
 	if (where == ACL_RCPT) {
 		struct strbuf sb;
 		strbuf_init(&sb, t->s.arena, 0);
@@ -80,7 +85,9 @@ static slice_t text_or_dash(slice_t s)
 	return slice_is_absent(s) ? SL("-") : s;
 }
 
-/* ---- decisions ----------------------------------------------------------------------------------------------------- */
+/* ---- decisions
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static const char decisions[] =
     "primary_hostname = mx.example.org\n"
@@ -98,7 +105,8 @@ static const char decisions[] =
     "  deny senders = d9@x.y\n condition = ${if eq {a}{b}{yes}fail}\n"
     "  deny senders = d9b@x.y\n !condition = ${if eq {a}{b}{yes}fail}\n"
     "  deny senders = d11@x.y\n acl = sub a b ${uc:c}\n"
-    "  deny senders = d12@x.y\n set acl_c_x = foo\n set acl_m1 = bar\n message = x=$acl_c_x 1=$acl_m1 q=$acl_m_zzz.\n"
+    "  deny senders = d12@x.y\n set acl_c_x = foo\n set acl_m1 = bar\n message = x=$acl_c_x "
+    "1=$acl_m1 q=$acl_m_zzz.\n"
     "  deny senders = d13@x.y\n log_message = only log\n"
     "  discard senders = d14@x.y\n log_message = gone\n"
     "  deny senders = d15@x.y\n message = ${if eq{a}{b}{x}fail}\n"
@@ -130,7 +138,8 @@ static const char decisions[] =
     "  drop message = dropped\n"
     "local:\n"
     "  accept domains = +ld\n local_parts = !root\n"
-    "  require message = need $domain\n domains = other.example\n local_parts = ^[a-z]+\\$\n recipients = *@other.example\n"
+    "  require message = need $domain\n domains = other.example\n local_parts = ^[a-z]+\\$\n "
+    "recipients = *@other.example\n"
     "  accept sender_domains = x.y\n hosts = :\n"
     "  deny sender_domains = :\n message = bounce\n";
 
@@ -177,15 +186,18 @@ TEST(verbs_and_messages)
 		const struct decision *d = &rows[i];
 		rcpt(&t, d->sender, "joe", "a.example");
 		CHECK_EQ_INT(run(&t, ACL_MAIL, "verbs"), RC_OK);
-		bool ok = CHECK_EQ_INT(t.out.verdict, d->verdict) & CHECK_EQ_INT(t.out.smtp_code, d->code) &
-		    CHECK_EQ_STR(text_or_dash(t.out.enhanced), d->enhanced) & CHECK_EQ_STR(text_or_dash(t.out.user_text), d->user);
+		bool ok = CHECK_EQ_INT(t.out.verdict, d->verdict);
+		ok &= CHECK_EQ_INT(t.out.smtp_code, d->code);
+		ok &= CHECK_EQ_STR(text_or_dash(t.out.enhanced), d->enhanced);
+		ok &= CHECK_EQ_STR(text_or_dash(t.out.user_text), d->user);
 		if (d->log)
 			ok &= CHECK_EQ_STR(text_or_dash(t.out.log_text), d->log);
 		if (!ok)
 			printf("# %s\n", d->sender);
 		arena_reset(t.s.scratch);
 	}
-	CHECK(strstr(logged, "p configured error code starts with incorrect digit (expected 5) in \"450 4.7.1 wrong digit\"") != NULL);
+	CHECK(strstr(logged, "p configured error code starts with incorrect digit (expected 5) in "
+	                     "\"450 4.7.1 wrong digit\"") != NULL);
 	site_free(&t.s);
 }
 
@@ -248,23 +260,30 @@ TEST(texts_found_at_run_time)
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "empty"), RC_OK);
 	CHECK_EQ_INT(t.out.verdict, ACL_DENY);
 	for (int i = 0; i < 2; i++) {
-		CHECK_EQ_INT(run(&t, ACL_MAIL, "deny message = 553 in line\n senders = s@x.y"), RC_OK);
+		CHECK_EQ_INT(
+		    run(&t, ACL_MAIL, "deny message = 553 in line\n senders = s@x.y"), RC_OK);
 		CHECK_EQ_INT(t.out.smtp_code, 553);
 	}
-	const char *path = site_file(&t.s, "acl", "# a comment\ndeny senders = \\\n   # within\n   s@x.y\n     message = from a file\naccept\n");
+	const char *path = site_file(&t.s, "acl",
+	    "# a comment\ndeny senders = \\\n   # within\n   s@x.y\n     message = from a "
+	    "file\naccept\n");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, path), RC_OK);
 	CHECK_EQ_STR(t.out.user_text, "from a file");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "nonsense"), RC_ERROR);
 	CHECK(strstr(t.s.err.text, "unknown ACL verb \"nonsense\"") != NULL);
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "deny colour = red"), RC_ERROR);
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "/no/such/acl"), RC_ERROR);
-	struct acl_run r = {.where = ACL_MAIL, .recipient = slice_absent(), .effects = &t.fx, .hooks = &hooks};
-	CHECK_EQ_INT(acl_check(&t.s.ev, &r, slice_tainted("accept", 6), &t.out, &t.s.err), RC_ERROR);
+	struct acl_run r = {
+	    .where = ACL_MAIL, .recipient = slice_absent(), .effects = &t.fx, .hooks = &hooks};
+	CHECK_EQ_INT(
+	    acl_check(&t.s.ev, &r, slice_tainted("accept", 6), &t.out, &t.s.err), RC_ERROR);
 	CHECK(strstr(t.s.err.text, "tainted ACL text") != NULL);
 	site_free(&t.s);
 }
 
-/* ---- effects --------------------------------------------------------------------------------------------------------- */
+/* ---- effects
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static const char effects[] =
     "primary_hostname = mx.example.org\n"
@@ -312,10 +331,10 @@ TEST(header_lines)
 	static const struct {
 		const char *text;
 		enum acl_header_place place;
-	} want[] = {
-	    {"X-Foo: bar\n", ACL_AT_END}, {"X-Start: a\n", ACL_AT_START}, {"X-After: b\n", ACL_AFTER_RECEIVED},
-	    {"X-Second: c\n d\n", ACL_AT_END}, {"X-Rfc: e\n", ACL_AT_START_RFC},
-	    {"X-ACL-Warn: no header here\n", ACL_AT_END}, {"X-Old: style\n", ACL_AT_END}};
+	} want[] = {{"X-Foo: bar\n", ACL_AT_END}, {"X-Start: a\n", ACL_AT_START},
+	    {"X-After: b\n", ACL_AFTER_RECEIVED}, {"X-Second: c\n d\n", ACL_AT_END},
+	    {"X-Rfc: e\n", ACL_AT_START_RFC}, {"X-ACL-Warn: no header here\n", ACL_AT_END},
+	    {"X-Old: style\n", ACL_AT_END}};
 	enum { WANT = sizeof want / sizeof *want };
 	struct acl_site t;
 	if (!CHECK(acl_site_init(&t, effects)))
@@ -342,7 +361,8 @@ TEST(controls)
 	CHECK(t.fx.submission && t.fx.submission_sender_retain);
 	CHECK_EQ_STR(t.fx.submission_domain, "d.example");
 	CHECK_EQ_STR(t.fx.submission_name, "A/B");
-	CHECK(t.fx.freeze && t.fx.freeze_no_tell && t.fx.queue_only && t.fx.fake_reject && !t.fx.fake_defer);
+	CHECK(t.fx.freeze && t.fx.freeze_no_tell && t.fx.queue_only && t.fx.fake_reject &&
+	      !t.fx.fake_defer);
 	CHECK_EQ_STR(t.fx.fake_text, "go AWAY");
 	CHECK(t.fx.no_multiline && t.fx.suppress_local_fixups);
 	CHECK_EQ_INT(t.fx.delay_ms, 90500);
@@ -368,14 +388,18 @@ TEST(log_lines)
 	    "mr both \n"
 	    "p only panic\n"
 	    "m plain\n"
-	    "m H=(x) [1.2.3.4] U=me Warning: ACL \"warn\" statement skipped: condition test deferred: "
+	    "m H=(x) [1.2.3.4] U=me Warning: ACL \"warn\" statement skipped: condition test "
+	    "deferred: "
 	    "invalid \"condition\" value \"wrong\"\n"
-	    "m H=(x) [1.2.3.4] U=me Warning: ACL \"warn\" statement skipped: condition test deferred: "
+	    "m H=(x) [1.2.3.4] U=me Warning: ACL \"warn\" statement skipped: condition test "
+	    "deferred: "
 	    "unknown log name in \":unknown: x\" in \"logwrite\" in ACL\n");
 	site_free(&t.s);
 }
 
-/* ---- verification ------------------------------------------------------------------------------------------------------ */
+/* ---- verification
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static const char verification[] =
     "primary_hostname = mx.example.org\n"
@@ -452,7 +476,8 @@ TEST(verified_headers)
 	    {"From: good@x.y\nTo: rcpt@a.b\n", ACL_ACCEPT, "-"},
 	    {"From: bad@x.y\nSender: good@z\nTo: <rcpt@A.B>\n", ACL_ACCEPT, "-"},
 	    {"From: good@x.y\nTo: @\n", ACL_DENY, NULL},
-	    {"From: good@x.y\nX-\xc3\xa4: 1\nTo: rcpt@a.b\n", ACL_DENY, "Invalid character in header name found"},
+	    {"From: good@x.y\nX-\xc3\xa4: 1\nTo: rcpt@a.b\n", ACL_DENY,
+	        "Invalid character in header name found"},
 	    {"From: good@x.y\nTo: other@a.b\n", ACL_DENY, "bcc recipient detected"},
 	    {"From: good@x.y\nTo: RCPT@a.b\n", ACL_DENY, "bcc recipient detected"},
 	    {"From: bad@x.y\nCc: rcpt@a.b\n", ACL_DENY, "Unrouteable address"},
@@ -463,7 +488,8 @@ TEST(verified_headers)
 	CHECK(acl_site_init(&t, verification));
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		t.s.headers = (struct header_list){0};
-		header_parse(t.s.arena, slice_tainted(rows[i].header, strlen(rows[i].header)), &t.s.headers);
+		header_parse(
+		    t.s.arena, slice_tainted(rows[i].header, strlen(rows[i].header)), &t.s.headers);
 		t.s.message.recipients = &recipient;
 		t.s.message.recipients_count = 1;
 		CHECK_EQ_INT(run(&t, ACL_DATA, "data"), RC_OK);
@@ -476,7 +502,9 @@ TEST(verified_headers)
 	site_free(&t.s);
 }
 
-/* ---- loading ----------------------------------------------------------------------------------------------------------- */
+/* ---- loading
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 TEST(problems_at_load)
 {
@@ -485,7 +513,8 @@ TEST(problems_at_load)
 		unsigned line;
 		const char *why;
 	} rows[] = {
-	    {"begin acl\na:\n deny colour = red\n", 3, "unknown ACL condition/modifier in \"colour\""},
+	    {"begin acl\na:\n deny colour = red\n", 3,
+	        "unknown ACL condition/modifier in \"colour\""},
 	    {"begin acl\na:\n deny domain = red\n", 3, "did you mean \"domains\"?"},
 	    {"begin acl\na:\n deny hosts\n", 3, "\"=\" missing"},
 	    {"begin acl\na:\n deny dnslists = x.y\n", 3, "not supported yet: dnslists"},
@@ -494,22 +523,30 @@ TEST(problems_at_load)
 	    {"begin acl\na:\n deny endpass\n", 3, "\"endpass\" is not allowed with \"deny\""},
 	    {"begin acl\na:\n deny set x = y\n", 3, "invalid variable name after \"set\""},
 	    {"begin acl\na:\n deny verify = nonsense\n", 3, "at start of ACL condition"},
-	    {"begin acl\na:\n deny verify = recipient/callout\n", 3, "not supported yet: verify = recipient/callout"},
+	    {"begin acl\na:\n deny verify = recipient/callout\n", 3,
+	        "not supported yet: verify = recipient/callout"},
 	    {"begin acl\na:\n deny verify = sender/nonsense\n", 3, "unknown option \"nonsense\""},
 	    {"begin acl\na:\n deny control = nonsense\n", 3, "unknown ACL control"},
 	    {"begin acl\na:\n deny control = debug\n", 3, "not supported yet: control = debug"},
-	    {"begin acl\na:\n deny control = freeze/nonsense\n", 3, "syntax error in \"control=freeze/nonsense\""},
-	    {"begin acl\na:\n deny domains = +nowhere\n", 3, "unknown named domain list \"+nowhere\""},
+	    {"begin acl\na:\n deny control = freeze/nonsense\n", 3,
+	        "syntax error in \"control=freeze/nonsense\""},
+	    {"begin acl\na:\n deny domains = +nowhere\n", 3,
+	        "unknown named domain list \"+nowhere\""},
 	    {"begin acl\na:\n deny condition = ${nonsense:x}\n", 3, "nonsense"},
-	    {"acl_smtp_helo = a\nbegin acl\na:\n deny domains = x\n", 4, "cannot test domains condition in EHLO or HELO ACL"},
-	    {"acl_smtp_helo = a\nbegin acl\na:\n deny acl = b\nb:\n deny domains = x\n", 6, "in EHLO or HELO ACL"},
-	    {"acl_smtp_mail = a\nbegin acl\na:\n deny verify = recipient\n", 4, "cannot test verify=recipient in MAIL ACL"},
-	    {"acl_smtp_connect = a\nbegin acl\na:\n deny control = freeze\n", 4, "cannot use \"control=freeze\" in connection ACL"},
+	    {"acl_smtp_helo = a\nbegin acl\na:\n deny domains = x\n", 4,
+	        "cannot test domains condition in EHLO or HELO ACL"},
+	    {"acl_smtp_helo = a\nbegin acl\na:\n deny acl = b\nb:\n deny domains = x\n", 6,
+	        "in EHLO or HELO ACL"},
+	    {"acl_smtp_mail = a\nbegin acl\na:\n deny verify = recipient\n", 4,
+	        "cannot test verify=recipient in MAIL ACL"},
+	    {"acl_smtp_connect = a\nbegin acl\na:\n deny control = freeze\n", 4,
+	        "cannot use \"control=freeze\" in connection ACL"},
 	    {"acl_smtp_mail = nowhere\n", 1, "unknown ACL verb \"nowhere\""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct acl_site t;
-		if (!CHECK(!acl_site_init(&t, rows[i].config)) || !CHECK(site_has_problem(&t.s, rows[i].line, rows[i].why)))
+		if (!CHECK(!acl_site_init(&t, rows[i].config)) ||
+		    !CHECK(site_has_problem(&t.s, rows[i].line, rows[i].why)))
 			printf("# %s\n", rows[i].config);
 		site_free(&t.s);
 	}
@@ -518,7 +555,8 @@ TEST(problems_at_load)
 TEST(several_problems_in_one_go)
 {
 	struct acl_site t;
-	CHECK(!acl_site_init(&t, "begin acl\na:\n deny colour = red\n deny hosts = +x\nb:\n accept spf = pass\n"));
+	CHECK(!acl_site_init(
+	    &t, "begin acl\na:\n deny colour = red\n deny hosts = +x\nb:\n accept spf = pass\n"));
 	CHECK(site_has_problem(&t.s, 3, "colour"));
 	CHECK(site_has_problem(&t.s, 4, "+x"));
 	CHECK(site_has_problem(&t.s, 6, "not supported yet: spf"));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Look-ups through the built lsearch and json drivers: types, keys, taint, files that change, many threads. */
+/* Look-ups through the built lsearch and json drivers: types, keys, taint, files that change, many
+ * threads. */
 #include "unit/match/site.h"
 
 #include <pthread.h>
@@ -37,16 +38,19 @@ static void check_rows(struct site *s, const char *path, const struct row *rows,
 	for (size_t i = 0; i < n; i++) {
 		slice_t out;
 		enum rc rc = look(s, rows[i].type, slice_cstr(path), tainted(rows[i].key), &out);
-		if (!CHECK_EQ_INT(rc, rows[i].want) || (rc == RC_OK && !CHECK_EQ_STR(out, rows[i].value)))
+		if (!CHECK_EQ_INT(rc, rows[i].want) ||
+		    (rc == RC_OK && !CHECK_EQ_STR(out, rows[i].value)))
 			printf("# %s \"%s\": %s\n", rows[i].type, rows[i].key, s->err.text);
 	}
 }
 #define CHECK_ROWS(s, path, rows) check_rows((s), (path), (rows), sizeof(rows) / sizeof *(rows))
 
-static const char plain_file[] =
-    "# comment\nplain: one\n\"quoted key:x\": two\nwhite   three words\nesc\\t: four\n\"es\\\"c\\\\q\": five\n"
-    "cont: a\n   b\n# comment inside\n\n\tc\nnext: x\nnocolon\ndup: 1\ndup: 2\nUpper: up\nk:\nempty2\nlater:\n  data\n"
-    "baduser:  :fail:\n\"unterminated: x\ntrail:   sp   \n\"tab\\tkey\" : x y\nq   :z  w \nlast: no newline";
+static const char plain_file[] = "# comment\nplain: one\n\"quoted key:x\": two\nwhite   three "
+                                 "words\nesc\\t: four\n\"es\\\"c\\\\q\": five\n"
+                                 "cont: a\n   b\n# comment inside\n\n\tc\nnext: x\nnocolon\ndup: "
+                                 "1\ndup: 2\nUpper: up\nk:\nempty2\nlater:\n  data\n"
+                                 "baduser:  :fail:\n\"unterminated: x\ntrail:   sp   "
+                                 "\n\"tab\\tkey\" : x y\nq   :z  w \nlast: no newline";
 
 TEST(lsearch_keys)
 {
@@ -116,10 +120,13 @@ TEST(partial_and_defaults)
 	slice_t out;
 	with_site(&s);
 	const char *path = site_file(&s, "partial",
-	    "*.dates.fict.example: dates\nown.dates.fict.example: own\n*.top: top\n.b.c: dot\nbare: bare\n*: star\n.: only dot\n"
+	    "*.dates.fict.example: dates\nown.dates.fict.example: own\n*.top: top\n.b.c: "
+	    "dot\nbare: bare\n*: star\n.: only dot\n"
 	    "*@eyre.example: eyre\n");
 	CHECK_ROWS(&s, path, rows);
-	CHECK_EQ_INT(look(&s, "partial-lsearch", slice_cstr(path), tainted("x.y.dates.fict.example"), &out), RC_OK);
+	CHECK_EQ_INT(
+	    look(&s, "partial-lsearch", slice_cstr(path), tainted("x.y.dates.fict.example"), &out),
+	    RC_OK);
 	CHECK_EQ_STR(s.ev.captures[1], "x.y");
 	CHECK_EQ_STR(s.ev.captures[2], "dates.fict.example");
 	site_free(&s);
@@ -141,7 +148,9 @@ TEST(types_that_are_refused)
 	with_site(&s);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		s.err = (struct error){0};
-		CHECK_EQ_INT(lookup_type_parse(s.drivers, s.arena, slice_cstr(rows[i].type), &t, &s.err), RC_ERROR);
+		CHECK_EQ_INT(
+		    lookup_type_parse(s.drivers, s.arena, slice_cstr(rows[i].type), &t, &s.err),
+		    RC_ERROR);
 		if (!CHECK(strstr(s.err.text, rows[i].why) != NULL))
 			printf("# %s: %s\n", rows[i].type, s.err.text);
 	}
@@ -158,7 +167,8 @@ TEST(sources)
 	CHECK(strstr(s.err.text, "Tainted filename") != NULL);
 	CHECK_EQ_INT(look(&s, "lsearch", SL("plain"), SL("k"), &out), RC_ERROR);
 	CHECK_EQ_INT(look(&s, "lsearch", SL("/no/such/file"), SL("k"), &out), RC_DEFER);
-	CHECK_EQ_STR(slice_cstr(s.err.text), "failed to open /no/such/file for linear search: No such file or directory");
+	CHECK_EQ_STR(slice_cstr(s.err.text),
+	    "failed to open /no/such/file for linear search: No such file or directory");
 	CHECK_EQ_INT(look(&s, "lsearch", SL("/dev"), SL("k"), &out), RC_DEFER);
 	s.ev.forbid = HEDDLE_FORBID_LOOKUPS;
 	CHECK_EQ_INT(look(&s, "lsearch", slice_cstr(path), SL("k"), &out), RC_ERROR);
@@ -212,8 +222,9 @@ TEST(more_files_than_may_be_open)
 	site_free(&s);
 }
 
-static const char json_file[] = "{\"list\":[\"a\",{\"b\":1},3],\"o\":{\"k\":\"v\\\"q\",\"z\":[1,2]},\"n\":42,\"t\":true,"
-				"\"s\":\"a/b\",\"nul\":null,\"d\":1.50,\"colon:key\":\"c\",\"5\":\"five\",\"u\":\"\\u00e4\"}\n";
+static const char json_file[] =
+    "{\"list\":[\"a\",{\"b\":1},3],\"o\":{\"k\":\"v\\\"q\",\"z\":[1,2]},\"n\":42,\"t\":true,"
+    "\"s\":\"a/b\",\"nul\":null,\"d\":1.50,\"colon:key\":\"c\",\"5\":\"five\",\"u\":\"\\u00e4\"}\n";
 
 TEST(json_selectors)
 {
@@ -268,7 +279,8 @@ TEST(json_files)
 	    {"{\"a\":True}", "a", RC_DEFER},
 	    {"{\"a\":-Infinity}", "a", RC_DEFER},
 	    {"{\"a\":007}", "a", RC_DEFER},
-	    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", "0", RC_DEFER},
+	    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+	        "0", RC_DEFER},
 	};
 	struct site s;
 	slice_t out;
@@ -277,7 +289,8 @@ TEST(json_files)
 		char name[16];
 		(void)snprintf(name, sizeof name, "j%zu", i);
 		const char *path = site_file(&s, name, rows[i].content);
-		if (!CHECK_EQ_INT(look(&s, "json", slice_cstr(path), tainted(rows[i].key), &out), rows[i].want))
+		if (!CHECK_EQ_INT(look(&s, "json", slice_cstr(path), tainted(rows[i].key), &out),
+		        rows[i].want))
 			printf("# %s: %s\n", rows[i].content, s.err.text);
 	}
 	site_free(&s);
@@ -308,9 +321,11 @@ static void *work(void *arg)
 		w->wrong++;
 	for (int i = 0; i < 2000 && !w->wrong; i++) {
 		slice_t out;
-		if (lookup_run(&ev, &ls, slice_cstr(w->lsearch), SL("cont"), &out, &err) != RC_OK || !slice_eqs(out, "a b c"))
+		if (lookup_run(&ev, &ls, slice_cstr(w->lsearch), SL("cont"), &out, &err) != RC_OK ||
+		    !slice_eqs(out, "a b c"))
 			w->wrong++;
-		if (lookup_run(&ev, &js, slice_cstr(w->json), SL("o : z"), &out, &err) != RC_OK || !slice_eqs(out, "[1,2]"))
+		if (lookup_run(&ev, &js, slice_cstr(w->json), SL("o : z"), &out, &err) != RC_OK ||
+		    !slice_eqs(out, "[1,2]"))
 			w->wrong++;
 		if (i % 500 == 0)
 			lookups_tidy(w->site->services.lookups, 0);
@@ -328,7 +343,8 @@ TEST(many_threads)
 	pthread_t t[THREADS];
 	struct worker w[THREADS];
 	with_site(&s);
-	const char *lsearch = site_file(&s, "plain", plain_file), *json = site_file(&s, "x.json", json_file);
+	const char *lsearch = site_file(&s, "plain", plain_file),
+	           *json = site_file(&s, "x.json", json_file);
 	nap();
 	for (int i = 0; i < THREADS; i++) {
 		w[i] = (struct worker){&s, lsearch, json, 0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A small site for the tests of lists, lookups and ACLs: a loaded configuration, the built drivers, an eval with a session, a
- * message and an address. */
+/* A small site for the tests of lists, lookups and ACLs: a loaded configuration, the built drivers,
+ * an eval with a session, a message and an address. */
 #ifndef HEDDLE_TESTS_MATCH_SITE_H
 #define HEDDLE_TESTS_MATCH_SITE_H
 #include "config/config.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct site {
-	struct arena *arena;  /* of the site */
+	struct arena *arena;   /* of the site */
 	struct arena *scratch; /* of one evaluation */
 	struct services services;
 	struct drivers *drivers;
@@ -45,7 +45,8 @@ static inline void site_drivers(struct site *s)
 	const char **folders = ARENA_ARRAY(s->arena, const char *, 2);
 	services_init(&s->services);
 	folders[0] = site_folder(s->arena);
-	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &s->services.host};
+	struct drivers_config dc = {
+	    .folders = folders, .any_owner = true, .host = &s->services.host};
 	if (drivers_new(&dc, &s->drivers, &s->err) != RC_OK)
 		printf("# %s\n", s->err.text);
 	s->services.lookups = lookups_new(s->drivers);
@@ -69,7 +70,8 @@ static inline void site_facts(struct site *s)
 {
 	s->session.arena = s->message.arena = s->address.arena = s->arena;
 	s->session.sender_host_address = slice_absent();
-	s->session.sender_host_name = s->session.sender_fullhost = s->session.sender_ident = slice_absent();
+	s->session.sender_host_name = s->session.sender_fullhost = s->session.sender_ident =
+	    slice_absent();
 	s->message.sender_address = slice_absent();
 	s->message.headers = &s->headers;
 	eval_init(&s->ev, s->scratch, s->cfg);
@@ -83,8 +85,11 @@ static inline void site_facts(struct site *s)
 /* false: refused; the problems are in s->problems. */
 static inline bool site_load(struct site *s, const char *text, const struct config_hooks *hooks)
 {
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .drivers = s->drivers,
-	    .process = &s->process, .hooks = hooks};
+	struct config_source src = {.path = "test.conf",
+	    .content = slice_cstr(text),
+	    .drivers = s->drivers,
+	    .process = &s->process,
+	    .hooks = hooks};
 	s->problems = s->warnings = (struct vec){0};
 	bool ok = config_load(&src, s->arena, &s->problems, &s->warnings, &s->cfg) == RC_OK;
 	if (ok)
@@ -95,14 +100,14 @@ static inline bool site_load(struct site *s, const char *text, const struct conf
 static inline void site_say_problems(const struct site *s)
 {
 	VEC_FOREACH(&s->problems, struct error, e)
-		printf("# %s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
+	printf("# %s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
 }
 
 static inline bool site_has_problem(const struct site *s, unsigned line, const char *part)
 {
 	VEC_FOREACH(&s->problems, struct error, e)
-		if (strstr(e->text, part) && (!line || e->line == line))
-			return true;
+	if (strstr(e->text, part) && (!line || e->line == line))
+		return true;
 	site_say_problems(s);
 	return false;
 }

@@ -1,34 +1,43 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Lists as Exim matches them: what matches, what the value is, and that an index of any size does not change it. */
+/* Lists as Exim matches them: what matches, what the value is, and that an index of any size does
+ * not change it. */
 #include "site.h"
 
 #include "base/clock.h"
 
+#include <pthread.h>
+
 static const char config[] = "primary_hostname = mx.example.org\n"
-			     "domainlist local = a.example : *.b.example\n"
-			     "domainlist outer = !no.b.example : +local\n"
-			     "domainlist allbut = !a.example\n"
-			     "hostlist lan = 10.0.0.0/8 : <; 192.168.0.1\n"
-			     "addresslist friends = joe@a.example : *@friends.example\n"
-			     "localpartlist roles = postmaster : abuse\n";
+                             "domainlist local = a.example : *.b.example\n"
+                             "domainlist outer = !no.b.example : +local\n"
+                             "domainlist allbut = !a.example\n"
+                             "hostlist lan = 10.0.0.0/8 : <; 192.168.0.1\n"
+                             "addresslist friends = joe@a.example : *@friends.example\n"
+                             "localpartlist roles = postmaster : abuse\n";
 
 static slice_t tainted(const char *s)
 {
 	return slice_tainted(s, strlen(s));
 }
 
-static enum rc match_one(struct site *s, enum match_kind kind, struct match_list *l, const char *subject, slice_t *data)
+static enum rc match_one(
+    struct site *s, enum match_kind kind, struct match_list *l, const char *subject, slice_t *data)
 {
 	slice_t t = subject ? tainted(subject) : slice_absent();
 	struct match_host h = {.address = t, .name = slice_absent()};
 	*data = slice_absent();
 	s->ev.capture_count = 0;
 	switch (kind) {
-	case MATCH_DOMAINS: return match_domain(&s->ev, l, t, data, &s->err);
-	case MATCH_HOSTS: return match_host(&s->ev, l, &h, data, &s->err);
-	case MATCH_ADDRESSES: return match_address(&s->ev, l, t, data, &s->err);
-	case MATCH_LOCALPARTS: return match_local_part(&s->ev, l, t, data, &s->err);
-	case MATCH_STRINGS: break;
+	case MATCH_DOMAINS:
+		return match_domain(&s->ev, l, t, data, &s->err);
+	case MATCH_HOSTS:
+		return match_host(&s->ev, l, &h, data, &s->err);
+	case MATCH_ADDRESSES:
+		return match_address(&s->ev, l, t, data, &s->err);
+	case MATCH_LOCALPARTS:
+		return match_local_part(&s->ev, l, t, data, &s->err);
+	case MATCH_STRINGS:
+		break;
 	}
 	return match_string(&s->ev, l, t, data, &s->err);
 }
@@ -47,7 +56,8 @@ static void check_rows(struct site *s, const struct row *rows, size_t n)
 		slice_t data = slice_absent();
 		struct expr_env env = {.cfg = s->cfg, .file = "row", .line = 1};
 		s->err = (struct error){0};
-		enum rc rc = match_compile(s->arena, rows[i].kind, slice_cstr(rows[i].list), false, &env, &l, &s->err);
+		enum rc rc = match_compile(
+		    s->arena, rows[i].kind, slice_cstr(rows[i].list), false, &env, &l, &s->err);
 		if (rc == RC_OK)
 			rc = match_one(s, rows[i].kind, l, rows[i].subject, &data);
 		bool ok = CHECK_EQ_INT(rc, rows[i].want);
@@ -56,12 +66,13 @@ static void check_rows(struct site *s, const struct row *rows, size_t n)
 		else if (ok && rc == RC_OK && rows[i].data)
 			ok = CHECK_EQ_STR(data, rows[i].data);
 		if (!ok)
-			printf("# list \"%s\" subject \"%s\": %s\n", rows[i].list, rows[i].subject ? rows[i].subject : "-",
-			    s->err.text);
+			printf("# list \"%s\" subject \"%s\": %s\n", rows[i].list,
+			    rows[i].subject ? rows[i].subject : "-", s->err.text);
 		/* the same list when it is a text at run time */
 		if (rows[i].kind != MATCH_HOSTS || rows[i].subject) {
 			rc = match_text(&s->ev, rows[i].kind, slice_cstr(rows[i].list),
-			    rows[i].subject ? tainted(rows[i].subject) : slice_absent(), &data, &s->err);
+			    rows[i].subject ? tainted(rows[i].subject) : slice_absent(), &data,
+			    &s->err);
 			CHECK_EQ_INT(rc, rows[i].want);
 		}
 		arena_reset(s->scratch);
@@ -228,7 +239,8 @@ TEST(captures)
 	struct site s;
 	struct match_list *l = NULL;
 	with_site(&s);
-	CHECK_EQ_INT(match_compile(s.arena, D, SL("*c.ex : ^(.)\\.(.)$"), false, NULL, &l, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, D, SL("*c.ex : ^(.)\\.(.)$"), false, NULL, &l, &s.err), RC_OK);
 	CHECK_EQ_INT(match_domain(&s.ev, l, tainted("abc.ex"), NULL, &s.err), RC_OK);
 	CHECK_EQ_INT(s.ev.capture_count, 2);
 	CHECK_EQ_STR(s.ev.captures[0], "abc.ex");
@@ -263,12 +275,15 @@ TEST(files)
 	struct match_list *plain = NULL, *negated = NULL, *missing = NULL;
 	slice_t data;
 	with_site(&s);
-	const char *path = site_file(&s, "domains", "!a.b.c # not this\n\n# a comment\n*.b.c\n+local\n");
+	const char *path =
+	    site_file(&s, "domains", "!a.b.c # not this\n\n# a comment\n*.b.c\n+local\n");
 	slice_t not_list = arena_printf(s.arena, "!%s", path);
 	struct expr_env env = {.cfg = s.cfg};
-	CHECK_EQ_INT(match_compile(s.arena, D, slice_cstr(path), false, &env, &plain, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, D, slice_cstr(path), false, &env, &plain, &s.err), RC_OK);
 	CHECK_EQ_INT(match_compile(s.arena, D, not_list, false, &env, &negated, &s.err), RC_OK);
-	CHECK_EQ_INT(match_compile(s.arena, D, SL("/no/such/file"), false, &env, &missing, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, D, SL("/no/such/file"), false, &env, &missing, &s.err), RC_OK);
 	CHECK_EQ_INT(match_domain(&s.ev, plain, tainted("a.b.c"), &data, &s.err), RC_FAIL);
 	CHECK_EQ_INT(match_domain(&s.ev, plain, tainted("x.b.c"), &data, &s.err), RC_OK);
 	CHECK_EQ_STR(data, "*.b.c");
@@ -286,8 +301,10 @@ TEST(files)
 	/* one level only, and no name from a message */
 	slice_t inner = arena_printf(s.arena, "%s\n", path);
 	const char *outer = site_file(&s, "outer", arena_cstr(s.arena, inner));
-	CHECK_EQ_INT(match_text(&s.ev, D, slice_cstr(outer), tainted("zz.zz"), &data, &s.err), RC_ERROR);
-	CHECK_EQ_INT(match_text(&s.ev, D, tainted(path), tainted("zz.zz"), &data, &s.err), RC_ERROR);
+	CHECK_EQ_INT(
+	    match_text(&s.ev, D, slice_cstr(outer), tainted("zz.zz"), &data, &s.err), RC_ERROR);
+	CHECK_EQ_INT(
+	    match_text(&s.ev, D, tainted(path), tainted("zz.zz"), &data, &s.err), RC_ERROR);
 	CHECK(strstr(s.err.text, "Tainted filename") != NULL);
 	site_free(&s);
 }
@@ -297,7 +314,8 @@ TEST(comments_in_address_files)
 	struct site s;
 	struct match_list *l = NULL;
 	with_site(&s);
-	const char *path = site_file(&s, "addresses", "not#comment@x.y.z   # but this is a comment\n#all\n");
+	const char *path =
+	    site_file(&s, "addresses", "not#comment@x.y.z   # but this is a comment\n#all\n");
 	CHECK_EQ_INT(match_compile(s.arena, A, slice_cstr(path), false, NULL, &l, &s.err), RC_OK);
 	CHECK_EQ_INT(match_address(&s.ev, l, tainted("not#comment@x.y.z"), NULL, &s.err), RC_OK);
 	CHECK_EQ_INT(match_address(&s.ev, l, tainted("not@x.y.z"), NULL, &s.err), RC_FAIL);
@@ -307,11 +325,13 @@ TEST(comments_in_address_files)
 TEST(lookups_in_lists)
 {
 	struct site s;
-	slice_t data;
+	slice_t data = slice_absent();
 	with_site(&s);
 	const char *path = site_file(&s, "data",
-	    "dom.ex: data1\n*.par.ex: data2\nbad.com: !postmaster : *\nuser@foo.ex: udata\n*@star.ex: sdata\n"
-	    "192.168.34.0/24: net\n10.1.1.1: one\nchain.ex: a : >more\nmore: b\nloop.ex: x : >loop.ex\n"
+	    "dom.ex: data1\n*.par.ex: data2\nbad.com: !postmaster : *\nuser@foo.ex: "
+	    "udata\n*@star.ex: sdata\n"
+	    "192.168.34.0/24: net\n10.1.1.1: one\nchain.ex: a : >more\nmore: b\nloop.ex: x : "
+	    ">loop.ex\n"
 	    "3ffe.0000.0000.0000.0000.0000.0000.0001: six\n");
 	static const struct {
 		enum match_kind kind;
@@ -351,8 +371,9 @@ TEST(lookups_in_lists)
 		else if (rc == RC_OK && *rows[i].data != '-' && CHECK_EQ_STR(data, rows[i].data))
 			CHECK(slice_is_clean(data) || strstr(rows[i].type, "ret=key"));
 	}
-	CHECK_EQ_INT(match_text(&s.ev, D, arena_printf(s.arena, "partial-lsearch;%s", path), tainted("q.z.par.ex"), &data,
-	    &s.err), RC_OK);
+	CHECK_EQ_INT(match_text(&s.ev, D, arena_printf(s.arena, "partial-lsearch;%s", path),
+	                 tainted("q.z.par.ex"), &data, &s.err),
+	    RC_OK);
 	CHECK_EQ_STR(s.ev.captures[1], "q.z");
 	CHECK_EQ_STR(s.ev.captures[2], "par.ex");
 	site_free(&s);
@@ -365,8 +386,11 @@ TEST(expanded_lists)
 	slice_t data;
 	with_site(&s);
 	struct expr_env env = {.cfg = s.cfg};
-	CHECK_EQ_INT(match_compile(s.arena, D, SL("x.y : ${if eq{$sender_helo_name}{h}{+local : $sender_helo_name.z}fail}"),
-	    true, &env, &l, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, D,
+	        SL("x.y : ${if eq{$sender_helo_name}{h}{+local : $sender_helo_name.z}fail}"), true,
+	        &env, &l, &s.err),
+	    RC_OK);
 	s.session.sender_helo_name = tainted("h");
 	for (int i = 0; i < 3; i++) {
 		CHECK_EQ_INT(match_domain(&s.ev, l, tainted("a.example"), &data, &s.err), RC_OK);
@@ -398,14 +422,18 @@ static enum rc defer_name(struct eval *ev)
 
 TEST(client_names)
 {
-	static const struct eval_hooks hooks = {.host_name = give_name}, deferring = {.host_name = defer_name};
+	static const struct eval_hooks hooks = {.host_name = give_name},
+	                               deferring = {.host_name = defer_name};
 	struct site s;
 	struct match_list *l = NULL;
 	with_site(&s);
 	s.session.sender_host_address = tainted("10.9.8.7");
 	s.ev.hooks = &hooks;
 	asked = 0;
-	CHECK_EQ_INT(match_compile(s.arena, H, SL("10.0.0.1 : *.enemy.example : ^host\\. : 10.9.8.7"), false, NULL, &l, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, H, SL("10.0.0.1 : *.enemy.example : ^host\\. : 10.9.8.7"), false,
+	        NULL, &l, &s.err),
+	    RC_OK);
 	CHECK_EQ_INT(match_client(&s.ev, l, NULL, &s.err), RC_OK);
 	CHECK_EQ_INT(asked, 1);
 	s.ev.hooks = &deferring;
@@ -413,17 +441,22 @@ TEST(client_names)
 	CHECK_EQ_INT(match_client(&s.ev, l, NULL, &s.err), RC_DEFER);
 	/* an address before the name decides without it */
 	asked = 0;
-	CHECK_EQ_INT(match_compile(s.arena, H, SL("10.9.8.7 : *.enemy.example"), false, NULL, &l, &s.err), RC_OK);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, H, SL("10.9.8.7 : *.enemy.example"), false, NULL, &l, &s.err),
+	    RC_OK);
 	CHECK_EQ_INT(match_client(&s.ev, l, NULL, &s.err), RC_OK);
 	CHECK_EQ_INT(asked, 0);
 	site_free(&s);
 }
 
-/* A list of pseudo-random items against a walk over each item alone: the index must not change which item decides. */
+/* A list of pseudo-random items against a walk over each item alone: the index must not change
+ * which item decides. */
 TEST(index_keeps_the_order)
 {
-	static const char *const pieces[] = {"a.b", "*.b", "c.a.b", "*.a.b", "^a\\.", "b", "*", "*a.b", "q.q", "*.q", "^z"};
-	static const char *const subjects[] = {"a.b", "c.a.b", "x.c.a.b", "b", "q.q", "za.b", "none.net"};
+	static const char *const pieces[] = {
+	    "a.b", "*.b", "c.a.b", "*.a.b", "^a\\.", "b", "*", "*a.b", "q.q", "*.q", "^z"};
+	static const char *const subjects[] = {
+	    "a.b", "c.a.b", "x.c.a.b", "b", "q.q", "za.b", "none.net"};
 	enum { PIECES = sizeof pieces / sizeof *pieces };
 	struct site s;
 	uint32_t seed = 12345;
@@ -439,9 +472,12 @@ TEST(index_keeps_the_order)
 			const char *p = pieces[(seed >> 8) % PIECES];
 			negated[i] = (seed >> 20) % 3 == 0;
 			strbuf_printf(&sb, "%s%s%s", i ? " : " : "", negated[i] ? "!" : "", p);
-			CHECK_EQ_INT(match_compile(s.arena, D, slice_cstr(p), false, NULL, &single[i], NULL), RC_OK);
+			CHECK_EQ_INT(
+			    match_compile(s.arena, D, slice_cstr(p), false, NULL, &single[i], NULL),
+			    RC_OK);
 		}
-		CHECK_EQ_INT(match_compile(s.arena, D, strbuf_slice(&sb), false, NULL, &l, NULL), RC_OK);
+		CHECK_EQ_INT(
+		    match_compile(s.arena, D, strbuf_slice(&sb), false, NULL, &l, NULL), RC_OK);
 		for (size_t k = 0; k < sizeof subjects / sizeof *subjects; k++) {
 			slice_t subject = tainted(subjects[k]);
 			enum rc want = negated[n - 1] ? RC_OK : RC_FAIL;
@@ -451,9 +487,61 @@ TEST(index_keeps_the_order)
 					break;
 				}
 			if (!CHECK_EQ_INT(match_domain(&s.ev, l, subject, NULL, NULL), want))
-				printf("# %.*s against %s\n", SL_ARG(strbuf_slice(&sb)), subjects[k]);
+				printf(
+				    "# %.*s against %s\n", SL_ARG(strbuf_slice(&sb)), subjects[k]);
 		}
 		arena_reset(s.scratch);
+	}
+	site_free(&s);
+}
+
+/* Threads share a list whose text changes all the time: each must get the answer to its own text. */
+struct sharer {
+	struct site *site;
+	struct match_list *list;
+	unsigned number, wrong;
+};
+
+static void *share(void *arg)
+{
+	struct sharer *w = arg;
+	struct arena *a = arena_new(0);
+	struct session_facts session = w->site->session;
+	struct eval ev;
+	eval_init(&ev, a, w->site->cfg);
+	ev.session = &session;
+	for (unsigned i = 0; i < 2000; i++) {
+		slice_t name = arena_printf(a, "h%u", (w->number * 37 + i) % 150); /* more than are kept */
+		slice_t good = arena_printf(a, "%.*s.example", SL_ARG(name)), data;
+		session.sender_helo_name = name;
+		if (match_domain(&ev, w->list, good, &data, NULL) != RC_OK || !slice_eq(data, good))
+			w->wrong++;
+		if (match_domain(&ev, w->list, SL("q.q"), &data, NULL) != RC_FAIL)
+			w->wrong++;
+		arena_reset(a);
+	}
+	arena_free(&a);
+	return NULL;
+}
+
+TEST(threads_share_a_list)
+{
+	enum { THREADS = 4 };
+	struct site s;
+	struct match_list *l = NULL;
+	pthread_t t[THREADS];
+	struct sharer w[THREADS];
+	with_site(&s);
+	CHECK_EQ_INT(
+	    match_compile(s.arena, D, SL("$sender_helo_name.example : ^zz"), true, NULL, &l, &s.err),
+	    RC_OK);
+	for (unsigned i = 0; i < THREADS; i++) {
+		w[i] = (struct sharer){&s, l, i, 0};
+		CHECK_EQ_INT(pthread_create(&t[i], NULL, share, &w[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		(void)pthread_join(t[i], NULL);
+		CHECK_EQ_INT(w[i].wrong, 0);
 	}
 	site_free(&s);
 }
@@ -477,7 +565,8 @@ TEST(a_hundred_thousand_domains)
 	int64_t t = clock_mono_us();
 	for (int i = 0; i < 100000; i++)
 		(void)!match_domain(&s.ev, l, SL("not.in.the.list.example"), NULL, NULL);
-	printf("# a miss among 100,001 domains: %lld ns\n", (long long)((clock_mono_us() - t) / 100));
+	printf(
+	    "# a miss among 100,001 domains: %lld ns\n", (long long)((clock_mono_us() - t) / 100));
 	/* nothing is allocated for it */
 	CHECK_EQ_INT(arena_used(s.scratch), 0);
 	site_free(&s);
