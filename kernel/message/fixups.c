@@ -104,13 +104,13 @@ static slice_t known_sender(const struct work *w)
 
 static enum rc fix_message_id(const struct work *w, struct error *err)
 {
-	slice_t text, domain;
+	slice_t text = slice_absent(), domain = slice_absent();
 	if (find(w, "Message-Id"))
 		return RC_OK;
 	enum rc rc = config_expand(w->ev, MO_message_id_header_text, &text, err);
-	if (!rc)
+	if (!rc || rc == RC_FAIL) /* forced failure: as if it were unset */
 		rc = config_expand(w->ev, MO_message_id_header_domain, &domain, err);
-	if (rc)
+	if (rc && rc != RC_FAIL)
 		return rc;
 	struct strbuf sb;
 	strbuf_init(&sb, w->m->arena, 0);

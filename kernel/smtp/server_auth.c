@@ -35,6 +35,8 @@ static slice_t set_id(struct run *r)
 	const struct expr *e = r->s->auth->generic[AO_server_set_id].expr;
 	if (e && expr_eval(&r->ev, e, &id, NULL))
 		return slice_absent();
+	/* made of what the client sent in confidence, but this is the part that is meant to be known */
+	id.flags = (uint16_t)(id.flags & ~HEDDLE_SECRET);
 	return id;
 }
 

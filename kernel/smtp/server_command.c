@@ -181,6 +181,14 @@ static bool has_nul(struct run *r)
 	return true;
 }
 
+/* AUTH with an initial response: what logs and variables show ends before it. */
+static void hide_response(struct run *r)
+{
+	size_t sp = slice_find(r->arg, ' ');
+	if (sp != SIZE_MAX)
+		r->line.len = (uint32_t)(r->arg.ptr + sp - r->line.ptr);
+}
+
 void command_serve(struct run *r)
 {
 	struct session *s = r->s;
@@ -191,8 +199,10 @@ void command_serve(struct run *r)
 	r->arg = slice_absent();
 	r->command = recognise(r);
 	enum command c = r->command;
+	if (c == CMD_AUTH)
+		hide_response(r);
 	s->facts.smtp_command = r->line;
-	s->facts.smtp_command_argument = r->arg;
+	s->facts.smtp_command_argument = c == CMD_AUTH ? slice_sub(r->line, 5, r->line.len) : r->arg;
 	if (c < CMD_COUNT)
 		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;

@@ -10,6 +10,7 @@
 #include "smtp/server.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,8 @@ struct rig {
 	struct smtp_queue_hooks hooks;
 	struct body_budget budget;
 	struct services services;
+	struct drivers *drivers;   /* of the build; only if rig_with_drivers was asked for */
+	struct dns_resolver *resolver;
 	struct rig_message *messages;
 	_Atomic size_t begun, count;
 	_Atomic uint64_t ids;
@@ -179,11 +182,34 @@ static inline struct config *rig_snapshot(void *ctx)
 	return config_ref(((struct rig *)ctx)->cfg);
 }
 
+/* Next rig_start: drivers and a resolver (ours from then on).  Cleared by it. */
+struct rig_wants {
+	bool drivers;
+	struct dns_resolver *resolver;
+};
+static struct rig_wants rig_wants;
+
+static inline void rig_open_drivers(struct rig *g)
+{
+	char exe[4096];
+	const char **folders = ARENA_ARRAY(g->arena, const char *, 2);
+	struct error err = {0};
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	MUST(n > 0);
+	exe[n] = '\0';
+	folders[0] = arena_cstr(g->arena, arena_printf(g->arena, "%s/../../../drivers", dirname(exe)));
+	services_init(&g->services);
+	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &g->services.host};
+	if (!CHECK_EQ_INT(drivers_new(&dc, &g->drivers, &err), RC_OK))
+		printf("# %s\n", err.text);
+}
+
 static inline bool rig_load(struct rig *g, const char *text)
 {
 	static const struct config_hooks hooks = {.compile_acls = acl_compile_all};
 	struct vec problems = {0}, warnings = {0};
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .process = &g->facts, .hooks = &hooks};
+	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .process = &g->facts, .hooks = &hooks,
+	    .drivers = g->drivers, .services = g->drivers ? &g->services : NULL};
 	enum rc rc = config_load(&src, g->arena, &problems, &warnings, &g->cfg);
 	VEC_FOREACH(&problems, struct error, e)
 		printf("# line %u: %s\n", e->line, e->text);
@@ -199,6 +225,10 @@ static inline bool rig_start(struct rig *g, const char *config)
 	g->budget.limit = 64 << 20;
 	g->facts = (struct process_facts){.primary_hostname = SL("mx.test.example"), .version_number = SL("4.98"),
 	    .heddle_version = SL("0.1"), .pid = 1};
+	if (rig_wants.drivers)
+		rig_open_drivers(g);
+	g->resolver = g->services.resolver = rig_wants.resolver;
+	rig_wants = (struct rig_wants){0};
 	if (!rig_load(g, config))
 		return false;
 	struct log_config lc;
@@ -221,7 +251,7 @@ static inline bool rig_start(struct rig *g, const char *config)
 	    .spill = {rig_begin, rig_write, rig_finish, rig_abort}, .append = rig_append, .accepted = rig_accepted,
 	    .space = rig_space};
 	struct smtp_server_config sc = {.snapshot = rig_snapshot, .ctx = g, .log = g->log, .reactor = g->reactor,
-	    .pool = g->pool, .queue = &g->hooks, .budget = &g->budget, .services = &g->services};
+	    .pool = g->pool, .queue = &g->hooks, .budget = &g->budget, .services = &g->services, .resolver = g->resolver};
 	return CHECK_EQ_INT(smtp_server_new(&sc, &g->server, &err), RC_OK);
 }
 
@@ -245,6 +275,9 @@ static inline void rig_stop(struct rig *g)
 	smtp_server_free(&g->server);
 	log_close(&g->log);
 	config_unref(&g->cfg);
+	drivers_free(&g->drivers);
+	if (g->resolver)
+		dns_resolver_free(&g->resolver);
 	for (size_t i = 0; i < RIG_MESSAGES; i++) {
 		free(g->messages[i].envelope);
 		free(g->messages[i].text);
