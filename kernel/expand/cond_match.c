@@ -5,7 +5,8 @@
 
 #include <crypt.h>
 
-/* ---- match ---------------------------------------------------------------------------------------------- */
+/* ---- match
+ * ---------------------------------------------------------------------------------------------- */
 
 enum rc parse_cond_match(struct parser *p, struct cond *c)
 {
@@ -13,7 +14,8 @@ enum rc parse_cond_match(struct parser *p, struct cond *c)
 	if (rc != RC_OK || !c->args[1]->constant)
 		return rc;
 	const struct regex *re;
-	rc = regex_compile(p->arena, c->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
+	rc = regex_compile(
+	    p->arena, c->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
 	if (rc == RC_OK)
 		c->data = re;
 	return rc;
@@ -32,9 +34,11 @@ enum rc cond_match(struct eval *ev, const struct cond *c, bool *out, struct erro
 	return rc == RC_OK ? eval_regex(ev, re, subject, out, err) : rc;
 }
 
-/* ---- lists ---------------------------------------------------------------------------------------------- */
+/* ---- lists
+ * ---------------------------------------------------------------------------------------------- */
 
-/* The second argument is a list that is not expanded: known now, so it is compiled and indexed now. */
+/* The second argument is a list that is not expanded: known now, so it is compiled and indexed now.
+ */
 enum rc parse_cond_match_list(struct parser *p, struct cond *c)
 {
 	parse_space(p);
@@ -53,20 +57,23 @@ enum rc parse_cond_match_list(struct parser *p, struct cond *c)
 	if (rc != RC_OK || !parse_at_load(p))
 		return rc;
 	struct match_list *list;
-	rc = match_compile(p->arena, (enum match_kind)c->row->arg, c->args[1]->text, false, p->env, &list, p->err);
+	rc = match_compile(
+	    p->arena, (enum match_kind)c->row->arg, c->args[1]->text, false, p->env, &list, p->err);
 	if (rc == RC_OK)
 		c->data = list;
 	return rc;
 }
 
-static enum rc match_subject(struct eval *ev, const struct cond *c, slice_t subject, slice_t *data, struct error *err)
+static enum rc match_subject(
+    struct eval *ev, const struct cond *c, slice_t subject, slice_t *data, struct error *err)
 {
 	/* compiled with the tree, immutable but for a cache with a lock of its own */
 	union {
 		const void *in;
 		struct match_list *out;
 	} list = {.in = c->data};
-	struct match_host host = {.address = subject.len ? subject : slice_absent(), .name = slice_absent(),
+	struct match_host host = {.address = subject.len ? subject : slice_absent(),
+	    .name = slice_absent(),
 	    .name_is_final = true};
 	enum match_kind kind = (enum match_kind)c->row->arg;
 	if (!list.out)
@@ -99,7 +106,8 @@ enum rc cond_match_list(struct eval *ev, const struct cond *c, bool *out, struct
 	if (rc == RC_OK)
 		ev->value = data;
 	if (rc == RC_DEFER || rc == RC_ERROR)
-		return error_wrap(err, rc, "unable to complete match against \"%.*s\"", SL_ARG(c->args[1]->text));
+		return error_wrap(
+		    err, rc, "unable to complete match against \"%.*s\"", SL_ARG(c->args[1]->text));
 	*out = rc == RC_OK;
 	return RC_OK;
 }
@@ -122,7 +130,8 @@ enum rc cond_inlist(struct eval *ev, const struct cond *c, bool *out, struct err
 	return RC_OK;
 }
 
-/* ---- crypteq -------------------------------------------------------------------------------------------- */
+/* ---- crypteq
+ * -------------------------------------------------------------------------------------------- */
 
 /* A digest as base64 or hex, told apart by its length. */
 static bool digest_equal(struct eval *ev, enum digest_kind kind, slice_t plain, slice_t stored)
@@ -178,14 +187,17 @@ enum rc cond_crypteq(struct eval *ev, const struct cond *c, bool *out, struct er
 	} else if (slice_startsi(stored, "{crypt16}")) {
 		*out = crypt_equal(ev, plain, slice_sub(stored, 9, stored.len), true);
 	} else if (stored.ptr[0] == '{') {
-		return error_set(err, RC_ERROR, "unknown encryption mechanism in \"%.*s\"", SL_ARG(stored));
+		return error_set(
+		    err, RC_ERROR, "unknown encryption mechanism in \"%.*s\"", SL_ARG(stored));
 	} else {
 		*out = crypt_equal(ev, plain, stored, false);
 	}
 	return RC_OK;
 }
 
-/* ---- acl ------------------------------------------------------------------------------------------------ */
+/* ---- acl
+ * ------------------------------------------------------------------------------------------------
+ */
 
 enum rc parse_cond_acl(struct parser *p, struct cond *c)
 {

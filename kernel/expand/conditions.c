@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The conditions of ${if: the table, how they are parsed, and those that compare, combine or look at facts.
- * What matches against regexes and lists, and passwords, is in cond_match.c.
+ * The conditions of ${if: the table, how they are parsed, and those that compare, combine or look
+ * at facts. What matches against regexes and lists, and passwords, is in cond_match.c.
  */
 #include "expand/conditions.h"
 
 #include <sys/stat.h>
 
-/* ---- numbers and strings -------------------------------------------------------------------------------- */
+/* ---- numbers and strings
+ * -------------------------------------------------------------------------------- */
 
 static bool compare(int d, int how)
 {
@@ -39,7 +40,8 @@ bool compare_texts(slice_t a, slice_t b, int how)
 	return compare(caseless ? slice_cmpi(a, b) : slice_cmp(a, b), how);
 }
 
-static enum rc operand(struct eval *ev, const struct cond *c, int i, int64_t *out, struct error *err)
+static enum rc operand(
+    struct eval *ev, const struct cond *c, int i, int64_t *out, struct error *err)
 {
 	if (c->number_known[i]) {
 		*out = c->number[i];
@@ -52,7 +54,7 @@ static enum rc operand(struct eval *ev, const struct cond *c, int i, int64_t *ou
 
 static enum rc cond_number(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
-	int64_t a, b;
+	int64_t a, b = 0;
 	enum rc rc = operand(ev, c, 0, &a, err);
 	if (rc == RC_OK)
 		rc = operand(ev, c, 1, &b, err);
@@ -80,12 +82,14 @@ static enum rc parse_numeric(struct parser *p, struct cond *c)
 {
 	enum rc rc = parse_cond_args(p, c);
 	for (int i = 0; rc == RC_OK && i < 2; i++)
-		if (c->args[i]->constant && eval_integer(c->args[i]->text, &c->number[i], NULL) == RC_OK)
+		if (c->args[i]->constant &&
+		    eval_integer(c->args[i]->text, &c->number[i], NULL) == RC_OK)
 			c->number_known[i] = true;
 	return rc;
 }
 
-/* ---- truth ---------------------------------------------------------------------------------------------- */
+/* ---- truth
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum rc cond_bool(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
@@ -104,7 +108,8 @@ static enum rc cond_bool(struct eval *ev, const struct cond *c, bool *out, struc
 	} else if (slice_to_i64(text, 10, false, &v)) {
 		*out = v != 0;
 	} else {
-		return error_set(err, RC_ERROR, "unrecognised boolean value \"%.*s\"", SL_ARG(text));
+		return error_set(
+		    err, RC_ERROR, "unrecognised boolean value \"%.*s\"", SL_ARG(text));
 	}
 	return RC_OK;
 }
@@ -135,7 +140,9 @@ static enum rc parse_and_or(struct parser *p, struct cond *c)
 		if (parse_is(p, '}'))
 			break;
 		if (!parse_is(p, '{'))
-			return parse_error(p, "each subcondition inside an \"%s{...}\" condition must be in its own {}",
+			return parse_error(p,
+			    "each subcondition inside an \"%s{...}\" condition must be in its own "
+			    "{}",
 			    c->row->name);
 		p->at++;
 		struct cond sub;
@@ -144,7 +151,8 @@ static enum rc parse_and_or(struct parser *p, struct cond *c)
 			return error_inside(p, rc, "\"%s{...}\" condition", c->row->name);
 		parse_space(p);
 		if (!parse_is(p, '}'))
-			return parse_error(p, "missing } at end of condition inside \"%s\" group", c->row->name);
+			return parse_error(
+			    p, "missing } at end of condition inside \"%s\" group", c->row->name);
 		p->at++;
 		*VEC_PUSH(p->arena, &subs, struct cond) = sub;
 	}
@@ -156,7 +164,8 @@ static enum rc parse_and_or(struct parser *p, struct cond *c)
 	return RC_OK;
 }
 
-/* ---- loops ---------------------------------------------------------------------------------------------- */
+/* ---- loops
+ * ---------------------------------------------------------------------------------------------- */
 
 /* "{list}{condition}" */
 static enum rc parse_for(struct parser *p, struct cond *c)
@@ -186,8 +195,8 @@ static enum rc parse_for(struct parser *p, struct cond *c)
 }
 
 /* Next element for the four kinds of loop. */
-static enum rc next_element(struct eval *ev, const struct cond *c, struct list_iter *it, slice_t *json, slice_t *item,
-    bool *more, struct error *err)
+static enum rc next_element(struct eval *ev, const struct cond *c, struct list_iter *it,
+    slice_t *json, slice_t *item, bool *more, struct error *err)
 {
 	if (!(c->row->arg & FOR_JSON)) {
 		*more = list_next(ev->arena, it, item);
@@ -196,13 +205,15 @@ static enum rc next_element(struct eval *ev, const struct cond *c, struct list_i
 	*more = json_next(json, item);
 	if (*more && (c->row->arg & FOR_STRINGS)) {
 		if (item->len < 2 || item->ptr[0] != '"')
-			return error_set(err, RC_ERROR, "missing '\"' wrapping string result for extract jsons");
+			return error_set(
+			    err, RC_ERROR, "missing '\"' wrapping string result for extract jsons");
 		*item = json_dequote(ev->arena, *item);
 	}
 	return RC_OK;
 }
 
-static enum rc for_loop(struct eval *ev, const struct cond *c, slice_t list, bool *out, struct error *err)
+static enum rc for_loop(
+    struct eval *ev, const struct cond *c, slice_t list, bool *out, struct error *err)
 {
 	bool any = (c->row->arg & FOR_ANY) != 0, more;
 	struct list_iter it;
@@ -232,14 +243,16 @@ static enum rc cond_for(struct eval *ev, const struct cond *c, bool *out, struct
 	if (rc != RC_OK)
 		return rc;
 	if ((c->row->arg & FOR_JSON) && !slice_starts(slice_trim(list), "["))
-		return error_set(err, RC_ERROR, "missing '[' wrapping array for \"%s\"", c->row->name);
+		return error_set(
+		    err, RC_ERROR, "missing '[' wrapping array for \"%s\"", c->row->name);
 	slice_t item = ev->item;
 	rc = for_loop(ev, c, list, out, err);
 	ev->item = item;
 	return rc;
 }
 
-/* ---- facts ---------------------------------------------------------------------------------------------- */
+/* ---- facts
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum rc cond_def(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
@@ -300,21 +313,24 @@ static enum rc cond_isip(struct eval *ev, const struct cond *c, bool *out, struc
 	return RC_OK;
 }
 
-static enum rc cond_first_delivery(struct eval *ev, const struct cond *c, bool *out, struct error *err)
+static enum rc cond_first_delivery(
+    struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
 	(void)c, (void)err;
 	*out = ev->message && ev->message->first_delivery;
 	return RC_OK;
 }
 
-static enum rc cond_queue_running(struct eval *ev, const struct cond *c, bool *out, struct error *err)
+static enum rc cond_queue_running(
+    struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
 	(void)c, (void)err;
 	*out = ev->message && ev->message->queue_run;
 	return RC_OK;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table
+ * ------------------------------------------------------------------------------------------ */
 
 static const struct cond_row rows[] = {
     {"<", cond_number, parse_numeric, 2, 0, CMP_LT},
@@ -356,13 +372,15 @@ static const struct cond_row rows[] = {
     {"match_address", cond_match_list, parse_cond_match_list, 2, COND_CAPTURES, MATCH_ADDRESSES},
     {"match_domain", cond_match_list, parse_cond_match_list, 2, COND_CAPTURES, MATCH_DOMAINS},
     {"match_ip", cond_match_list, parse_cond_match_list, 2, COND_CAPTURES, MATCH_HOSTS},
-    {"match_local_part", cond_match_list, parse_cond_match_list, 2, COND_CAPTURES, MATCH_LOCALPARTS},
+    {"match_local_part", cond_match_list, parse_cond_match_list, 2, COND_CAPTURES,
+        MATCH_LOCALPARTS},
     {"or", cond_and_or, parse_and_or, 0, 0, 1},
     {"queue_running", cond_queue_running, NULL, 0, 0, 0},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-static const char *const unsupported[] = {"inbound_srs", "ldapauth", "pam", "pwcheck", "radius", "saslauthd", NULL};
+static const char *const unsupported[] = {
+    "inbound_srs", "ldapauth", "pam", "pwcheck", "radius", "saslauthd", NULL};
 
 const struct cond_row *cond_find(slice_t name)
 {
@@ -390,7 +408,8 @@ static slice_t cond_near(slice_t name)
 	return SL("");
 }
 
-/* ---- parsing -------------------------------------------------------------------------------------------- */
+/* ---- parsing
+ * -------------------------------------------------------------------------------------------- */
 
 enum rc error_inside(struct parser *p, enum rc rc, const char *fmt, const char *name)
 {
@@ -413,7 +432,8 @@ enum rc parse_cond_args(struct parser *p, struct cond *c)
 		if (!parse_is(p, '{') && i == 0)
 			return parse_error(p, "missing { after \"%s\"", c->row->name);
 		if (!parse_is(p, '{'))
-			return parse_error(p, "missing 2nd string in {} after \"%s\"", c->row->name);
+			return parse_error(
+			    p, "missing 2nd string in {} after \"%s\"", c->row->name);
 		enum rc rc = parse_arg(p, c->row->name, &c->args[i]);
 		if (rc != RC_OK)
 			return rc;
@@ -444,7 +464,8 @@ static enum rc parse_named_cond(struct parser *p, struct cond *out)
 		return parse_error(p, "not supported yet: %.*s", SL_ARG(name));
 	slice_t near = out->row ? SL("") : cond_near(name);
 	if (near.len)
-		return parse_error(p, "unknown condition \"%.*s\" (did you mean \"%.*s\"?)", SL_ARG(name), SL_ARG(near));
+		return parse_error(p, "unknown condition \"%.*s\" (did you mean \"%.*s\"?)",
+		    SL_ARG(name), SL_ARG(near));
 	if (!out->row)
 		return parse_error(p, "unknown condition \"%.*s\"", SL_ARG(name));
 	out->captures = (out->row->flags & COND_CAPTURES) != 0;
@@ -462,7 +483,8 @@ enum rc parse_cond(struct parser *p, struct cond *out)
 		out->negate = !out->negate;
 	}
 	if (p->depth >= EXPAND_NESTING_MAX)
-		return parse_error(p, "expansion is nested too deeply (more than %d levels)", EXPAND_NESTING_MAX);
+		return parse_error(
+		    p, "expansion is nested too deeply (more than %d levels)", EXPAND_NESTING_MAX);
 	p->depth++;
 	enum rc rc = parse_named_cond(p, out);
 	p->depth--;

@@ -16,7 +16,8 @@ bool compare_texts(slice_t a, slice_t b, int how);
 bool cond_compares(const struct cond_row *row);
 bool cond_is_numeric(const struct cond_row *row);
 /* Both arguments. */
-MUST_USE enum rc cond_two(struct eval *ev, const struct cond *c, slice_t *a, slice_t *b, struct error *err);
+MUST_USE enum rc cond_two(
+    struct eval *ev, const struct cond *c, slice_t *a, slice_t *b, struct error *err);
 MUST_USE enum rc parse_cond_args(struct parser *p, struct cond *c);
 /* "unknown condition" gets " inside ..." behind it, as Exim says it. */
 enum rc error_inside(struct parser *p, enum rc rc, const char *fmt, const char *name);

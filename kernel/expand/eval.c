@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Evaluating a tree.  A value is borrowed where it can be (a constant, a fact, part of another value) and made in
- * ev->arena where it must; several parts are joined in one allocation of the exact size.
+ * Evaluating a tree.  A value is borrowed where it can be (a constant, a fact, part of another
+ * value) and made in ev->arena where it must; several parts are joined in one allocation of the
+ * exact size.
  */
 #include "base/clock.h"
 #include "expand/tree.h"
@@ -12,9 +13,11 @@ void eval_init(struct eval *ev, struct arena *a, const struct config *cfg)
 	*ev = (struct eval){.arena = a, .cfg = cfg, .deadline_us = DEADLINE_NEVER, .runrc = -1};
 }
 
-/* ---- joining -------------------------------------------------------------------------------------------- */
+/* ---- joining
+ * -------------------------------------------------------------------------------------------- */
 
-static enum rc join(struct eval *ev, const slice_t *parts, uint32_t count, slice_t *out, struct error *err)
+static enum rc join(
+    struct eval *ev, const slice_t *parts, uint32_t count, slice_t *out, struct error *err)
 {
 	uint64_t len = 0;
 	uint16_t clean = HEDDLE_CLEAN, secret = 0, quoter = 0;
@@ -71,10 +74,12 @@ enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct er
 		return RC_OK;
 	}
 	if (ev->depth >= EVAL_DEPTH_MAX)
-		return error_set(err, RC_ERROR, "expansion is nested too deeply (more than %d levels)", EVAL_DEPTH_MAX);
+		return error_set(err, RC_ERROR,
+		    "expansion is nested too deeply (more than %d levels)", EVAL_DEPTH_MAX);
 	ev->depth++;
 	slice_t text;
-	enum rc rc = e->count == 1 ? e->nodes[0].eval(ev, &e->nodes[0], &text, err) : eval_parts(ev, e, &text, err);
+	enum rc rc = e->count == 1 ? e->nodes[0].eval(ev, &e->nodes[0], &text, err)
+	                           : eval_parts(ev, e, &text, err);
 	ev->depth--;
 	if (rc != RC_OK)
 		return rc;
@@ -90,15 +95,29 @@ enum rc eval_arg(struct eval *ev, const struct node *n, unsigned i, slice_t *out
 	return eval_expr(ev, n->args[i], out, err);
 }
 
+enum rc eval_args(
+    struct eval *ev, const struct node *n, slice_t *out, unsigned count, struct error *err)
+{
+	for (unsigned i = 0; i < count; i++) {
+		out[i] = SL("");
+		enum rc rc = eval_expr(ev, n->args[i], &out[i], err);
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
+}
+
 enum rc text_done(const struct strbuf *sb, slice_t *out, struct error *err)
 {
 	if (strbuf_is_overfull(sb))
-		return error_set(err, RC_ERROR, "expansion result is too long (more than %zu bytes)", sb->max);
+		return error_set(
+		    err, RC_ERROR, "expansion result is too long (more than %zu bytes)", sb->max);
 	*out = strbuf_slice(sb);
 	return RC_OK;
 }
 
-enum rc eval_branch(struct eval *ev, const struct node *n, bool yes, slice_t found, slice_t *out, struct error *err)
+enum rc eval_branch(
+    struct eval *ev, const struct node *n, bool yes, slice_t found, slice_t *out, struct error *err)
 {
 	if (yes && !n->has_yes) {
 		*out = found;
@@ -114,12 +133,14 @@ enum rc eval_branch(struct eval *ev, const struct node *n, bool yes, slice_t fou
 	if (n->no)
 		return eval_expr(ev, n->no, out, err);
 	if (n->fail)
-		return error_set(err, RC_FAIL, "\"%.*s\" failed and \"fail\" requested", SL_ARG(n->text));
+		return error_set(
+		    err, RC_FAIL, "\"%.*s\" failed and \"fail\" requested", SL_ARG(n->text));
 	*out = SL("");
 	return RC_OK;
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------ */
+/* ---- registers
+ * ------------------------------------------------------------------------------------------ */
 
 void captures_save(const struct eval *ev, struct captures *c)
 {
@@ -137,7 +158,8 @@ void captures_restore(struct eval *ev, const struct captures *c)
 		ev->captures[i] = c->text[i];
 }
 
-enum rc eval_regex(struct eval *ev, const struct regex *re, slice_t subject, bool *out, struct error *err)
+enum rc eval_regex(
+    struct eval *ev, const struct regex *re, slice_t subject, bool *out, struct error *err)
 {
 	slice_t found[EVAL_CAPTURES];
 	uint32_t count = 0;
@@ -151,7 +173,8 @@ enum rc eval_regex(struct eval *ev, const struct regex *re, slice_t subject, boo
 	return rc == RC_FAIL ? RC_OK : rc;
 }
 
-enum rc eval_regex_compile(struct eval *ev, slice_t pattern, const struct regex **out, struct error *err)
+enum rc eval_regex_compile(
+    struct eval *ev, slice_t pattern, const struct regex **out, struct error *err)
 {
 	return regex_compile(ev->arena, pattern, 0, out, err);
 }
@@ -178,7 +201,8 @@ enum rc frame_next(struct eval *ev, struct frame *f, struct error *err)
 	} else {
 		frame_begin_at(ev, f);
 		if (arena_used(ev->arena) > EVAL_ARENA_MAX)
-			return error_set(err, RC_ERROR, "expansion uses too much memory (more than %d MiB)",
+			return error_set(err, RC_ERROR,
+			    "expansion uses too much memory (more than %d MiB)",
 			    EVAL_ARENA_MAX >> 20);
 	}
 	if (++f->rounds % 256 != 0)
@@ -190,7 +214,8 @@ enum rc frame_next(struct eval *ev, struct frame *f, struct error *err)
 	return RC_OK;
 }
 
-/* ---- the public side ------------------------------------------------------------------------------------ */
+/* ---- the public side
+ * ------------------------------------------------------------------------------------ */
 
 enum rc expr_eval(struct eval *ev, const struct expr *e, slice_t *out_text, struct error *err)
 {
@@ -212,7 +237,9 @@ enum rc expr_eval_bool(struct eval *ev, const struct expr *e, bool *out, struct 
 	} else if (slice_to_i64(text, 10, false, &v)) {
 		*out = v != 0;
 	} else {
-		return error_set(err, RC_ERROR, "\"%.*s\" is not a valid value for a boolean (yes, no, true, false or a number)",
+		return error_set(err, RC_ERROR,
+		    "\"%.*s\" is not a valid value for a boolean (yes, no, true, false or a "
+		    "number)",
 		    SL_ARG(text));
 	}
 	return RC_OK;
@@ -230,7 +257,8 @@ enum rc expr_eval_int(struct eval *ev, const struct expr *e, int64_t *out, struc
 enum rc expand_text(struct eval *ev, slice_t text, slice_t *out_text, struct error *err)
 {
 	if (!slice_is_clean(text) && text.len)
-		return error_set(err, RC_ERROR, "attempt to expand tainted string '%.*s'", SL_ARG(text));
+		return error_set(
+		    err, RC_ERROR, "attempt to expand tainted string '%.*s'", SL_ARG(text));
 	const struct expr_env env = {.cfg = ev->cfg, .forbid = ev->forbid};
 	const struct expr *e;
 	enum rc rc = expr_compile(ev->arena, text, &env, &e, err);
@@ -240,5 +268,6 @@ enum rc expand_text(struct eval *ev, slice_t text, slice_t *out_text, struct err
 bool expand_is_true_lax(slice_t text)
 {
 	text = slice_trim(text);
-	return text.len && !slice_eqs(text, "0") && !slice_eqis(text, "no") && !slice_eqis(text, "false");
+	return text.len && !slice_eqs(text, "0") && !slice_eqis(text, "no") &&
+	       !slice_eqis(text, "false");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * $h_x: $rh_x: $bh_x: $lh_x: and the encoded words of RFC 2047 in them.
- * The text is put together from all headers of that name; see the specification, "$header_<header name>:".
+ * The text is put together from all headers of that name; see the specification, "$header_<header
+ * name>:".
  */
 #include "base/codec.h"
 #include "expand/tree.h"
@@ -53,7 +54,7 @@ char header_split(slice_t text, slice_t *out_name)
 enum rc parse_header(struct parser *p, struct node *n)
 {
 	const char *from = p->at;
-	while (p->at < p->end && *p->at > ' ' && *p->at < 127 && *p->at != ':')
+	while (p->at<p->end && * p->at> ' ' && *p->at < 127 && *p->at != ':')
 		p->at++;
 	slice_t name;
 	char form = header_split(parse_slice(p, from, p->at), &name);
@@ -67,11 +68,13 @@ enum rc parse_header(struct parser *p, struct node *n)
 	return RC_OK;
 }
 
-/* ---- finding -------------------------------------------------------------------------------------------- */
+/* ---- finding
+ * -------------------------------------------------------------------------------------------- */
 
 static bool is_named(const struct header *h, slice_t name)
 {
-	return h->type != '*' && h->name_len == name.len && slice_eqi(slice_sub(h->text, 0, h->name_len), name);
+	return h->type != '*' && h->name_len == name.len &&
+	       slice_eqi(slice_sub(h->text, 0, h->name_len), name);
 }
 
 static const struct header *next_named(const struct header *h, slice_t name)
@@ -159,7 +162,8 @@ enum rc header_eval(struct eval *ev, const struct node *n, slice_t *out, struct 
 	return rc;
 }
 
-/* ---- RFC 2047 ------------------------------------------------------------------------------------------- */
+/* ---- RFC 2047
+ * ------------------------------------------------------------------------------------------- */
 
 struct encoded_word {
 	slice_t charset, text;
@@ -254,10 +258,11 @@ slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8)
 	bool after_word = false;
 	while (at != SIZE_MAX) {
 		struct encoded_word w;
-		slice_t text;
+		slice_t text = SL("");
 		bool good = read_word(slice_sub(s, at, s.len), &w);
 		if (good)
-			good = w.how == 'q' ? decode_q(a, w.text, &text) : base64_decode(a, w.text, &text);
+			good = w.how == 'q' ? decode_q(a, w.text, &text)
+			                    : base64_decode(a, w.text, &text);
 		slice_t before = slice_sub(s, 0, at);
 		if (good) {
 			/* white space between two encoded words is not text: section 6.2 */

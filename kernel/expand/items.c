@@ -2,15 +2,18 @@
 /* The tables of items and operators put together, near names for slips of the fingers, and ${if. */
 #include "expand/tree.h"
 
-static const struct item_row *const item_tables[] = {item_rows_text, item_rows_list, item_rows_data, item_rows_crypto};
-static const struct op_row *const op_tables[] = {op_rows_text, op_rows_number, op_rows_mail, op_rows_crypto,
-    op_rows_code, op_rows_list, op_rows_net};
+static const struct item_row *const item_tables[] = {
+    item_rows_text, item_rows_list, item_rows_data, item_rows_crypto};
+static const struct op_row *const op_tables[] = {op_rows_text, op_rows_number, op_rows_mail,
+    op_rows_crypto, op_rows_code, op_rows_list, op_rows_net};
 enum {
 	ITEM_TABLES = sizeof item_tables / sizeof item_tables[0],
 	OP_TABLES = sizeof op_tables / sizeof op_tables[0],
 };
 
-/* ---- if ------------------------------------------------------------------------------------------------- */
+/* ---- if
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static enum rc parse_if(struct parser *p, struct node *n)
 {
@@ -51,7 +54,8 @@ static enum rc item_if(struct eval *ev, const struct node *n, slice_t *out, stru
 
 static const struct item_row if_row = {.name = "if", .eval = item_if, .parse = parse_if};
 
-/* ---- finding -------------------------------------------------------------------------------------------- */
+/* ---- finding
+ * -------------------------------------------------------------------------------------------- */
 
 const struct item_row *item_find(slice_t name)
 {
@@ -105,12 +109,15 @@ static unsigned distance(slice_t a, slice_t b)
 	for (unsigned j = 0; j <= b.len; j++)
 		rows[0][j] = j;
 	for (unsigned i = 1; i <= a.len; i++) {
-		unsigned *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
+		unsigned *now = rows[i % 3], *before = rows[(i + 2) % 3],
+		         *earlier = rows[(i + 1) % 3];
 		now[0] = i;
 		for (unsigned j = 1; j <= b.len; j++) {
 			bool same = a.ptr[i - 1] == b.ptr[j - 1];
-			now[j] = least(least(before[j], now[j - 1]) + 1, before[j - 1] + (same ? 0U : 1U));
-			if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
+			now[j] = least(
+			    least(before[j], now[j - 1]) + 1, before[j - 1] + (same ? 0U : 1U));
+			if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] &&
+			    a.ptr[i - 2] == b.ptr[j - 1])
 				now[j] = least(now[j], earlier[j - 2] + 1);
 		}
 	}

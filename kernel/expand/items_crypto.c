@@ -8,24 +8,23 @@
 
 static enum rc item_hmac(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t name, key, text;
-	enum rc rc = eval_arg(ev, n, 0, &name, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &key, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 2, &text, err);
+	slice_t args[3];
+	enum rc rc = eval_args(ev, n, args, 3, err);
 	if (rc != RC_OK)
 		return rc;
-	bool md5 = slice_eqs(name, "md5");
-	if (!md5 && !slice_eqs(name, "sha1"))
-		return error_set(err, RC_ERROR, "hmac algorithm \"%.*s\" is not recognised", SL_ARG(name));
+	bool md5 = slice_eqs(args[0], "md5");
+	if (!md5 && !slice_eqs(args[0], "sha1"))
+		return error_set(
+		    err, RC_ERROR, "hmac algorithm \"%.*s\" is not recognised", SL_ARG(args[0]));
 	unsigned char sum[DIGEST_MAX];
-	size_t len = digest_keyed(md5 ? DIGEST_MD5 : DIGEST_SHA1, key, text, sum);
+	size_t len = digest_keyed(md5 ? DIGEST_MD5 : DIGEST_SHA1, args[1], args[2], sum);
 	*out = hex_of(ev->arena, sum, len, false);
 	return RC_OK;
 }
 
-/* ---- prvs ----------------------------------------------------------------------------------------------- */
+/* ---- prvs
+ * -----------------------------------------------------------------------------------------------
+ */
 
 enum { PRVS_DAYS = 7 };
 
@@ -48,16 +47,14 @@ static slice_t prvs_hash(struct arena *a, slice_t secret, char key, unsigned day
 
 static enum rc item_prvs(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t address, secret, key = SL("0");
-	enum rc rc = eval_arg(ev, n, 0, &address, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &secret, err);
-	if (rc == RC_OK && n->arg_count > 2)
-		rc = eval_arg(ev, n, 2, &key, err);
+	slice_t args[3] = {{0}};
+	enum rc rc = eval_args(ev, n, args, n->arg_count, err);
 	if (rc != RC_OK)
 		return rc;
+	slice_t address = args[0], secret = args[1], key = args[2];
 	if (slice_find(address, '@') == SIZE_MAX)
-		return error_set(err, RC_ERROR, "prvs first argument must be a qualified email address");
+		return error_set(
+		    err, RC_ERROR, "prvs first argument must be a qualified email address");
 	if (key.len == 0)
 		key = SL("0");
 	if (key.len != 1 || !ascii_isdigit(key.ptr[0]))
@@ -86,8 +83,8 @@ static bool prvs_split(slice_t s, char *key, unsigned *day, slice_t *hash, slice
 	return slice_find(*address, '@') != SIZE_MAX;
 }
 
-static enum rc prvs_verdict(struct eval *ev, const struct node *n, slice_t given, slice_t hash, unsigned day, char key,
-    slice_t *out, struct error *err)
+static enum rc prvs_verdict(struct eval *ev, const struct node *n, slice_t given, slice_t hash,
+    unsigned day, char key, slice_t *out, struct error *err)
 {
 	slice_t secret;
 	enum rc rc = eval_arg(ev, n, 1, &secret, err);
@@ -106,7 +103,8 @@ static enum rc prvs_verdict(struct eval *ev, const struct node *n, slice_t given
 	return rc;
 }
 
-static enum rc item_prvscheck(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+static enum rc item_prvscheck(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	slice_t in, hash, address;
 	char key;

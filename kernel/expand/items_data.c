@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-/* ---- lookup --------------------------------------------------------------------------------------------- */
+/* ---- lookup
+ * --------------------------------------------------------------------------------------------- */
 
 /* Up to white space or "{". */
 static slice_t take_type(struct parser *p)
@@ -49,7 +50,8 @@ static enum rc parse_lookup(struct parser *p, struct node *n)
 		return rc;
 	const struct lookup_type *t = n->data;
 	if (t->is_query && keyed)
-		return parse_error(p, "a single key was given for query-style lookup type \"%.*s\"", SL_ARG(name));
+		return parse_error(
+		    p, "a single key was given for query-style lookup type \"%.*s\"", SL_ARG(name));
 	if (!t->is_query && !keyed)
 		return parse_error(p, "missing {key} for single-key \"%.*s\" lookup", SL_ARG(name));
 	rc = parse_arg(p, "lookup file-or-query arg", &n->args[1]);
@@ -59,7 +61,7 @@ static enum rc parse_lookup(struct parser *p, struct node *n)
 static enum rc run_lookup(struct eval *ev, const struct node *n, slice_t *found, struct error *err)
 {
 	const struct lookup_type *t = n->data;
-	slice_t key = slice_absent(), where;
+	slice_t key = slice_absent(), where = slice_absent();
 	if (ev->forbid & HEDDLE_FORBID_LOOKUPS)
 		return error_set(err, RC_ERROR, "lookup expansions are not permitted");
 	enum rc rc = n->args[0] ? eval_arg(ev, n, 0, &key, err) : RC_OK;
@@ -71,7 +73,8 @@ static enum rc run_lookup(struct eval *ev, const struct node *n, slice_t *found,
 	if (t->is_query)
 		return lookup_run(ev, t, slice_absent(), where, found, err);
 	if (!slice_is_clean(where))
-		return error_set(err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(where));
+		return error_set(
+		    err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(where));
 	return lookup_run(ev, t, where, key, found, err);
 }
 
@@ -91,7 +94,8 @@ static enum rc item_lookup(struct eval *ev, const struct node *n, slice_t *out, 
 }
 
 /* ${quote_TYPE:text} */
-enum rc eval_lookup_quote(struct eval *ev, slice_t type, slice_t in, slice_t *out, struct error *err)
+enum rc eval_lookup_quote(
+    struct eval *ev, slice_t type, slice_t in, slice_t *out, struct error *err)
 {
 	struct drivers *d = ev->cfg ? config_drivers(ev->cfg) : NULL;
 	const struct driver *drv;
@@ -103,19 +107,25 @@ enum rc eval_lookup_quote(struct eval *ev, slice_t type, slice_t in, slice_t *ou
 	return lookup_quote(ev, drv, in, out, err);
 }
 
-/* ---- readfile, env -------------------------------------------------------------------------------------- */
+/* ---- readfile, env
+ * -------------------------------------------------------------------------------------- */
 
 /* Newlines become eol. */
-static enum rc replace_newlines(struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err)
+static enum rc replace_newlines(
+    struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err)
 {
 	uint64_t lines = 0;
-	for (const char *p = text.ptr, *end = p + text.len; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
+	for (const char *p = text.ptr, *end = p + text.len;
+	     p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
 		lines++;
 	uint64_t len = text.len - lines + lines * eol.len;
 	if (len > EVAL_TEXT_MAX)
-		return error_set(err, RC_ERROR, "expansion result is too long (more than %d MiB)", EVAL_TEXT_MAX >> 20);
+		return error_set(err, RC_ERROR, "expansion result is too long (more than %d MiB)",
+		    EVAL_TEXT_MAX >> 20);
 	char *to = arena_bytes(ev->arena, (size_t)len);
-	uint16_t flags = text.flags & (slice_is_clean(eol) || !lines || !eol.len ? UINT16_MAX : (uint16_t)~HEDDLE_CLEAN);
+	uint16_t flags =
+	    text.flags &
+	    (slice_is_clean(eol) || !lines || !eol.len ? UINT16_MAX : (uint16_t)~HEDDLE_CLEAN);
 	*out = slice_of(to, (size_t)len, flags);
 	slice_t piece, rest = text;
 	bool first = true;
@@ -134,28 +144,29 @@ static enum rc replace_newlines(struct eval *ev, slice_t text, slice_t eol, slic
 
 static enum rc item_readfile(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t name, eol, text;
-	enum rc rc = eval_arg(ev, n, 0, &name, err);
-	if (rc == RC_OK && n->arg_count > 1)
-		rc = eval_arg(ev, n, 1, &eol, err);
+	slice_t args[2], text;
+	enum rc rc = eval_args(ev, n, args, n->arg_count, err);
 	if (rc != RC_OK)
 		return rc;
+	slice_t name = args[0];
 	if (ev->forbid & HEDDLE_FORBID_FILES)
 		return error_set(err, RC_ERROR, "file insertions are not permitted");
 	if (!slice_is_clean(name))
 		return error_set(err, RC_ERROR, "Tainted filename '%.*s'", SL_ARG(name));
 	if (name.len == 0 || memchr(name.ptr, 0, name.len))
-		return error_set(err, RC_ERROR, "failed to open %.*s: not a file name", SL_ARG(name));
+		return error_set(
+		    err, RC_ERROR, "failed to open %.*s: not a file name", SL_ARG(name));
 	struct error why = {0};
 	rc = io_read_file(ev->arena, arena_cstr(ev->arena, name), EVAL_TEXT_MAX, &text, &why);
 	if (rc == RC_FAIL)
-		return error_set(err, RC_ERROR, "failed to open %.*s: No such file or directory", SL_ARG(name));
+		return error_set(
+		    err, RC_ERROR, "failed to open %.*s: No such file or directory", SL_ARG(name));
 	if (rc != RC_OK)
 		return error_set(err, RC_ERROR, "failed to open %.*s: %s", SL_ARG(name), why.text);
 	/* what the site's owner put into a file is the site's own, as in Exim */
 	text.flags |= HEDDLE_CLEAN;
 	if (n->arg_count > 1)
-		return replace_newlines(ev, text, eol, out, err);
+		return replace_newlines(ev, text, args[1], out, err);
 	*out = text;
 	return RC_OK;
 }
@@ -179,7 +190,9 @@ static enum rc item_env(struct eval *ev, const struct node *n, slice_t *out, str
 	return eval_branch(ev, n, v != NULL, v ? slice_cstr(v) : SL(""), out, err);
 }
 
-/* ---- acl ------------------------------------------------------------------------------------------------ */
+/* ---- acl
+ * ------------------------------------------------------------------------------------------------
+ */
 
 enum rc eval_acl(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -222,11 +235,14 @@ static enum rc item_acl(struct eval *ev, const struct node *n, slice_t *out, str
 	return rc == RC_DEFER ? RC_FAIL : rc;
 }
 
-/* ---- run ------------------------------------------------------------------------------------------------ */
+/* ---- run
+ * ------------------------------------------------------------------------------------------------
+ */
 
 enum { RUN_ARGS_MAX = 100 };
 
-/* Words of a command, before expansion: white space and quotes in the literal parts tell them apart. */
+/* Words of a command, before expansion: white space and quotes in the literal parts tell them
+ * apart. */
 struct words {
 	struct parser *p;
 	struct vec args;  /* const struct expr * */
@@ -263,7 +279,8 @@ static void split_literal(struct words *w, slice_t s)
 	uint32_t from = 0;
 	for (uint32_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
-		bool quotes = w->quote ? c == w->quote : (c == '"' || c == '\'') && !w->open && i == from;
+		bool quotes =
+		    w->quote ? c == w->quote : (c == '"' || c == '\'') && !w->open && i == from;
 		bool space = !w->quote && ascii_isspace(c);
 		if (!quotes && !space)
 			continue;
@@ -347,9 +364,10 @@ static uint32_t split_words(slice_t s, slice_t *argv, uint32_t max)
 	return n;
 }
 
-static enum rc run_words(struct eval *ev, const struct node *n, slice_t *argv, uint32_t *argc, struct error *err)
+static enum rc run_words(
+    struct eval *ev, const struct node *n, slice_t *argv, uint32_t *argc, struct error *err)
 {
-	slice_t line;
+	slice_t line = SL("");
 	*argc = 0;
 	for (uint32_t i = 0; i < n->arg_count; i++) {
 		enum rc rc = eval_arg(ev, n, i, n->flag ? &line : &argv[i], err);
@@ -359,7 +377,8 @@ static enum rc run_words(struct eval *ev, const struct node *n, slice_t *argv, u
 	}
 	if (n->flag) {
 		if (!slice_is_clean(line) && line.len)
-			return error_set(err, RC_ERROR, "Tainted arguments for run: '%.*s'", SL_ARG(line));
+			return error_set(
+			    err, RC_ERROR, "Tainted arguments for run: '%.*s'", SL_ARG(line));
 		*argc = split_words(line, argv, RUN_ARGS_MAX);
 	}
 	if (*argc == 0 || argv[0].len == 0)
@@ -385,7 +404,9 @@ static enum rc item_run(struct eval *ev, const struct node *n, slice_t *out, str
 	rc = argv[0].ptr[0] == '/' ? ev->hooks->run(ev, argv, argc, &text, &status, err) : RC_FAIL;
 	if (rc == RC_DEFER || rc == RC_ERROR)
 		return rc;
-	ev->runrc = rc == RC_FAIL ? 127 : WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+	ev->runrc = rc == RC_FAIL       ? 127
+	            : WIFEXITED(status) ? WEXITSTATUS(status)
+	                                : 256 + WTERMSIG(status);
 	bool good = ev->runrc == 0;
 	slice_t before = ev->value;
 	ev->value = text;
@@ -397,8 +418,15 @@ static enum rc item_run(struct eval *ev, const struct node *n, slice_t *out, str
 const struct item_row item_rows_data[] = {
     {.name = "acl", .eval = item_acl, .min = 1, .max = 10},
     {.name = "env", .eval = item_env, .parse = parse_env},
-    {.name = "lookup", .eval = item_lookup, .parse = parse_lookup, .forbidden_by = HEDDLE_FORBID_LOOKUPS},
-    {.name = "readfile", .eval = item_readfile, .min = 1, .max = 2, .forbidden_by = HEDDLE_FORBID_FILES},
+    {.name = "lookup",
+        .eval = item_lookup,
+        .parse = parse_lookup,
+        .forbidden_by = HEDDLE_FORBID_LOOKUPS},
+    {.name = "readfile",
+        .eval = item_readfile,
+        .min = 1,
+        .max = 2,
+        .forbidden_by = HEDDLE_FORBID_FILES},
     {.name = "run", .eval = item_run, .parse = parse_run, .forbidden_by = HEDDLE_FORBID_RUN},
     {0},
 };

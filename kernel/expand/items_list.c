@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Items that loop over a list: filter, map, reduce, sort, and listextract.  Each round's temporary texts are given up
- * before the next, so that 100,000 rounds need no more memory than one.
+ * Items that loop over a list: filter, map, reduce, sort, and listextract.  Each round's temporary
+ * texts are given up before the next, so that 100,000 rounds need no more memory than one.
  */
 #include "expand/conditions.h"
 
 #include <ctype.h>
 
-/* A text that outlives the rounds: two buffers that take turns, because the new value may be made of the old one. */
+/* A text that outlives the rounds: two buffers that take turns, because the new value may be made
+ * of the old one. */
 struct keeper {
 	char *buf[2];
 	size_t cap[2];
 	unsigned turn;
 };
 
-/* Copy s to where the frame's release does not reach; false: no room yet, the frame must be begun anew behind it. */
+/* Copy s to where the frame's release does not reach; false: no room yet, the frame must be begun
+ * anew behind it. */
 static bool keep(struct eval *ev, struct keeper *k, slice_t *s, struct frame *f)
 {
 	unsigned t = k->turn ^= 1;
@@ -27,13 +29,15 @@ static bool keep(struct eval *ev, struct keeper *k, slice_t *s, struct frame *f)
 		memcpy(k->buf[t], s->ptr, s->len);
 	s->ptr = k->buf[t];
 	if (!fits) {
-		/* the buffer lies behind the mark: this round is kept, and the next mark is set behind it */
+		/* the buffer lies behind the mark: this round is kept, and the next mark is set
+		 * behind it */
 		frame_begin_at(ev, f);
 	}
 	return fits;
 }
 
-/* ---- filter, map, reduce -------------------------------------------------------------------------------- */
+/* ---- filter, map, reduce
+ * -------------------------------------------------------------------------------- */
 
 /* "{list}{condition}}" */
 static enum rc parse_filter(struct parser *p, struct node *n)
@@ -82,8 +86,8 @@ static enum rc parse_reduce(struct parser *p, struct node *n)
 	return parse_loop(p, n, 3);
 }
 
-/* The output's taint comes from what is added; its buffer must outlive the rounds, so it has an arena of chunks: the
- * buffer is grown by hand, as keep() does. */
+/* The output's taint comes from what is added; its buffer must outlive the rounds, so it has an
+ * arena of chunks: the buffer is grown by hand, as keep() does. */
 struct list_out {
 	char *buf;
 	size_t len, cap;
@@ -93,11 +97,13 @@ struct list_out {
 };
 
 /* Room for `more`; a new buffer lies behind the frame's mark, so the mark moves. */
-static enum rc out_room(struct eval *ev, struct list_out *o, size_t more, bool *moved, struct error *err)
+static enum rc out_room(
+    struct eval *ev, struct list_out *o, size_t more, bool *moved, struct error *err)
 {
 	size_t need = o->len + more;
 	if (need > EVAL_TEXT_MAX)
-		return error_set(err, RC_ERROR, "expansion result is too long (more than %d MiB)", EVAL_TEXT_MAX >> 20);
+		return error_set(err, RC_ERROR, "expansion result is too long (more than %d MiB)",
+		    EVAL_TEXT_MAX >> 20);
 	if (need <= o->cap)
 		return RC_OK;
 	size_t cap = o->cap ? o->cap * 2 : 256;
@@ -112,7 +118,8 @@ static enum rc out_room(struct eval *ev, struct list_out *o, size_t more, bool *
 	return RC_OK;
 }
 
-static enum rc out_add(struct eval *ev, struct list_out *o, slice_t item, struct frame *f, struct error *err)
+static enum rc out_add(
+    struct eval *ev, struct list_out *o, slice_t item, struct frame *f, struct error *err)
 {
 	bool moved = false;
 	enum rc rc = out_room(ev, o, 2 * (size_t)item.len + 2, &moved, err);
@@ -143,7 +150,8 @@ static slice_t out_done(const struct list_out *o)
 	return slice_of(o->len ? o->buf : "", o->len, (o->clean & HEDDLE_CLEAN) | o->secret);
 }
 
-static enum rc loop_out(struct eval *ev, const struct node *n, slice_t list, slice_t *out, struct error *err)
+static enum rc loop_out(
+    struct eval *ev, const struct node *n, slice_t list, slice_t *out, struct error *err)
 {
 	struct list_out o = {.clean = HEDDLE_CLEAN};
 	struct list_iter it;
@@ -154,7 +162,8 @@ static enum rc loop_out(struct eval *ev, const struct node *n, slice_t list, sli
 	while (list_next(ev->arena, &it, &ev->item)) {
 		slice_t item = ev->item;
 		bool take = true;
-		enum rc rc = n->cond ? eval_cond(ev, n->cond, &take, err) : eval_arg(ev, n, 1, &item, err);
+		enum rc rc =
+		    n->cond ? eval_cond(ev, n->cond, &take, err) : eval_arg(ev, n, 1, &item, err);
 		if (rc == RC_OK && take)
 			rc = out_add(ev, &o, item, &f, err);
 		if (rc == RC_OK)
@@ -166,7 +175,8 @@ static enum rc loop_out(struct eval *ev, const struct node *n, slice_t list, sli
 	return RC_OK;
 }
 
-static enum rc item_map_filter(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+static enum rc item_map_filter(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	slice_t list, item = ev->item;
 	enum rc rc = eval_arg(ev, n, 0, &list, err);
@@ -200,14 +210,12 @@ static enum rc reduce_loop(struct eval *ev, const struct node *n, slice_t list, 
 
 static enum rc item_reduce(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t list, start, item = ev->item, value = ev->value;
-	enum rc rc = eval_arg(ev, n, 0, &list, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &start, err);
+	slice_t args[2], item = ev->item, value = ev->value;
+	enum rc rc = eval_args(ev, n, args, 2, err);
 	if (rc != RC_OK)
 		return rc;
-	ev->value = start;
-	rc = reduce_loop(ev, n, list, err);
+	ev->value = args[1];
+	rc = reduce_loop(ev, n, args[0], err);
 	if (rc == RC_OK)
 		*out = ev->value;
 	ev->item = item;
@@ -215,7 +223,9 @@ static enum rc item_reduce(struct eval *ev, const struct node *n, slice_t *out, 
 	return rc;
 }
 
-/* ---- sort ----------------------------------------------------------------------------------------------- */
+/* ---- sort
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct sort_item {
 	slice_t item, key;
@@ -226,7 +236,8 @@ enum { SORT_ITEMS_MAX = 1 << 20 };
 static enum rc parse_sort(struct parser *p, struct node *n)
 {
 	n->args = ARENA_ARRAY(p->arena, const struct expr *, 3);
-	static const char *const what[] = {"list arg of sort", "comparator arg of sort", "extractor arg of sort"};
+	static const char *const what[] = {
+	    "list arg of sort", "comparator arg of sort", "extractor arg of sort"};
 	for (unsigned i = 0; i < 3; i++) {
 		enum rc rc = parse_arg(p, what[i], &n->args[i]);
 		if (rc != RC_OK)
@@ -236,7 +247,8 @@ static enum rc parse_sort(struct parser *p, struct node *n)
 	return parse_close(p, "\"sort\" item");
 }
 
-static enum rc sort_comparator(struct eval *ev, const struct node *n, const struct cond_row **out, struct error *err)
+static enum rc sort_comparator(
+    struct eval *ev, const struct node *n, const struct cond_row **out, struct error *err)
 {
 	slice_t name;
 	enum rc rc = eval_arg(ev, n, 1, &name, err);
@@ -254,24 +266,29 @@ static enum rc sort_comparator(struct eval *ev, const struct node *n, const stru
 }
 
 /* Does a sort before b? */
-static bool sorts_before(const struct cond_row *row, const struct sort_item *a, const struct sort_item *b)
+static bool sorts_before(
+    const struct cond_row *row, const struct sort_item *a, const struct sort_item *b)
 {
 	if (cond_is_numeric(row))
 		return compare_numbers(a->number, b->number, row->arg);
 	return compare_texts(a->key, b->key, row->arg);
 }
 
-/* Merge two runs.  Equal items keep their order with < and >, and are turned round by <= and >=, as in Exim. */
-static void merge(const struct cond_row *row, struct sort_item *to, const struct sort_item *left, size_t nl,
-    const struct sort_item *right, size_t nr)
+/* Merge two runs.  Equal items keep their order with < and >, and are turned round by <= and >=, as
+ * in Exim. */
+static void merge(const struct cond_row *row, struct sort_item *to, const struct sort_item *left,
+    size_t nl, const struct sort_item *right, size_t nr)
 {
 	while (nl && nr) {
 		bool take_right = sorts_before(row, right, left);
 		*to++ = take_right ? *right : *left;
-		if (take_right)
-			right++, nr--;
-		else
-			left++, nl--;
+		if (take_right) {
+			right++;
+			nr--;
+		} else {
+			left++;
+			nl--;
+		}
 	}
 	if (nl)
 		memcpy(to, left, nl * sizeof *to);
@@ -279,7 +296,8 @@ static void merge(const struct cond_row *row, struct sort_item *to, const struct
 		memcpy(to, right, nr * sizeof *to);
 }
 
-static struct sort_item *merge_sort(struct arena *a, const struct cond_row *row, struct sort_item *items, size_t count)
+static struct sort_item *merge_sort(
+    struct arena *a, const struct cond_row *row, struct sort_item *items, size_t count)
 {
 	struct sort_item *other = ARENA_ARRAY(a, struct sort_item, count);
 	for (size_t width = 1; width < count; width *= 2) {
@@ -296,8 +314,8 @@ static struct sort_item *merge_sort(struct arena *a, const struct cond_row *row,
 	return items;
 }
 
-static enum rc sort_collect(struct eval *ev, const struct node *n, struct list_iter *it, bool numeric, struct vec *items,
-    struct error *err)
+static enum rc sort_collect(struct eval *ev, const struct node *n, struct list_iter *it,
+    bool numeric, struct vec *items, struct error *err)
 {
 	while (list_next(ev->arena, it, &ev->item)) {
 		if (items->count == SORT_ITEMS_MAX || arena_used(ev->arena) > EVAL_ARENA_MAX)
@@ -338,7 +356,8 @@ static enum rc item_sort(struct eval *ev, const struct node *n, slice_t *out, st
 	return text_done(&sb, out, err);
 }
 
-/* ---- listextract ---------------------------------------------------------------------------------------- */
+/* ---- listextract
+ * ---------------------------------------------------------------------------------------- */
 
 static enum rc parse_listextract(struct parser *p, struct node *n)
 {
@@ -372,21 +391,22 @@ static bool list_element(struct eval *ev, slice_t list, int64_t number, slice_t 
 	return false;
 }
 
-static enum rc item_listextract(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+static enum rc item_listextract(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t key, list, found = SL("");
+	slice_t args[2], found = SL("");
 	int64_t number;
-	enum rc rc = eval_arg(ev, n, 0, &key, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &list, err);
+	enum rc rc = eval_args(ev, n, args, 2, err);
 	if (rc != RC_OK)
 		return rc;
-	key = slice_trim(key);
+	slice_t key = slice_trim(args[0]);
 	if (key.len == 0)
-		return error_set(err, RC_ERROR, "first argument of \"listextract\" must not be empty");
+		return error_set(
+		    err, RC_ERROR, "first argument of \"listextract\" must not be empty");
 	if (key.ptr[0] == '+' || !slice_to_i64(key, 10, false, &number))
-		return error_set(err, RC_ERROR, "first argument of \"listextract\" must be numeric");
-	bool there = list_element(ev, list, number, &found);
+		return error_set(
+		    err, RC_ERROR, "first argument of \"listextract\" must be numeric");
+	bool there = list_element(ev, args[1], number, &found);
 	return eval_branch(ev, n, there, there ? found : SL(""), out, err);
 }
 

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Items that work on a text: extract, sg, tr, and the three-argument forms of substr, length, hash and nhash. */
+/* Items that work on a text: extract, sg, tr, and the three-argument forms of substr, length, hash
+ * and nhash. */
 #include "expand/text.h"
 
-/* ---- substr and its kind -------------------------------------------------------------------------------- */
+/* ---- substr and its kind
+ * -------------------------------------------------------------------------------- */
 
-static enum rc positive(slice_t s, bool negative_ok, const char *item, int64_t *out, struct error *err)
+static enum rc positive(
+    slice_t s, bool negative_ok, const char *item, int64_t *out, struct error *err)
 {
 	bool sign = s.len && (s.ptr[0] == '+' || (s.ptr[0] == '-' && !negative_ok));
 	*out = 0;
 	if (s.len && (sign || !slice_to_i64(s, 10, false, out)))
-		return error_set(err, RC_ERROR, "\"%.*s\" is not a %snumber (in \"%s\" expansion)", SL_ARG(s),
-		    negative_ok ? "" : "positive ", item);
+		return error_set(err, RC_ERROR, "\"%.*s\" is not a %snumber (in \"%s\" expansion)",
+		    SL_ARG(s), negative_ok ? "" : "positive ", item);
 	return RC_OK;
 }
 
 /* {n}{text} or {n}{m}{text} */
-static enum rc two_numbers(struct eval *ev, const struct node *n, struct text_numbers *nums, slice_t *text,
-    struct error *err)
+static enum rc two_numbers(struct eval *ev, const struct node *n, struct text_numbers *nums,
+    slice_t *text, struct error *err)
 {
 	bool substr = slice_eqs(n->text, "substr");
 	*nums = (struct text_numbers){.count = n->arg_count - 1};
@@ -59,18 +62,17 @@ static enum rc item_nhash(struct eval *ev, const struct node *n, slice_t *out, s
 	return rc == RC_OK ? text_nhash(ev->arena, text, &nums, out, err) : rc;
 }
 
-/* ---- tr ------------------------------------------------------------------------------------------------- */
+/* ---- tr
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static enum rc item_tr(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t text, from, to;
-	enum rc rc = eval_arg(ev, n, 0, &text, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &from, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 2, &to, err);
+	slice_t args[3];
+	enum rc rc = eval_args(ev, n, args, 3, err);
 	if (rc != RC_OK)
 		return rc;
+	slice_t text = args[0], from = args[1], to = args[2];
 	if (to.len == 0 || from.len == 0) {
 		*out = text;
 		return RC_OK;
@@ -91,7 +93,9 @@ static enum rc item_tr(struct eval *ev, const struct node *n, slice_t *out, stru
 	return RC_OK;
 }
 
-/* ---- sg ------------------------------------------------------------------------------------------------- */
+/* ---- sg
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static enum rc parse_sg(struct parser *p, struct node *n)
 {
@@ -102,13 +106,15 @@ static enum rc parse_sg(struct parser *p, struct node *n)
 	if (rc != RC_OK || !n->args[1]->constant)
 		return rc;
 	const struct regex *re;
-	rc = regex_compile(p->arena, n->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
+	rc = regex_compile(
+	    p->arena, n->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
 	if (rc == RC_OK)
 		n->data = re;
 	return rc;
 }
 
-/* What stands for a match: an expansion with $0.. set, or, if it came from outside, a text in which only these count. */
+/* What stands for a match: an expansion with $0.. set, or, if it came from outside, a text in which
+ * only these count. */
 struct replacement {
 	const struct expr *expr; /* NULL: the text */
 	slice_t text;
@@ -131,7 +137,8 @@ static void add_plain(struct strbuf *sb, slice_t text, const struct eval *ev)
 	strbuf_add(sb, text);
 }
 
-static enum rc add_replacement(struct eval *ev, struct strbuf *sb, const struct replacement *r, struct error *err)
+static enum rc add_replacement(
+    struct eval *ev, struct strbuf *sb, const struct replacement *r, struct error *err)
 {
 	if (!r->expr) {
 		add_plain(sb, r->text, ev);
@@ -144,27 +151,29 @@ static enum rc add_replacement(struct eval *ev, struct strbuf *sb, const struct 
 	return rc;
 }
 
-static enum rc find_replacement(struct eval *ev, const struct node *n, struct replacement *r, struct error *err)
+static enum rc find_replacement(
+    struct eval *ev, const struct node *n, struct replacement *r, struct error *err)
 {
 	*r = (struct replacement){.expr = n->yes};
 	if (r->expr)
 		return RC_OK;
 	enum rc rc = eval_arg(ev, n, 2, &r->text, err);
-	bool plain = rc != RC_OK || (slice_find(r->text, '$') == SIZE_MAX && slice_find(r->text, '\\') == SIZE_MAX);
+	bool plain = rc != RC_OK || (slice_find(r->text, '$') == SIZE_MAX &&
+	                                slice_find(r->text, '\\') == SIZE_MAX);
 	if (plain || !slice_is_clean(r->text))
 		return rc;
 	const struct expr_env env = {.cfg = ev->cfg, .forbid = ev->forbid};
 	return expr_compile(ev->arena, r->text, &env, &r->expr, err);
 }
 
-static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text, const struct replacement *with,
-    struct strbuf *sb, struct error *err)
+static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text,
+    const struct replacement *with, struct strbuf *sb, struct error *err)
 {
 	size_t at = 0;
 	bool not_empty = false;
 	while (at <= text.len && !strbuf_is_overfull(sb)) {
-		enum rc rc = regex_match_at(ev->arena, re, text, at, not_empty, ev->captures, EVAL_CAPTURES,
-		    &ev->capture_count, err);
+		enum rc rc = regex_match_at(ev->arena, re, text, at, not_empty, ev->captures,
+		    EVAL_CAPTURES, &ev->capture_count, err);
 		if (rc == RC_DEFER || rc == RC_ERROR)
 			return rc;
 		if (rc == RC_FAIL && !not_empty)
@@ -217,12 +226,14 @@ static enum rc item_sg(struct eval *ev, const struct node *n, slice_t *out, stru
 	return rc == RC_OK ? text_done(&sb, out, err) : rc;
 }
 
-/* ---- extract -------------------------------------------------------------------------------------------- */
+/* ---- extract
+ * -------------------------------------------------------------------------------------------- */
 
 enum { EXTRACT_PLAIN, EXTRACT_JSON, EXTRACT_JSONS };
 
-/* The number of strings before {yes}{no} depends on the first: a number takes three, a name two.  With a constant key
- * that is known now; else the item is read with as many strings as there are, and decided when it is evaluated. */
+/* The number of strings before {yes}{no} depends on the first: a number takes three, a name two.
+ * With a constant key that is known now; else the item is read with as many strings as there are,
+ * and decided when it is evaluated. */
 static enum rc parse_extract(struct parser *p, struct node *n)
 {
 	parse_space(p);
@@ -252,7 +263,8 @@ static enum rc parse_extract(struct parser *p, struct node *n)
 	if (!parse_is(p, '}')) {
 		slice_t word = parse_name(p);
 		if (!slice_eqs(word, "fail"))
-			return parse_error(p, "syntax error in \"extract\" item - \"fail\" expected");
+			return parse_error(
+			    p, "syntax error in \"extract\" item - \"fail\" expected");
 		n->fail = true;
 		parse_space(p);
 	}
@@ -303,31 +315,35 @@ static bool extract_field(slice_t text, slice_t seps, int64_t number, slice_t *o
 	return true;
 }
 
-static enum rc extract_json(struct eval *ev, const struct node *n, slice_t key, bool number, slice_t text,
-    bool *found, slice_t *value, struct error *err)
+static enum rc extract_json(struct eval *ev, const struct node *n, slice_t key, bool number,
+    slice_t text, bool *found, slice_t *value, struct error *err)
 {
 	int64_t index = 0;
 	char open = number ? '[' : '{', close = number ? ']' : '}';
 	if (number && (!slice_to_i64(key, 10, false, &index) || index <= 0))
-		return error_set(err, RC_ERROR, "first argument of \"extract\" must be greater than zero");
+		return error_set(
+		    err, RC_ERROR, "first argument of \"extract\" must be greater than zero");
 	text = slice_trim(text);
 	const char *what = number ? "array" : "object";
 	if (text.len == 0 || text.ptr[0] != open)
-		return error_set(err, RC_ERROR, "missing '%c' wrapping %s for extract json", open, what);
+		return error_set(
+		    err, RC_ERROR, "missing '%c' wrapping %s for extract json", open, what);
 	if (text.ptr[text.len - 1] != close)
-		return error_set(err, RC_ERROR, "missing '%c' wrapping %s for extract json", close, what);
+		return error_set(
+		    err, RC_ERROR, "missing '%c' wrapping %s for extract json", close, what);
 	*found = number ? json_element(text, index, value) : json_member(text, key, value);
 	if (!*found || n->number[0] != EXTRACT_JSONS)
 		return RC_OK;
 	if (value->len < 2 || value->ptr[0] != '"')
-		return error_set(err, RC_ERROR, "missing '\"' wrapping string result for extract jsons");
+		return error_set(
+		    err, RC_ERROR, "missing '\"' wrapping string result for extract jsons");
 	*value = json_dequote(ev->arena, *value);
 	return RC_OK;
 }
 
 static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t key, text, seps;
+	slice_t key, text, seps = SL("");
 	enum rc rc = eval_arg(ev, n, 0, &key, err);
 	if (rc != RC_OK)
 		return rc;
@@ -337,12 +353,15 @@ static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out,
 	bool json = n->number[0] != EXTRACT_PLAIN, number = is_number(key), found = false;
 	uint32_t strings = number && !json ? 3 : 2;
 	if (n->arg_count < strings)
-		return error_set(err, RC_ERROR, "missing '{' for arg %u of extract", (unsigned)strings);
+		return error_set(
+		    err, RC_ERROR, "missing '{' for arg %u of extract", (unsigned)strings);
 	if (n->fail && n->arg_count <= strings)
 		return error_set(err, RC_ERROR,
-		    "curly-bracket problem in conditional yes/no parsing: 'yes' part did not start with '{'");
+		    "curly-bracket problem in conditional yes/no parsing: 'yes' part did not start "
+		    "with '{'");
 	if (n->arg_count > strings + 2)
-		return error_set(err, RC_ERROR, "curly-bracket problem in conditional yes/no parsing: did not close with '}'");
+		return error_set(err, RC_ERROR,
+		    "curly-bracket problem in conditional yes/no parsing: did not close with '}'");
 	rc = eval_arg(ev, n, strings - 1, &text, err);
 	if (rc == RC_OK && strings == 3)
 		rc = eval_arg(ev, n, 1, &seps, err);
@@ -355,7 +374,8 @@ static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out,
 		if (rc != RC_OK)
 			return rc;
 	} else if (number) {
-		found = slice_to_i64(key, 10, false, &index) && extract_field(text, seps, index, &value);
+		found = slice_to_i64(key, 10, false, &index) &&
+		        extract_field(text, seps, index, &value);
 	} else {
 		found = extract_named(ev->arena, key, text, &value);
 	}
@@ -366,16 +386,17 @@ static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out,
 	return eval_branch(ev, &branch, found, value, out, err);
 }
 
-/* ---- listquote ------------------------------------------------------------------------------------------ */
+/* ---- listquote
+ * ------------------------------------------------------------------------------------------ */
 
-static enum rc item_listquote(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+static enum rc item_listquote(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	slice_t sep, text;
-	enum rc rc = eval_arg(ev, n, 0, &sep, err);
-	if (rc == RC_OK)
-		rc = eval_arg(ev, n, 1, &text, err);
+	slice_t args[2];
+	enum rc rc = eval_args(ev, n, args, 2, err);
 	if (rc != RC_OK)
 		return rc;
+	slice_t sep = args[0], text = args[1];
 	if (text.len == 0) {
 		*out = SL(" ");
 		return RC_OK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * JSON as ${extract json} reads it: the value comes out as the text that it is in the source, so nothing is parsed into
- * objects.  One pass, no recursion: strings are skipped, brackets are counted.  What is not JSON gives "not there".
+ * JSON as ${extract json} reads it: the value comes out as the text that it is in the source, so
+ * nothing is parsed into objects.  One pass, no recursion: strings are skipped, brackets are
+ * counted.  What is not JSON gives "not there".
  */
 #include "expand/tree.h"
 
@@ -129,10 +130,12 @@ static uint32_t add_unicode(struct strbuf *sb, slice_t s, uint32_t i)
 	int32_t c = hex4(s, i);
 	if (c < 0)
 		return 0;
-	if (c >= 0xd800 && c < 0xdc00 && i + 6 < s.len && s.ptr[i + 4] == '\\' && s.ptr[i + 5] == 'u') {
+	if (c >= 0xd800 && c < 0xdc00 && i + 6 < s.len && s.ptr[i + 4] == '\\' &&
+	    s.ptr[i + 5] == 'u') {
 		int32_t low = hex4(s, i + 6);
 		if (low >= 0xdc00 && low < 0xe000) {
-			add_code_point(sb, 0x10000 + ((uint32_t)(c - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
+			add_code_point(sb,
+			    0x10000 + ((uint32_t)(c - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
 			return 10;
 		}
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Lists in a text: separated by colons, or by what "<x" at the beginning says; a doubled separator is one of the item's
- * own; white space round items is dropped; an empty item needs white space ("a: :b") or stands first.
- * Items are parts of the list's text unless a doubled separator makes a copy necessary.
- * Source: Exim specification 6.21.
+ * Lists in a text: separated by colons, or by what "<x" at the beginning says; a doubled separator
+ * is one of the item's own; white space round items is dropped; an empty item needs white space
+ * ("a: :b") or stands first. Items are parts of the list's text unless a doubled separator makes a
+ * copy necessary. Source: Exim specification 6.21.
  */
 #include "expand/tree.h"
 
@@ -16,7 +16,8 @@ void list_begin(slice_t list, struct list_iter *it)
 	while (p < end && ascii_isspace(*p))
 		p++;
 	/* "<" and a punctuation or control character */
-	if (end - p >= 2 && p[0] == '<' && (ispunct((unsigned char)p[1]) || iscntrl((unsigned char)p[1]))) {
+	if (end - p >= 2 && p[0] == '<' &&
+	    (ispunct((unsigned char)p[1]) || iscntrl((unsigned char)p[1]))) {
 		it->sep = p[1];
 		it->explicit_sep = true;
 		p += 2;

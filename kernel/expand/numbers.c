@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Numbers in texts: the integers of conditions, and the arithmetic of ${eval:} (C's operators and precedence). */
+/* Numbers in texts: the integers of conditions, and the arithmetic of ${eval:} (C's operators and
+ * precedence). */
 #include "expand/tree.h"
 
 #include <inttypes.h>
@@ -61,7 +62,8 @@ enum rc eval_integer(slice_t s, int64_t *out, struct error *err)
 	if (p == digits)
 		return error_set(err, RC_ERROR, "integer expected but \"%.*s\" found", SL_ARG(s));
 	if (!fits || __builtin_mul_overflow(v, take_scale(&p, end), &v))
-		return error_set(err, RC_ERROR, "absolute value of integer \"%.*s\" is too large (overflow)", SL_ARG(s));
+		return error_set(err, RC_ERROR,
+		    "absolute value of integer \"%.*s\" is too large (overflow)", SL_ARG(s));
 	while (p < end && ascii_isspace(*p))
 		p++;
 	if (p != end)
@@ -70,7 +72,8 @@ enum rc eval_integer(slice_t s, int64_t *out, struct error *err)
 	return RC_OK;
 }
 
-/* ---- arithmetic ----------------------------------------------------------------------------------------- */
+/* ---- arithmetic
+ * ----------------------------------------------------------------------------------------- */
 
 struct calc {
 	const char *s, *p, *end;
@@ -101,7 +104,8 @@ static int64_t take_based(struct calc *c, unsigned base)
 		int d = ascii_isdigit(ch) ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : 99;
 		if (d >= (int)base)
 			break;
-		if (__builtin_mul_overflow(v, (int64_t)base, &v) || __builtin_add_overflow(v, d, &v))
+		if (__builtin_mul_overflow(v, (int64_t)base, &v) ||
+		    __builtin_add_overflow(v, d, &v))
 			v = INT64_MAX; /* as strtoll saturates */
 	}
 	return v;
@@ -186,7 +190,8 @@ static int64_t calc_binary(struct calc *c, char op, int64_t a, int64_t b)
 	case '+':
 		return __builtin_add_overflow(a, b, &v) ? calc_fail(c, "overflow in sum") : v;
 	case '-':
-		return __builtin_sub_overflow(a, b, &v) ? calc_fail(c, "overflow in difference") : v;
+		return __builtin_sub_overflow(a, b, &v) ? calc_fail(c, "overflow in difference")
+		                                        : v;
 	case '*':
 		return __builtin_mul_overflow(a, b, &v) ? calc_fail(c, "overflow in product") : v;
 	case '/':
@@ -265,7 +270,8 @@ enum rc eval_arithmetic(slice_t s, bool decimal, int64_t *out, struct error *err
 	if (!c.problem && c.p != c.end)
 		c.problem = "expecting operator";
 	if (c.problem)
-		return error_set(err, RC_ERROR, "error in expression evaluation: %s (after processing \"%.*s\")", c.problem,
+		return error_set(err, RC_ERROR,
+		    "error in expression evaluation: %s (after processing \"%.*s\")", c.problem,
 		    (int)(c.p - c.s), c.s ? c.s : "");
 	*out = v;
 	return RC_OK;

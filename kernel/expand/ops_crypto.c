@@ -4,7 +4,8 @@
 #include "expand/crypto.h"
 #include "expand/tree.h"
 
-static enum rc op_digest(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_digest(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)err;
 	enum digest_kind kind = (enum digest_kind)((const struct op_row *)n->row)->arg;
@@ -20,7 +21,8 @@ struct sha_variant {
 };
 enum { NO_SUCH_DIGEST = -1 };
 
-static enum rc op_sha_n(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_sha_n(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	static const struct sha_variant rows[] = {
 	    {"", DIGEST_SHA256, DIGEST_SHA3_256},
@@ -44,14 +46,16 @@ static enum rc op_sha_n(struct eval *ev, const struct node *n, slice_t in, slice
 	return error_set(err, RC_ERROR, "unrecognised sha%d variant", family);
 }
 
-static enum rc op_base64(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base64(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	*out = with_flags(base64_encode(ev->arena, in), in);
 	return RC_OK;
 }
 
-static enum rc op_base64d(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base64d(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	slice_t text, packed = in;
 	char *p = arena_bytes(ev->arena, in.len);
@@ -61,7 +65,8 @@ static enum rc op_base64d(struct eval *ev, const struct node *n, slice_t in, sli
 		if (!ascii_isspace(in.ptr[i]))
 			p[packed.len++] = in.ptr[i];
 	if (!base64_decode(ev->arena, packed, &text))
-		return error_set(err, RC_ERROR, "string \"%.*s\" is not well-formed for \"%s\" operator", SL_ARG(in),
+		return error_set(err, RC_ERROR,
+		    "string \"%.*s\" is not well-formed for \"%s\" operator", SL_ARG(in),
 		    ((const struct op_row *)n->row)->name);
 	*out = with_flags(text, in);
 	return RC_OK;
@@ -73,7 +78,8 @@ static int hex_value(char c)
 	return ascii_isdigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static enum rc op_hex2b64(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_hex2b64(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	unsigned char *p = arena_alloc(ev->arena, in.len / 2 + 1);
@@ -84,7 +90,8 @@ static enum rc op_hex2b64(struct eval *ev, const struct node *n, slice_t in, sli
 		p[i / 2] = (unsigned char)(p[i / 2] << 4 | v);
 	}
 	if (in.len % 2)
-		return error_set(err, RC_ERROR, "\"%.*s\" contains an odd number of characters", SL_ARG(in));
+		return error_set(
+		    err, RC_ERROR, "\"%.*s\" contains an odd number of characters", SL_ARG(in));
 	*out = with_flags(base64_of(ev->arena, p, in.len / 2), in);
 	return RC_OK;
 }

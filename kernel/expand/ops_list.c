@@ -2,7 +2,8 @@
 /* Operators on lists, and ${expand:}. */
 #include "expand/tree.h"
 
-static enum rc op_listcount(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_listcount(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	struct list_iter it;
@@ -17,7 +18,8 @@ static enum rc op_listcount(struct eval *ev, const struct node *n, slice_t in, s
 	return RC_OK;
 }
 
-static enum rc op_expand(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_expand(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	enum rc rc = expand_text(ev, in, out, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Operators on addresses as they stand in header lines: RFC 5322 3.4, with white space and comments between all parts,
- * dots in phrases, source routes (dropped) and groups.
+ * Operators on addresses as they stand in header lines: RFC 5322 3.4, with white space and comments
+ * between all parts, dots in phrases, source routes (dropped) and groups.
  */
 #include "expand/tree.h"
 
@@ -71,7 +71,8 @@ static bool take_word(struct scan *s)
 	return s->p > from;
 }
 
-/* Words and dots: dots that are doubled, first or last are common enough to be let through, as Exim does. */
+/* Words and dots: dots that are doubled, first or last are common enough to be let through, as Exim
+ * does. */
 static bool take_local(struct scan *s)
 {
 	if (!at(s, '.') && !take_word(s))
@@ -122,7 +123,8 @@ static bool take_domain(struct scan *s)
 	return !s->bad;
 }
 
-/* local part, then "@" and the domain if there is one; *at_pos: where the domain starts in the output, 0: none */
+/* local part, then "@" and the domain if there is one; *at_pos: where the domain starts in the
+ * output, 0: none */
 static bool take_addr_spec(struct scan *s, size_t *domain)
 {
 	*domain = 0;
@@ -194,7 +196,8 @@ bool parse_address_text(struct arena *a, slice_t text, slice_t *out_address, siz
 
 enum { PART_ADDRESS, PART_LOCAL, PART_DOMAIN };
 
-static enum rc op_address(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_address(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)err;
 	slice_t address;
@@ -217,7 +220,8 @@ static enum rc op_address(struct eval *ev, const struct node *n, slice_t in, sli
 	return RC_OK;
 }
 
-/* One address of a list, up to a comma, or a ";" that ends a group; a group's name goes by with its ":". */
+/* One address of a list, up to a comma, or a ";" that ends a group; a group's name goes by with its
+ * ":". */
 static slice_t next_piece(slice_t *rest)
 {
 	struct scan s = {.p = rest->ptr, .end = rest->ptr + rest->len};
@@ -248,7 +252,8 @@ static slice_t next_piece(slice_t *rest)
 	return piece;
 }
 
-static enum rc op_addresses(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_addresses(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	char sep = ':';

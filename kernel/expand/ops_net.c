@@ -87,7 +87,8 @@ static void map_v4(struct ip *ip)
 	ip->v6 = true;
 }
 
-static enum rc op_ipv6(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_ipv6(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	struct ip ip;
 	if (!read_ip(in, &ip))
@@ -98,7 +99,8 @@ static enum rc op_ipv6(struct eval *ev, const struct node *n, slice_t in, slice_
 	return RC_OK;
 }
 
-static enum rc op_mask(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_mask(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	struct ip ip;
 	int64_t bits;
@@ -106,8 +108,8 @@ static enum rc op_mask(struct eval *ev, const struct node *n, slice_t in, slice_
 	if (slash == SIZE_MAX && read_ip(in, &ip))
 		return error_set(err, RC_ERROR, "missing mask value in \"%.*s\"", SL_ARG(in));
 	slice_t mask = slash == SIZE_MAX ? in : slice_sub(in, slash + 1, in.len);
-	if (slash == SIZE_MAX || !read_ip(slice_sub(in, 0, slash), &ip) || !mask.len || !ascii_isdigit(mask.ptr[0]) ||
-	    !slice_to_i64(mask, 10, false, &bits))
+	if (slash == SIZE_MAX || !read_ip(slice_sub(in, 0, slash), &ip) || !mask.len ||
+	    !ascii_isdigit(mask.ptr[0]) || !slice_to_i64(mask, 10, false, &bits))
 		return error_set(err, RC_ERROR, "\"%.*s\" is not an IP address", SL_ARG(in));
 	int size = ip.v6 ? 128 : 32;
 	if (bits > size)
@@ -125,12 +127,14 @@ static enum rc op_mask(struct eval *ev, const struct node *n, slice_t in, slice_
 	return RC_OK;
 }
 
-static enum rc op_reverse_ip(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_reverse_ip(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	struct ip ip;
 	if (!read_ip(in, &ip))
-		return error_set(err, RC_ERROR, "reverse_ip() not given an IP address [%.*s]", SL_ARG(in));
+		return error_set(
+		    err, RC_ERROR, "reverse_ip() not given an IP address [%.*s]", SL_ARG(in));
 	if (!ip.v6) {
 		*out = arena_printf(ev->arena, "%u.%u.%u.%u", ip.b[3], ip.b[2], ip.b[1], ip.b[0]);
 		return RC_OK;

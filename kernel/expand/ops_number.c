@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Operators that compute or convert numbers and times, and those that say what a file or this process is. */
-#include "base/codec.h"
+/* Operators that compute or convert numbers and times, and those that say what a file or this
+ * process is. */
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/io.h"
 #include "expand/tree.h"
 
-#include <inttypes.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 
-static enum rc op_eval(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_eval(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	int64_t v;
 	enum rc rc = eval_arithmetic(in, ((const struct op_row *)n->row)->arg != 0, &v, err);
@@ -26,38 +28,45 @@ static bool all_digits(slice_t s)
 	return s.len > 0;
 }
 
-static enum rc op_time_interval(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_time_interval(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	int64_t v;
 	if (!all_digits(in) || !slice_to_i64(in, 10, false, &v))
-		return error_set(err, RC_ERROR, "string \"%.*s\" is not a positive number in \"time_interval\" operator",
+		return error_set(err, RC_ERROR,
+		    "string \"%.*s\" is not a positive number in \"time_interval\" operator",
 		    SL_ARG(in));
 	*out = clock_interval(ev->arena, v);
 	return RC_OK;
 }
 
-static enum rc op_time_eval(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_time_eval(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	int64_t ms;
 	bool unit = in.len && ascii_isalpha(in.ptr[in.len - 1]) && slice_find(in, '.') == SIZE_MAX;
 	if (!unit || !slice_to_ms(in, &ms))
-		return error_set(err, RC_ERROR, "string \"%.*s\" is not an Exim time interval in \"time_eval\" operator",
+		return error_set(err, RC_ERROR,
+		    "string \"%.*s\" is not an Exim time interval in \"time_eval\" operator",
 		    SL_ARG(in));
 	*out = number_text(ev->arena, ms / 1000);
 	return RC_OK;
 }
 
-/* ---- bases ---------------------------------------------------------------------------------------------- */
+/* ---- bases
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum rc not_base(const struct node *n, slice_t in, const char *what, struct error *err)
 {
-	return error_set(err, RC_ERROR, "argument for %s operator is \"%.*s\", which is not a %s number",
+	return error_set(err, RC_ERROR,
+	    "argument for %s operator is \"%.*s\", which is not a %s number",
 	    ((const struct op_row *)n->row)->name, SL_ARG(in), what);
 }
 
-static enum rc op_base62(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base62(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	/* Exim's are 32 bits and wrap at six digits; numbers that do not fit are refused here */
 	int64_t v = 0;
@@ -69,7 +78,8 @@ static enum rc op_base62(struct eval *ev, const struct node *n, slice_t in, slic
 	return RC_OK;
 }
 
-static enum rc op_base62d(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base62d(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	uint64_t v = 0;
 	if (in.len && (!base62_get(in, &v) || v > INT64_MAX))
@@ -80,7 +90,8 @@ static enum rc op_base62d(struct eval *ev, const struct node *n, slice_t in, sli
 
 static const char base32_digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-static enum rc op_base32(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base32(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	int64_t v = 0;
 	if (in.len && (!all_digits(in) || !slice_to_i64(in, 10, false, &v)))
@@ -92,7 +103,8 @@ static enum rc op_base32(struct eval *ev, const struct node *n, slice_t in, slic
 	return RC_OK;
 }
 
-static enum rc op_base32d(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_base32d(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	uint64_t v = 0;
 	for (uint32_t i = 0; i < in.len; i++) {
@@ -105,9 +117,11 @@ static enum rc op_base32d(struct eval *ev, const struct node *n, slice_t in, sli
 	return RC_OK;
 }
 
-/* ---- chance --------------------------------------------------------------------------------------------- */
+/* ---- chance
+ * --------------------------------------------------------------------------------------------- */
 
-static enum rc op_randint(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_randint(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	int64_t max;
@@ -117,20 +131,28 @@ static enum rc op_randint(struct eval *ev, const struct node *n, slice_t in, sli
 	if (slice_trim(in).len == 0)
 		return error_set(err, RC_ERROR, "integer expected but \"%.*s\" found", SL_ARG(in));
 	if (max < 0)
-		return error_set(err, RC_ERROR, "non-negative integer expected but \"%.*s\" found", SL_ARG(in));
+		return error_set(
+		    err, RC_ERROR, "non-negative integer expected but \"%.*s\" found", SL_ARG(in));
 	uint64_t r;
 	io_random(&r, sizeof r);
 	*out = number_text(ev->arena, max ? (int64_t)(r % (uint64_t)max) : 0);
 	return RC_OK;
 }
 
-/* ---- stat ----------------------------------------------------------------------------------------------- */
+/* ---- stat
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void mode_text(mode_t mode, char out[11])
 {
 	static const char letters[] = "rwxrwxrwx";
-	out[0] = S_ISDIR(mode) ? 'd' : S_ISCHR(mode) ? 'c' : S_ISBLK(mode) ? 'b' : S_ISFIFO(mode) ? 'p' :
-	    S_ISLNK(mode) ? 'l' : S_ISSOCK(mode) ? 's' : '-';
+	out[0] = S_ISDIR(mode)    ? 'd'
+	         : S_ISCHR(mode)  ? 'c'
+	         : S_ISBLK(mode)  ? 'b'
+	         : S_ISFIFO(mode) ? 'p'
+	         : S_ISLNK(mode)  ? 'l'
+	         : S_ISSOCK(mode) ? 's'
+	                          : '-';
 	for (int i = 0; i < 9; i++)
 		out[1 + i] = mode & (0400U >> i) ? letters[i] : '-';
 	if (mode & S_ISUID)
@@ -142,7 +164,8 @@ static void mode_text(mode_t mode, char out[11])
 	out[10] = '\0';
 }
 
-static enum rc op_stat(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_stat(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	struct stat st;
@@ -155,10 +178,12 @@ static enum rc op_stat(struct eval *ev, const struct node *n, slice_t in, slice_
 	char mode[11];
 	mode_text(st.st_mode, mode);
 	*out = arena_printf(ev->arena,
-	    "mode=%04lo smode=%s inode=%ju device=%ju links=%ju uid=%ju gid=%ju size=%jd atime=%jd mtime=%jd ctime=%jd",
-	    (unsigned long)(st.st_mode & 077777), mode, (uintmax_t)st.st_ino,
-	    (uintmax_t)st.st_dev, (uintmax_t)st.st_nlink, (uintmax_t)st.st_uid, (uintmax_t)st.st_gid,
-	    (intmax_t)st.st_size, (intmax_t)st.st_atime, (intmax_t)st.st_mtime, (intmax_t)st.st_ctime);
+	    "mode=%04lo smode=%s inode=%ju device=%ju links=%ju uid=%ju gid=%ju size=%jd atime=%jd "
+	    "mtime=%jd ctime=%jd",
+	    (unsigned long)(st.st_mode & 077777), mode, (uintmax_t)st.st_ino, (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_nlink, (uintmax_t)st.st_uid, (uintmax_t)st.st_gid,
+	    (intmax_t)st.st_size, (intmax_t)st.st_atime, (intmax_t)st.st_mtime,
+	    (intmax_t)st.st_ctime);
 	return RC_OK;
 }
 

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-static enum rc op_lc(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_lc(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	char *p = arena_bytes(ev->arena, in.len);
@@ -14,7 +15,8 @@ static enum rc op_lc(struct eval *ev, const struct node *n, slice_t in, slice_t 
 	return RC_OK;
 }
 
-static enum rc op_uc(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_uc(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	char *p = arena_bytes(ev->arena, in.len);
@@ -37,7 +39,8 @@ static enum rc need_number(const struct node *n, struct error *err)
 	return RC_OK;
 }
 
-static enum rc op_substr(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_substr(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)ev;
 	struct text_numbers nums = numbers_of(n);
@@ -47,7 +50,8 @@ static enum rc op_substr(struct eval *ev, const struct node *n, slice_t in, slic
 	return rc;
 }
 
-static enum rc op_length(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_length(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)ev;
 	enum rc rc = need_number(n, err);
@@ -56,23 +60,27 @@ static enum rc op_length(struct eval *ev, const struct node *n, slice_t in, slic
 	return rc;
 }
 
-static enum rc op_nhash(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_nhash(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	struct text_numbers nums = numbers_of(n);
 	enum rc rc = need_number(n, err);
 	return rc == RC_OK ? text_nhash(ev->arena, in, &nums, out, err) : rc;
 }
 
-static enum rc op_strlen(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_strlen(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	*out = number_text(ev->arena, in.len);
 	return RC_OK;
 }
 
-/* ---- quoting -------------------------------------------------------------------------------------------- */
+/* ---- quoting
+ * -------------------------------------------------------------------------------------------- */
 
-static enum rc op_quote(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_quote(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)err;
 	if (n->text.len) /* quote_TYPE */
@@ -85,17 +93,20 @@ static enum rc op_quote(struct eval *ev, const struct node *n, slice_t in, slice
 }
 
 /* RFC 5322 atext and dots; Exim looks at the first and last dot only. */
-static enum rc op_quote_local_part(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_quote_local_part(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	bool plain = in.len > 0 && in.ptr[0] != '.' && in.ptr[in.len - 1] != '.';
 	for (uint32_t i = 0; i < in.len && plain; i++)
-		plain = ascii_isalnum(in.ptr[i]) || (in.ptr[i] && strchr("!#$%&'*+-/=?^_`{|}~.", in.ptr[i]));
+		plain = ascii_isalnum(in.ptr[i]) ||
+		        (in.ptr[i] && strchr("!#$%&'*+-/=?^_`{|}~.", in.ptr[i]));
 	*out = plain ? in : text_quote(ev->arena, in);
 	return RC_OK;
 }
 
-static enum rc op_rxquote(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_rxquote(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	struct strbuf sb;
@@ -115,7 +126,8 @@ static bool printing(unsigned char c)
 
 enum { ESCAPE_ALL, ESCAPE_8BIT, ESCAPE_HEX };
 
-static enum rc op_escape(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_escape(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	int how = ((const struct op_row *)n->row)->arg;
 	struct strbuf sb;
@@ -142,13 +154,18 @@ static enum rc op_escape(struct eval *ev, const struct node *n, slice_t in, slic
 	return text_done(&sb, out, err);
 }
 
-/* ---- UTF-8 ---------------------------------------------------------------------------------------------- */
+/* ---- UTF-8
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Bytes of the character at p, 0: malformed (overlong, surrogate, cut off). */
 static uint32_t utf8_char(slice_t s, uint32_t i, uint32_t *code)
 {
 	unsigned char c = (unsigned char)s.ptr[i];
-	uint32_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 9;
+	uint32_t more = c < 0x80                ? 0
+	                : c >= 0xc2 && c < 0xe0 ? 1
+	                : (c & 0xf0) == 0xe0    ? 2
+	                : c >= 0xf0 && c < 0xf5 ? 3
+	                                        : 9;
 	if (more == 9 || s.len - i <= more)
 		return 0;
 	uint32_t v = more == 0 ? c : c & (0x3fU >> more);
@@ -165,7 +182,8 @@ static uint32_t utf8_char(slice_t s, uint32_t i, uint32_t *code)
 	return more + 1;
 }
 
-static enum rc op_utf8clean(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_utf8clean(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	struct strbuf sb;
@@ -180,14 +198,18 @@ static enum rc op_utf8clean(struct eval *ev, const struct node *n, slice_t in, s
 		unsigned char lead = (unsigned char)in.ptr[i];
 		i += len ? len : 1;
 		/* what follows belonged to the bad character */
-		int more = len || lead < 0xc2 || lead > 0xf4 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+		int more = len || lead < 0xc2 || lead > 0xf4 ? 0
+		           : lead < 0xe0                     ? 1
+		           : lead < 0xf0                     ? 2
+		                                             : 3;
 		for (; more && i < in.len && ((unsigned char)in.ptr[i] & 0xc0) == 0x80; more--)
 			i++;
 	}
 	return text_done(&sb, out, err);
 }
 
-static enum rc op_from_utf8(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_from_utf8(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	char *p = arena_bytes(ev->arena, in.len);
@@ -203,23 +225,27 @@ static enum rc op_from_utf8(struct eval *ev, const struct node *n, slice_t in, s
 	return RC_OK;
 }
 
-/* ---- RFC 2047, xtext ------------------------------------------------------------------------------------ */
+/* ---- RFC 2047, xtext
+ * ------------------------------------------------------------------------------------ */
 
-static enum rc op_rfc2047(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_rfc2047(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	*out = rfc2047_encode(ev->arena, in);
 	return RC_OK;
 }
 
-static enum rc op_rfc2047d(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_rfc2047d(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	*out = rfc2047_decode(ev->arena, in, true);
 	return RC_OK;
 }
 
-static enum rc op_xtextd(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+static enum rc op_xtextd(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
 	char *p = arena_bytes(ev->arena, in.len);
@@ -229,8 +255,10 @@ static enum rc op_xtextd(struct eval *ev, const struct node *n, slice_t in, slic
 		char c = in.ptr[i];
 		if (c == '+') {
 			slice_t two = slice_sub(in, i + 1, 2);
-			if (two.len != 2 || two.ptr[0] == '+' || two.ptr[0] == '-' || !slice_to_i64(two, 16, false, &v))
-				return error_set(err, RC_ERROR, "xtext decode error at offset %u of \"%.*s\"", (unsigned)i,
+			if (two.len != 2 || two.ptr[0] == '+' || two.ptr[0] == '-' ||
+			    !slice_to_i64(two, 16, false, &v))
+				return error_set(err, RC_ERROR,
+				    "xtext decode error at offset %u of \"%.*s\"", (unsigned)i,
 				    SL_ARG(in));
 			c = (char)v;
 			i += 2;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Text to tree: literal text and its escapes, "$name", "${name}", "${operator:text}", "${item ...}", and the braces that
- * items are made of.  The words of errors are Exim's; where Exim only finds out when it comes to that branch, this
- * finds out when the text is compiled.
+ * Text to tree: literal text and its escapes, "$name", "${name}", "${operator:text}", "${item
+ * ...}", and the braces that items are made of.  The words of errors are Exim's; where Exim only
+ * finds out when it comes to that branch, this finds out when the text is compiled.
  */
 #include "expand/tree.h"
 
@@ -86,7 +86,8 @@ struct expr *expr_of_node(struct arena *a, const struct node *n)
 	return e;
 }
 
-/* ---- escapes -------------------------------------------------------------------------------------------- */
+/* ---- escapes
+ * -------------------------------------------------------------------------------------------- */
 
 static int hex_value(char c)
 {
@@ -121,7 +122,8 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 	char c = *p->at;
 	if (c == 'N') {
 		const char *from = ++p->at;
-		while (p->at < p->end && !(p->at[0] == '\\' && p->at + 1 < p->end && p->at[1] == 'N'))
+		while (
+		    p->at < p->end && !(p->at[0] == '\\' && p->at + 1 < p->end && p->at[1] == 'N'))
 			p->at++;
 		strbuf_add(lit, parse_slice(p, from, p->at));
 		if (p->at < p->end)
@@ -156,12 +158,14 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 	return RC_OK;
 }
 
-/* ---- items and operators -------------------------------------------------------------------------------- */
+/* ---- items and operators
+ * -------------------------------------------------------------------------------- */
 
-static const char *const unsupported_items[] = {"authresults", "certextract", "dlfunc", "hash", "imapfolder", "perl",
-    "readsocket", "srs_encode", NULL};
-static const char *const unsupported_ops[] = {"h", "hash", "headerwrap", "listnamed", "utf8_domain_to_alabel", "utf8_domain_from_alabel",
-    "utf8_localpart_to_alabel", "utf8_localpart_from_alabel", NULL};
+static const char *const unsupported_items[] = {"authresults", "certextract", "dlfunc", "hash",
+    "imapfolder", "perl", "readsocket", "srs_encode", NULL};
+static const char *const unsupported_ops[] = {"h", "hash", "headerwrap", "listnamed",
+    "utf8_domain_to_alabel", "utf8_domain_from_alabel", "utf8_localpart_to_alabel",
+    "utf8_localpart_from_alabel", NULL};
 
 static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)
 {
@@ -170,8 +174,9 @@ static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)
 	return RC_OK;
 }
 
-/* An operator or item whose arguments are constant and whose value depends on nothing else is computed now.  If that
- * fails it is left for the time when it is evaluated: it may stand in a branch that is never taken. */
+/* An operator or item whose arguments are constant and whose value depends on nothing else is
+ * computed now.  If that fails it is left for the time when it is evaluated: it may stand in a
+ * branch that is never taken. */
 static void fold(struct parser *p, struct node *n)
 {
 	if (p->no_folding)
@@ -204,7 +209,8 @@ static enum rc parse_op_numbers(struct parser *p, slice_t word, slice_t rest, st
 			return RC_OK;
 		}
 		if (at == end || !ascii_isdigit(*at))
-			return parse_error(p, "non-digit after underscore in \"%.*s\"", SL_ARG(word));
+			return parse_error(
+			    p, "non-digit after underscore in \"%.*s\"", SL_ARG(word));
 		int64_t v = 0;
 		for (; at < end && ascii_isdigit(*at); at++)
 			v = v > INT32_MAX ? v : v * 10 + (*at - '0');
@@ -228,11 +234,13 @@ static enum rc op_eval(struct eval *ev, const struct node *n, slice_t *out, stru
 static enum rc op_unknown(struct parser *p, slice_t word)
 {
 	size_t under = slice_find(word, '_');
-	if (parse_unsupported(unsupported_ops, word) || parse_unsupported(unsupported_ops, slice_sub(word, 0, under)))
+	if (parse_unsupported(unsupported_ops, word) ||
+	    parse_unsupported(unsupported_ops, slice_sub(word, 0, under)))
 		return parse_error(p, "not supported yet: %.*s", SL_ARG(word));
 	slice_t near = op_near(word);
 	if (near.len)
-		return parse_error(p, "unknown expansion operator \"%.*s\" (did you mean \"%.*s\"?)", SL_ARG(word),
+		return parse_error(p,
+		    "unknown expansion operator \"%.*s\" (did you mean \"%.*s\"?)", SL_ARG(word),
 		    SL_ARG(near));
 	return parse_error(p, "unknown expansion operator \"%.*s\"", SL_ARG(word));
 }
@@ -316,10 +324,13 @@ static enum rc parse_braced(struct parser *p, struct node *n)
 		return parse_variable(p, name, true, n);
 	}
 	if (item_near(name).len)
-		return parse_error(p, "\"${%.*s\" is not a known operator (or a } is missing in a variable reference; "
-		                      "did you mean \"${%.*s\"?)",
+		return parse_error(p,
+		    "\"${%.*s\" is not a known operator (or a } is missing in a variable "
+		    "reference; "
+		    "did you mean \"${%.*s\"?)",
 		    SL_ARG(name), SL_ARG(item_near(name)));
-	return parse_error(p, "\"${%.*s\" is not a known operator (or a } is missing in a variable reference)",
+	return parse_error(p,
+	    "\"${%.*s\" is not a known operator (or a } is missing in a variable reference)",
 	    SL_ARG(name));
 }
 
@@ -330,7 +341,8 @@ static enum rc parse_dollar(struct parser *p, struct node *n)
 	if (parse_is(p, '{')) {
 		p->at++;
 		if (p->depth >= EXPAND_NESTING_MAX)
-			return parse_error(p, "expansion is nested too deeply (more than %d levels)",
+			return parse_error(p,
+			    "expansion is nested too deeply (more than %d levels)",
 			    EXPAND_NESTING_MAX);
 		p->depth++;
 		enum rc rc = parse_braced(p, n);
@@ -353,7 +365,8 @@ static enum rc parse_dollar(struct parser *p, struct node *n)
 	return parse_variable(p, name, false, n);
 }
 
-/* ---- runs of text --------------------------------------------------------------------------------------- */
+/* ---- runs of text
+ * --------------------------------------------------------------------------------------- */
 
 static void flush_literal(struct parser *p, struct strbuf *lit, struct vec *nodes)
 {
@@ -368,7 +381,8 @@ static void flush_literal(struct parser *p, struct strbuf *lit, struct vec *node
 static enum rc missing_brace(struct parser *p)
 {
 	if (p->header_open)
-		return parse_error(p, "missing } at end of string - could be header name not terminated by colon");
+		return parse_error(
+		    p, "missing } at end of string - could be header name not terminated by colon");
 	return parse_error(p, "missing } at end of string");
 }
 
@@ -392,7 +406,8 @@ enum rc parse_expr(struct parser *p, bool braced, const struct expr **out)
 			}
 		} else {
 			const char *from = p->at++;
-			while (p->at < p->end && *p->at != '\\' && *p->at != '$' && !(braced && *p->at == '}'))
+			while (p->at < p->end && *p->at != '\\' && *p->at != '$' &&
+			       !(braced && *p->at == '}'))
 				p->at++;
 			strbuf_add(&lit, parse_slice(p, from, p->at));
 		}
@@ -417,7 +432,8 @@ enum rc parse_expr(struct parser *p, bool braced, const struct expr **out)
 	return RC_OK;
 }
 
-/* ---- braces --------------------------------------------------------------------------------------------- */
+/* ---- braces
+ * --------------------------------------------------------------------------------------------- */
 
 /* At "{": one string and its closing brace. */
 static enum rc parse_braces(struct parser *p, const struct expr **out)
@@ -445,14 +461,16 @@ enum rc parse_args(struct parser *p, struct node *n, unsigned min, unsigned max)
 		if (!parse_is(p, '{'))
 			break;
 		if (n->arg_count == max)
-			return parse_error(p, "Too many arguments for '%.*s' (max is %u)", SL_ARG(n->text), max);
+			return parse_error(
+			    p, "Too many arguments for '%.*s' (max is %u)", SL_ARG(n->text), max);
 		enum rc rc = parse_braces(p, &n->args[n->arg_count]);
 		if (rc != RC_OK)
 			return rc;
 		n->arg_count++;
 	}
 	if (n->arg_count < min)
-		return parse_error(p, "Not enough arguments for '%.*s' (min is %u)", SL_ARG(n->text), min);
+		return parse_error(
+		    p, "Not enough arguments for '%.*s' (min is %u)", SL_ARG(n->text), min);
 	if (!parse_is(p, '}'))
 		return parse_error(p, "missing '}' after '%.*s'", SL_ARG(n->text));
 	p->at++;
@@ -461,8 +479,9 @@ enum rc parse_args(struct parser *p, struct node *n, unsigned min, unsigned max)
 
 static enum rc branch_error(struct parser *p, const char *what)
 {
-	return parse_error(p, "curly-bracket problem in conditional yes/no parsing: %s\n remaining string is '%.*s'", what,
-	    (int)(p->end - p->at), p->at);
+	return parse_error(p,
+	    "curly-bracket problem in conditional yes/no parsing: %s\n remaining string is '%.*s'",
+	    what, (int)(p->end - p->at), p->at);
 }
 
 enum rc parse_branches(struct parser *p, struct node *n)
@@ -487,7 +506,8 @@ enum rc parse_branches(struct parser *p, struct node *n)
 	} else if (!parse_is(p, '}')) {
 		slice_t word = parse_name(p);
 		if (!slice_eqs(word, "fail"))
-			return parse_error(p, "syntax error in \"%.*s\" item - \"fail\" expected", SL_ARG(n->text));
+			return parse_error(p, "syntax error in \"%.*s\" item - \"fail\" expected",
+			    SL_ARG(n->text));
 		n->fail = true;
 		parse_space(p);
 	}
@@ -506,13 +526,15 @@ enum rc parse_close(struct parser *p, const char *what)
 	return RC_OK;
 }
 
-/* ---- the public side ------------------------------------------------------------------------------------ */
+/* ---- the public side
+ * ------------------------------------------------------------------------------------ */
 
-enum rc expr_compile(struct arena *a, slice_t text, const struct expr_env *env, const struct expr **out_expr,
-    struct error *err)
+enum rc expr_compile(struct arena *a, slice_t text, const struct expr_env *env,
+    const struct expr **out_expr, struct error *err)
 {
 	if (text.len > EXPAND_SOURCE_MAX)
-		return error_set(err, RC_ERROR, "text to be expanded is too long (%u bytes)", (unsigned)text.len);
+		return error_set(err, RC_ERROR, "text to be expanded is too long (%u bytes)",
+		    (unsigned)text.len);
 	const char *copy = arena_cstr(a, text);
 	struct parser p = {
 	    .arena = a,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * PCRE2 with everything on the arena: the compiled code and its contexts live where the caller says; only JIT code does
- * not, and is freed by the arena's end.  Measured: a limit of 400,000 steps is reached in about a millisecond, while
- * real patterns use some hundreds.
+ * PCRE2 with everything on the arena: the compiled code and its contexts live where the caller
+ * says; only JIT code does not, and is freed by the arena's end.  Measured: a limit of 400,000
+ * steps is reached in about a millisecond, while real patterns use some hundreds.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "expand/regex.h"
@@ -37,14 +37,16 @@ static enum rc compile_error(int code, size_t at, slice_t pattern, struct error 
 	unsigned char text[160];
 	if (pcre2_get_error_message(code, text, sizeof text) < 0)
 		text[0] = '\0';
-	return error_set(err, RC_ERROR, "regular expression error in \"%.*s\": %s at offset %zu", SL_ARG(pattern),
-	    (const char *)text, at);
+	return error_set(err, RC_ERROR, "regular expression error in \"%.*s\": %s at offset %zu",
+	    SL_ARG(pattern), (const char *)text, at);
 }
 
-enum rc regex_compile(struct arena *a, slice_t pattern, unsigned flags, const struct regex **out_re, struct error *err)
+enum rc regex_compile(struct arena *a, slice_t pattern, unsigned flags, const struct regex **out_re,
+    struct error *err)
 {
 	if (pattern.len > PATTERN_MAX)
-		return error_set(err, RC_ERROR, "regular expression is too long (%u bytes)", (unsigned)pattern.len);
+		return error_set(err, RC_ERROR, "regular expression is too long (%u bytes)",
+		    (unsigned)pattern.len);
 	pcre2_general_context *gc = pcre2_general_context_create(from_arena, to_nobody, a);
 	pcre2_compile_context *cc = pcre2_compile_context_create(gc);
 	MUST(gc && cc);
@@ -80,7 +82,8 @@ static enum rc match_error(int rc, struct error *err)
 	return error_set(err, RC_DEFER, "regular expression gave up: %s", (const char *)text);
 }
 
-static void take_captures(const size_t *ov, uint32_t pairs, slice_t subject, slice_t *captures, uint32_t max)
+static void take_captures(
+    const size_t *ov, uint32_t pairs, slice_t subject, slice_t *captures, uint32_t max)
 {
 	for (uint32_t i = 0; i < pairs && i < max; i++) {
 		size_t from = ov[2 * i], to = ov[2 * i + 1];
@@ -93,8 +96,8 @@ static void take_captures(const size_t *ov, uint32_t pairs, slice_t subject, sli
 	}
 }
 
-enum rc regex_match_at(struct arena *scratch, const struct regex *re, slice_t subject, size_t from, bool not_empty,
-    slice_t *captures, uint32_t max, uint32_t *out_count, struct error *err)
+enum rc regex_match_at(struct arena *scratch, const struct regex *re, slice_t subject, size_t from,
+    bool not_empty, slice_t *captures, uint32_t max, uint32_t *out_count, struct error *err)
 {
 	struct arena_mark mark = arena_mark(scratch);
 	pcre2_general_context *gc = pcre2_general_context_create(from_arena, to_nobody, scratch);
@@ -104,7 +107,8 @@ enum rc regex_match_at(struct arena *scratch, const struct regex *re, slice_t su
 	uint32_t options = not_empty ? PCRE2_NOTEMPTY_ATSTART | PCRE2_ANCHORED : 0;
 	int rc = pcre2_match(re->code, text, subject.len, from, options, md, re->limits);
 	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-		rc = pcre2_match(re->code, text, subject.len, from, options | PCRE2_NO_JIT, md, re->limits);
+		rc = pcre2_match(
+		    re->code, text, subject.len, from, options | PCRE2_NO_JIT, md, re->limits);
 	enum rc result;
 	if (rc > 0) {
 		uint32_t count = re->groups + 1 < max ? re->groups + 1 : max;
@@ -118,8 +122,8 @@ enum rc regex_match_at(struct arena *scratch, const struct regex *re, slice_t su
 	return result;
 }
 
-enum rc regex_match(struct arena *scratch, const struct regex *re, slice_t subject, slice_t *captures, uint32_t max,
-    uint32_t *out_count, struct error *err)
+enum rc regex_match(struct arena *scratch, const struct regex *re, slice_t subject,
+    slice_t *captures, uint32_t max, uint32_t *out_count, struct error *err)
 {
 	return regex_match_at(scratch, re, subject, 0, false, captures, max, out_count, err);
 }

@@ -25,11 +25,12 @@ slice_t text_substr(slice_t text, const struct text_numbers *nums)
 	return slice_sub(text, (size_t)from, len < 0 ? 0 : (size_t)len);
 }
 
-enum rc text_nhash(struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out, struct error *err)
+enum rc text_nhash(
+    struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out, struct error *err)
 {
 	/* found by asking Exim: the bytes, each times a prime, from 113 down to 3 and again */
-	static const unsigned char primes[] = {113, 109, 107, 103, 101, 97, 89, 83, 79, 73, 71, 67, 61, 59, 53, 47, 43, 41,
-	    37, 31, 29, 23, 19, 17, 13, 11, 7, 5, 3};
+	static const unsigned char primes[] = {113, 109, 107, 103, 101, 97, 89, 83, 79, 73, 71, 67,
+	    61, 59, 53, 47, 43, 41, 37, 31, 29, 23, 19, 17, 13, 11, 7, 5, 3};
 	uint64_t total = 0;
 	for (uint32_t i = 0; i < text.len; i++)
 		total += (uint64_t)(unsigned char)text.ptr[i] * primes[i % sizeof primes];
@@ -64,7 +65,8 @@ slice_t text_quote(struct arena *a, slice_t text)
 	return strbuf_slice(&sb);
 }
 
-/* ---- name=value ----------------------------------------------------------------------------------------- */
+/* ---- name=value
+ * ----------------------------------------------------------------------------------------- */
 
 static void skip_space(slice_t *s)
 {
@@ -86,7 +88,8 @@ static char quoted_char(slice_t *s)
 		return '\t';
 	case 'x': {
 		int v = 0;
-		for (int i = 0; i < 2 && s->len && memchr("0123456789abcdefABCDEF", s->ptr[0], 22); i++) {
+		for (int i = 0; i < 2 && s->len && memchr("0123456789abcdefABCDEF", s->ptr[0], 22);
+		     i++) {
 			char d = ascii_lower(s->ptr[0]);
 			v = v * 16 + (ascii_isdigit(d) ? d - '0' : d - 'a' + 10);
 			*s = slice_sub(*s, 1, s->len);
@@ -144,7 +147,8 @@ bool extract_named(struct arena *a, slice_t key, slice_t s, slice_t *out)
 			s = slice_sub(s, 1, s.len);
 			skip_space(&s);
 		}
-		slice_t value = s.len && s.ptr[0] == '"' ? quoted_value(a, &s) : plain_word(&s, false);
+		slice_t value =
+		    s.len && s.ptr[0] == '"' ? quoted_value(a, &s) : plain_word(&s, false);
 		skip_space(&s);
 		if (slice_eqi(name, key)) {
 			*out = value;

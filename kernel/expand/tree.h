@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * expand/tree: the compiled form of an expansion, private to this module.
- * An expr is a run of nodes whose values are joined; a node is a constant text, a variable, an item or an operator, and
- * holds a function of its row's table.  Everything lives in the arena that the text was compiled in.
+ * An expr is a run of nodes whose values are joined; a node is a constant text, a variable, an item
+ * or an operator, and holds a function of its row's table.  Everything lives in the arena that the
+ * text was compiled in.
  */
 #ifndef HEDDLE_EXPAND_TREE_H
 #define HEDDLE_EXPAND_TREE_H
@@ -15,39 +16,40 @@ struct node;
 struct cond;
 struct parser;
 
-/* Bounds on what a text may ask for.  A level of nesting costs some 400 bytes of stack in each of a few functions. */
+/* Bounds on what a text may ask for.  A level of nesting costs some 400 bytes of stack in each of a
+ * few functions. */
 enum {
-	EXPAND_NESTING_MAX = 100,             /* braces within braces, when compiled */
-	EVAL_DEPTH_MAX = 120,                 /* the same with ${expand:}, lookups and ACLs in it, when evaluated */
-	EVAL_TEXT_MAX = 16 << 20,             /* one result */
-	EVAL_ARENA_MAX = 256 << 20,           /* what one evaluation with loops may leave in its arena */
-	EXPAND_SOURCE_MAX = 4 << 20,          /* a text to be compiled */
+	EXPAND_NESTING_MAX = 100, /* braces within braces, when compiled */
+	EVAL_DEPTH_MAX = 120, /* the same with ${expand:}, lookups and ACLs in it, when evaluated */
+	EVAL_TEXT_MAX = 16 << 20,    /* one result */
+	EVAL_ARENA_MAX = 256 << 20,  /* what one evaluation with loops may leave in its arena */
+	EXPAND_SOURCE_MAX = 4 << 20, /* a text to be compiled */
 	ARGS_MAX = 16,
 };
 
 typedef enum rc node_fn(struct eval *ev, const struct node *n, slice_t *out, struct error *err);
 
 struct node {
-	node_fn *eval;                 /* NULL: `text` is the value */
-	slice_t text;                  /* constant; name of a header or variable; name of the item for messages */
-	const void *row;               /* of the table it came from */
+	node_fn *eval;   /* NULL: `text` is the value */
+	slice_t text;    /* constant; name of a header or variable; name of the item for messages */
+	const void *row; /* of the table it came from */
 	const struct expr **args;
 	uint32_t arg_count;
 	/* {yes}{no} of items that have them; see eval_branch */
 	const struct expr *yes, *no;
-	bool has_yes, fail;            /* fail: the keyword stood in place of {no} */
-	const struct cond *cond;       /* if, filter, forany */
-	int64_t number[2];             /* _n_m of operators */
+	bool has_yes, fail;      /* fail: the keyword stood in place of {no} */
+	const struct cond *cond; /* if, filter, forany */
+	int64_t number[2];       /* _n_m of operators */
 	uint8_t numbers;
 	bool flag;
-	const void *data;              /* compiled regex, lookup type ... */
+	const void *data; /* compiled regex, lookup type ... */
 };
 
 struct expr {
 	const struct node *nodes;
 	uint32_t count;
 	bool constant;
-	slice_t text;                  /* of a constant */
+	slice_t text; /* of a constant */
 };
 
 typedef enum rc cond_fn(struct eval *ev, const struct cond *c, bool *out, struct error *err);
@@ -56,44 +58,46 @@ typedef enum rc cond_parse_fn(struct parser *p, struct cond *c);
 struct cond_row {
 	const char *name;
 	cond_fn *eval;
-	cond_parse_fn *parse;          /* NULL: `args` braced strings */
+	cond_parse_fn *parse; /* NULL: `args` braced strings */
 	uint8_t args;
-	uint8_t flags;                 /* COND_ bits */
-	int16_t arg;                   /* for the function */
+	uint8_t flags; /* COND_ bits */
+	int16_t arg;   /* for the function */
 };
 enum { COND_CAPTURES = 1 /* may set $0.. or $value */ };
 struct cond {
 	const struct cond_row *row;
-	bool negate, captures;         /* captures: it or what is in it may set $0.. */
+	bool negate, captures; /* captures: it or what is in it may set $0.. */
 	const struct expr *args[2];
-	const struct cond *subs;       /* and, or, forany */
+	const struct cond *subs; /* and, or, forany */
 	uint32_t sub_count;
-	const struct node *node;       /* def:, acl */
-	const void *data;              /* compiled regex or list */
-	int64_t number[2];             /* constant operands of the numeric ones */
+	const struct node *node; /* def:, acl */
+	const void *data;        /* compiled regex or list */
+	int64_t number[2];       /* constant operands of the numeric ones */
 	bool number_known[2];
 };
 
-/* ---- parsing (parse.c) ---------------------------------------------------------------------------------- */
+/* ---- parsing (parse.c)
+ * ---------------------------------------------------------------------------------- */
 struct parser {
 	struct arena *arena;
 	const struct expr_env *env;
 	const char *s, *at, *end;
-	uint16_t flags;                /* of the text: constants inherit its taint */
-	bool plain_dollar;             /* within a list that is not expanded: only backslashes mean something */
-	bool no_folding;               /* within a command: what is expanded is not split into words */
-	bool header_open;              /* a header's name was ended by white space or the end: for the message */
+	uint16_t flags;    /* of the text: constants inherit its taint */
+	bool plain_dollar; /* within a list that is not expanded: only backslashes mean something */
+	bool no_folding;   /* within a command: what is expanded is not split into words */
+	bool header_open; /* a header's name was ended by white space or the end: for the message */
 	unsigned depth;
 	struct error *err;
 };
 enum rc parse_error(struct parser *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void parse_space(struct parser *p);
-bool parse_is(struct parser *p, char c);                     /* next character is c */
-slice_t parse_name(struct parser *p);                        /* letters, digits, underscores */
+bool parse_is(struct parser *p, char c); /* next character is c */
+slice_t parse_name(struct parser *p);    /* letters, digits, underscores */
 slice_t parse_slice(const struct parser *p, const char *from, const char *to);
 /* One expression up to an unprotected "}" (not consumed) when `braced`, else to the end. */
 MUST_USE enum rc parse_expr(struct parser *p, bool braced, const struct expr **out);
-/* "{text}", white space before it allowed; what names the item for the message when there is no "{". */
+/* "{text}", white space before it allowed; what names the item for the message when there is no
+ * "{". */
 MUST_USE enum rc parse_arg(struct parser *p, const char *what, const struct expr **out);
 MUST_USE enum rc parse_args(struct parser *p, struct node *n, unsigned min, unsigned max);
 /* {yes}{no} or {yes}fail or nothing, then the item's closing brace, which is consumed. */
@@ -113,67 +117,86 @@ bool parse_unsupported(const char *const *names, slice_t name);
 struct expr *expr_of_text(struct arena *a, slice_t text);
 struct expr *expr_of_node(struct arena *a, const struct node *n);
 
-/* ---- rows --------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * --------------------------------------------------------------------------------------------- */
 struct item_row {
 	const char *name;
 	node_fn *eval;
-	enum rc (*parse)(struct parser *p, struct node *n); /* NULL: min to max braced strings and then } */
+	enum rc (*parse)(
+	    struct parser *p, struct node *n); /* NULL: min to max braced strings and then } */
 	uint8_t min, max;
-	bool pure;                     /* its value depends on nothing but its arguments */
-	uint64_t forbidden_by;         /* HEDDLE_FORBID_ bits */
+	bool pure;             /* its value depends on nothing but its arguments */
+	uint64_t forbidden_by; /* HEDDLE_FORBID_ bits */
 };
 const struct item_row *item_find(slice_t name);
-slice_t item_near(slice_t name);   /* a name one slip of the fingers away, or empty */
+slice_t item_near(slice_t name); /* a name one slip of the fingers away, or empty */
 /* items_*.c: ended by a row without a name */
-extern const struct item_row item_rows_text[], item_rows_list[], item_rows_data[], item_rows_crypto[];
+extern const struct item_row item_rows_text[], item_rows_list[], item_rows_data[],
+    item_rows_crypto[];
 
 struct op_row;
-typedef enum rc op_fn(struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err);
+typedef enum rc op_fn(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err);
 enum { OP_PURE = 1, OP_NUMBERS = 2, OP_SUFFIX = 4, OP_NEGATIVE = 8 };
 struct op_row {
 	const char *name;
 	op_fn *fn;
-	uint8_t flags;                 /* PURE: foldable; NUMBERS: _n_m, NEGATIVE: n may be; SUFFIX: _word */
+	uint8_t flags; /* PURE: foldable; NUMBERS: _n_m, NEGATIVE: n may be; SUFFIX: _word */
 	int16_t arg;
 	uint64_t forbidden_by;
 };
 const struct op_row *op_find(slice_t name);
 slice_t op_near(slice_t name);
 slice_t var_near(slice_t name);
-/* Is b a likely meaning of a: at most one letter wrong, missing, too many, or two swapped (two for long words). */
+/* Is b a likely meaning of a: at most one letter wrong, missing, too many, or two swapped (two for
+ * long words). */
 bool name_is_near(slice_t a, slice_t b);
 /* ops_*.c: ended by a row without a name */
-extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_rows_crypto[], op_rows_code[],
-    op_rows_list[], op_rows_net[];
+extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_rows_crypto[],
+    op_rows_code[], op_rows_list[], op_rows_net[];
 
 const struct cond_row *cond_find(slice_t name);
 
 enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_FN };
-enum var_facts { FACTS_NONE, FACTS_PROCESS, FACTS_SESSION, FACTS_MESSAGE, FACTS_ADDRESS, FACTS_HOST, FACTS_EVAL };
+enum var_facts {
+	FACTS_NONE,
+	FACTS_PROCESS,
+	FACTS_SESSION,
+	FACTS_MESSAGE,
+	FACTS_ADDRESS,
+	FACTS_HOST,
+	FACTS_EVAL
+};
 struct var_row {
 	const char *name;
 	enum var_facts facts;
 	enum var_kind kind;
 	uint16_t offset;
-	node_fn *fn;                   /* VAR_FN */
-	const char *without;           /* text when the facts struct is not there; NULL: empty */
+	node_fn *fn;         /* VAR_FN */
+	const char *without; /* text when the facts struct is not there; NULL: empty */
 };
 const struct var_row *var_find(slice_t name);
 const struct var_row *var_row_at(uint32_t i); /* NULL past the end */
 node_fn var_eval;
 /* Functions of variables that are more than a field: vars_fn.c */
-node_fn var_acl_narg, var_host_lookup, var_host_name, var_load_average, var_lookup_dnssec, var_main_option, var_message_age,
-    var_message_body, var_message_headers, var_message_linecount, var_pid, var_received_time, var_recipients,
-    var_reply_address, var_runrc, var_sender_part, var_space, var_tod;
+node_fn var_acl_narg, var_host_lookup, var_host_name, var_load_average, var_lookup_dnssec,
+    var_main_option, var_message_age, var_message_body, var_message_headers, var_message_linecount,
+    var_pid, var_received_time, var_recipients, var_reply_address, var_runrc, var_sender_part,
+    var_space, var_tod;
 
-/* ---- evaluating (eval.c) -------------------------------------------------------------------------------- */
+/* ---- evaluating (eval.c)
+ * -------------------------------------------------------------------------------- */
 MUST_USE enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct error *err);
-MUST_USE enum rc eval_arg(struct eval *ev, const struct node *n, unsigned i, slice_t *out, struct error *err);
+MUST_USE enum rc eval_arg(
+    struct eval *ev, const struct node *n, unsigned i, slice_t *out, struct error *err);
+/* The first `count` strings. */
+MUST_USE enum rc eval_args(
+    struct eval *ev, const struct node *n, slice_t *out, unsigned count, struct error *err);
 MUST_USE enum rc eval_cond(struct eval *ev, const struct cond *c, bool *out, struct error *err);
 /* yes: {yes}, or `found` where the item has no strings; no: {no}, or forced failure, or nothing.
  * $value is `found` while {yes} is expanded. */
-MUST_USE enum rc eval_branch(struct eval *ev, const struct node *n, bool yes, slice_t found, slice_t *out,
-    struct error *err);
+MUST_USE enum rc eval_branch(struct eval *ev, const struct node *n, bool yes, slice_t found,
+    slice_t *out, struct error *err);
 /* Exim's integer: white space, sign, decimal digits, K M G.  RC_ERROR with Exim's words. */
 MUST_USE enum rc eval_integer(slice_t s, int64_t *out, struct error *err);
 MUST_USE enum rc eval_positive(slice_t s, const char *what, int64_t *out, struct error *err);
@@ -195,11 +218,14 @@ struct captures {
 void captures_save(const struct eval *ev, struct captures *c);
 void captures_restore(struct eval *ev, const struct captures *c);
 /* RC_OK: matches and sets $0..; RC_FAIL: does not; RC_DEFER: a limit; RC_ERROR. */
-MUST_USE enum rc eval_regex(struct eval *ev, const struct regex *re, slice_t subject, bool *out, struct error *err);
+MUST_USE enum rc eval_regex(
+    struct eval *ev, const struct regex *re, slice_t subject, bool *out, struct error *err);
 /* Compile at run time, in ev->arena. */
-MUST_USE enum rc eval_regex_compile(struct eval *ev, slice_t pattern, const struct regex **out, struct error *err);
+MUST_USE enum rc eval_regex_compile(
+    struct eval *ev, slice_t pattern, const struct regex **out, struct error *err);
 
-/* A loop's frame on the arena: what an iteration allocated is given up unless registers point at it. */
+/* A loop's frame on the arena: what an iteration allocated is given up unless registers point at
+ * it. */
 struct frame {
 	struct arena_mark mark;
 	uint32_t rounds, pinned, held;
@@ -209,7 +235,8 @@ void frame_begin(struct eval *ev, struct frame *f);
 void frame_begin_at(struct eval *ev, struct frame *f);
 MUST_USE enum rc frame_next(struct eval *ev, struct frame *f, struct error *err);
 
-/* ---- lists (list.c) ------------------------------------------------------------------------------------- */
+/* ---- lists (list.c)
+ * ------------------------------------------------------------------------------------- */
 struct list_iter {
 	slice_t list;
 	uint32_t pos;
@@ -218,10 +245,12 @@ struct list_iter {
 };
 void list_begin(slice_t list, struct list_iter *it);
 bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item);
-/* An item of an output list: its separator doubled, a space for an empty one that is not the first. */
+/* An item of an output list: its separator doubled, a space for an empty one that is not the first.
+ */
 void list_add(struct strbuf *sb, char sep, bool first, slice_t item);
 
-/* ---- others --------------------------------------------------------------------------------------------- */
+/* ---- others
+ * --------------------------------------------------------------------------------------------- */
 node_fn header_eval;
 /* $h_x: and its like, for drivers' var_get and def: */
 MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *out);
@@ -230,8 +259,10 @@ char header_split(slice_t text, slice_t *out_name);
 bool header_exists(const struct eval *ev, slice_t name);
 slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8);
 slice_t rfc2047_encode(struct arena *a, slice_t s);
-MUST_USE bool parse_address_text(struct arena *a, slice_t s, slice_t *out_address, size_t *out_domain);
-MUST_USE enum rc eval_lookup_quote(struct eval *ev, slice_t type, slice_t in, slice_t *out, struct error *err);
+MUST_USE bool parse_address_text(
+    struct arena *a, slice_t s, slice_t *out_address, size_t *out_domain);
+MUST_USE enum rc eval_lookup_quote(
+    struct eval *ev, slice_t type, slice_t in, slice_t *out, struct error *err);
 /* RC_OK: accepted, RC_FAIL: denied, RC_DEFER: the expansion is to be forced to fail. */
 enum rc eval_acl(struct eval *ev, const struct node *n, slice_t *out, struct error *err);
 /* Field of a string with name=value pairs; false: not there. */

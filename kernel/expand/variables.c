@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The variables: one row says the name, which facts it is read from, where in them, and how it becomes text.
- * Sorted by name: the row is found by bisection, when a text is compiled.
+ * The variables: one row says the name, which facts it is read from, where in them, and how it
+ * becomes text. Sorted by name: the row is found by bisection, when a text is compiled.
  */
 #include "expand/tree.h"
 
 #include <stdio.h>
 
-#define P(field) FACTS_PROCESS, VAR_SLICE, offsetof(struct process_facts, field), NULL, NULL
-#define PI(field) FACTS_PROCESS, VAR_INT, offsetof(struct process_facts, field), NULL, NULL
-#define S(field) FACTS_SESSION, VAR_SLICE, offsetof(struct session_facts, field), NULL, NULL
-#define SI(field) FACTS_SESSION, VAR_INT, offsetof(struct session_facts, field), NULL, "0"
-#define SU(field) FACTS_SESSION, VAR_INT_UNSET, offsetof(struct session_facts, field), NULL, NULL
-#define M(field) FACTS_MESSAGE, VAR_SLICE, offsetof(struct message_facts, field), NULL, NULL
-#define MI(field) FACTS_MESSAGE, VAR_INT, offsetof(struct message_facts, field), NULL, "0"
-#define A(field) FACTS_ADDRESS, VAR_SLICE, offsetof(struct address_facts, field), NULL, NULL
-#define AU(field) FACTS_ADDRESS, VAR_INT_UNSET, offsetof(struct address_facts, field), NULL, NULL
-#define H(field) FACTS_HOST, VAR_SLICE, offsetof(struct host_facts, field), NULL, NULL
-#define HI(field) FACTS_HOST, VAR_INT, offsetof(struct host_facts, field), NULL, "0"
-#define E(field) FACTS_EVAL, VAR_SLICE, offsetof(struct eval, field), NULL, NULL
-#define EI(field) FACTS_EVAL, VAR_INT, offsetof(struct eval, field), NULL, NULL
-#define F(fn) FACTS_NONE, VAR_FN, 0, fn, NULL
+#define P(field)     FACTS_PROCESS, VAR_SLICE, offsetof(struct process_facts, field), NULL, NULL
+#define PI(field)    FACTS_PROCESS, VAR_INT, offsetof(struct process_facts, field), NULL, NULL
+#define S(field)     FACTS_SESSION, VAR_SLICE, offsetof(struct session_facts, field), NULL, NULL
+#define SI(field)    FACTS_SESSION, VAR_INT, offsetof(struct session_facts, field), NULL, "0"
+#define SU(field)    FACTS_SESSION, VAR_INT_UNSET, offsetof(struct session_facts, field), NULL, NULL
+#define M(field)     FACTS_MESSAGE, VAR_SLICE, offsetof(struct message_facts, field), NULL, NULL
+#define MI(field)    FACTS_MESSAGE, VAR_INT, offsetof(struct message_facts, field), NULL, "0"
+#define A(field)     FACTS_ADDRESS, VAR_SLICE, offsetof(struct address_facts, field), NULL, NULL
+#define AU(field)    FACTS_ADDRESS, VAR_INT_UNSET, offsetof(struct address_facts, field), NULL, NULL
+#define H(field)     FACTS_HOST, VAR_SLICE, offsetof(struct host_facts, field), NULL, NULL
+#define HI(field)    FACTS_HOST, VAR_INT, offsetof(struct host_facts, field), NULL, "0"
+#define E(field)     FACTS_EVAL, VAR_SLICE, offsetof(struct eval, field), NULL, NULL
+#define EI(field)    FACTS_EVAL, VAR_INT, offsetof(struct eval, field), NULL, NULL
+#define F(fn)        FACTS_NONE, VAR_FN, 0, fn, NULL
 #define FT(fn, text) FACTS_NONE, VAR_FN, 0, fn, text
 
 static const struct var_row rows[] = {
@@ -103,7 +103,8 @@ static const struct var_row rows[] = {
     {"message_id", M(id)},
     {"message_linecount", F(var_message_linecount)},
     {"message_size", MI(message_size)},
-    {"message_smtputf8", FACTS_MESSAGE, VAR_BOOL, offsetof(struct message_facts, smtputf8), NULL, NULL},
+    {"message_smtputf8", FACTS_MESSAGE, VAR_BOOL, offsetof(struct message_facts, smtputf8), NULL,
+        NULL},
     {"original_domain", A(original_domain)},
     {"original_local_part", A(original_local_part)},
     {"originator_gid", PI(caller_gid)},
@@ -196,25 +197,28 @@ static const struct var_row rows[] = {
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
 /* Exim's, whose feature is not here: naming them is better than "unknown". */
-static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc_state", "arc_state_reason",
-    "av_failed", "callout_address", "csa_status", "dcc_header", "dcc_result", "dkim_algo", "dkim_bodylength",
-    "dkim_canon_body", "dkim_canon_headers", "dkim_copiedheaders", "dkim_created", "dkim_cur_signer", "dkim_domain",
-    "dkim_expires", "dkim_headernames", "dkim_identity", "dkim_key_granularity", "dkim_key_length",
-    "dkim_key_nosubdomains", "dkim_key_notes", "dkim_key_srvtype", "dkim_key_testing", "dkim_selector",
-    "dkim_signers", "dkim_verify_reason", "dkim_verify_status", "dmarc_domain_policy", "dmarc_status",
-    "dmarc_status_text", "dmarc_used_domain", "event_data", "event_defer_errno", "event_name", "inode", "ldap_dn",
-    "local_scan_data", "mailstore_basename", "malware_name", "mime_anomaly_level", "mime_anomaly_text",
-    "mime_boundary", "mime_charset", "mime_content_description", "mime_content_disposition", "mime_content_id",
-    "mime_content_size", "mime_content_transfer_encoding", "mime_content_type", "mime_decoded_filename",
-    "mime_filename", "mime_is_coverletter", "mime_is_multipart", "mime_is_rfc822", "mime_part_count",
-    "pipe_addresses", "prdr_requested", "proxy_external_address", "proxy_external_port", "proxy_local_address",
-    "proxy_local_port", "proxy_session", "queue_name", "queue_size", "regex_match_string", "sender_helo_dnssec",
-    "sender_helo_verified", "sender_host_dnssec", "sender_rate", "sender_rate_limit", "sender_rate_period",
-    "smtp_command_history", "spam_action", "spam_bar", "spam_report", "spam_score", "spam_score_int",
-    "spf_header_comment", "spf_received", "spf_result", "spf_result_guessed", "spf_smtp_comment", "srs_recipient",
-    "tls_in_ocsp", "tls_in_ourcert", "tls_in_peercert", "tls_in_resumption", "tls_out_dane", "tls_out_ocsp",
-    "tls_out_ourcert", "tls_out_peercert", "tls_out_resumption", "tls_out_tlsa_usage", "warn_message_delay",
-    "warn_message_recipients", NULL};
+static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc_state",
+    "arc_state_reason", "av_failed", "callout_address", "csa_status", "dcc_header", "dcc_result",
+    "dkim_algo", "dkim_bodylength", "dkim_canon_body", "dkim_canon_headers", "dkim_copiedheaders",
+    "dkim_created", "dkim_cur_signer", "dkim_domain", "dkim_expires", "dkim_headernames",
+    "dkim_identity", "dkim_key_granularity", "dkim_key_length", "dkim_key_nosubdomains",
+    "dkim_key_notes", "dkim_key_srvtype", "dkim_key_testing", "dkim_selector", "dkim_signers",
+    "dkim_verify_reason", "dkim_verify_status", "dmarc_domain_policy", "dmarc_status",
+    "dmarc_status_text", "dmarc_used_domain", "event_data", "event_defer_errno", "event_name",
+    "inode", "ldap_dn", "local_scan_data", "mailstore_basename", "malware_name",
+    "mime_anomaly_level", "mime_anomaly_text", "mime_boundary", "mime_charset",
+    "mime_content_description", "mime_content_disposition", "mime_content_id", "mime_content_size",
+    "mime_content_transfer_encoding", "mime_content_type", "mime_decoded_filename", "mime_filename",
+    "mime_is_coverletter", "mime_is_multipart", "mime_is_rfc822", "mime_part_count",
+    "pipe_addresses", "prdr_requested", "proxy_external_address", "proxy_external_port",
+    "proxy_local_address", "proxy_local_port", "proxy_session", "queue_name", "queue_size",
+    "regex_match_string", "sender_helo_dnssec", "sender_helo_verified", "sender_host_dnssec",
+    "sender_rate", "sender_rate_limit", "sender_rate_period", "smtp_command_history", "spam_action",
+    "spam_bar", "spam_report", "spam_score", "spam_score_int", "spf_header_comment", "spf_received",
+    "spf_result", "spf_result_guessed", "spf_smtp_comment", "srs_recipient", "tls_in_ocsp",
+    "tls_in_ourcert", "tls_in_peercert", "tls_in_resumption", "tls_out_dane", "tls_out_ocsp",
+    "tls_out_ourcert", "tls_out_peercert", "tls_out_resumption", "tls_out_tlsa_usage",
+    "warn_message_delay", "warn_message_recipients", NULL};
 
 const struct var_row *var_row_at(uint32_t i)
 {
@@ -245,7 +249,8 @@ slice_t var_near(slice_t name)
 	return SL("");
 }
 
-/* ---- evaluating ----------------------------------------------------------------------------------------- */
+/* ---- evaluating
+ * ----------------------------------------------------------------------------------------- */
 
 static const void *facts_of(const struct eval *ev, enum var_facts which)
 {
@@ -325,7 +330,8 @@ enum rc var_eval(struct eval *ev, const struct node *n, slice_t *out, struct err
 static enum rc capture_value(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	(void)err;
-	*out = n->number[0] < (int64_t)ev->capture_count ? ev->captures[n->number[0]] : slice_absent();
+	*out =
+	    n->number[0] < (int64_t)ev->capture_count ? ev->captures[n->number[0]] : slice_absent();
 	return RC_OK;
 }
 
@@ -374,7 +380,8 @@ static enum rc router_eval(struct eval *ev, const struct node *n, slice_t *out, 
 	return unset_is_empty(out, router_value(ev, n, out, err));
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool all_digits(slice_t s)
 {
@@ -389,7 +396,8 @@ static bool family(struct arena *a, slice_t name, struct node *n)
 {
 	if (all_digits(name)) {
 		int64_t v;
-		n->number[0] = slice_to_i64(name, 10, false, &v) && v < EVAL_CAPTURES ? v : EVAL_CAPTURES;
+		n->number[0] =
+		    slice_to_i64(name, 10, false, &v) && v < EVAL_CAPTURES ? v : EVAL_CAPTURES;
 		n->eval = capture_eval;
 		return true;
 	}
@@ -409,7 +417,8 @@ static enum rc unknown(struct parser *p, slice_t name, bool braced)
 		return parse_error(p, "not supported yet: $%.*s", SL_ARG(name));
 	const char *why = "";
 	if (slice_starts(name, "acl_c") || slice_starts(name, "acl_m"))
-		why = " (6th character of a user-defined ACL variable must be a digit or underscore)";
+		why =
+		    " (6th character of a user-defined ACL variable must be a digit or underscore)";
 	else if (slice_starts(name, "acl_"))
 		why = " (user-defined ACL variables must start acl_c or acl_m)";
 	slice_t near = var_near(name);
@@ -417,7 +426,8 @@ static enum rc unknown(struct parser *p, slice_t name, bool braced)
 	if (!*why && near.len)
 		(void)snprintf(hint, sizeof hint, " (did you mean \"%.40s\"?)", near.ptr);
 	if (braced)
-		return parse_error(p, "unknown variable in \"${%.*s}\"%s%s", SL_ARG(name), why, hint);
+		return parse_error(
+		    p, "unknown variable in \"${%.*s}\"%s%s", SL_ARG(name), why, hint);
 	return parse_error(p, "unknown variable name \"%.*s\"%s%s", SL_ARG(name), why, hint);
 }
 
@@ -432,7 +442,8 @@ enum rc parse_variable(struct parser *p, slice_t name, bool braced, struct node 
 	return RC_OK;
 }
 
-/* ---- by name -------------------------------------------------------------------------------------------- */
+/* ---- by name
+ * -------------------------------------------------------------------------------------------- */
 
 enum rc expand_variable(struct eval *ev, slice_t name, slice_t *out, struct error *err)
 {
@@ -444,14 +455,16 @@ enum rc expand_variable(struct eval *ev, slice_t name, slice_t *out, struct erro
 	if (!family(ev->arena, name, &n)) {
 		n.row = var_find(name);
 		if (!n.row)
-			return error_set(err, RC_FAIL, "unknown variable name \"%.*s\"", SL_ARG(name));
+			return error_set(
+			    err, RC_FAIL, "unknown variable name \"%.*s\"", SL_ARG(name));
 		return var_value(ev, &n, out, err);
 	}
 	if (n.eval == capture_eval)
 		return capture_value(ev, &n, out, err);
 	if (n.eval == acl_c_eval)
 		return acl_c_value(ev, &n, out, err);
-	return n.eval == acl_m_eval ? acl_m_value(ev, &n, out, err) : router_value(ev, &n, out, err);
+	return n.eval == acl_m_eval ? acl_m_value(ev, &n, out, err)
+	                            : router_value(ev, &n, out, err);
 }
 
 static enum rc map_set(struct arena *a, struct map **m, slice_t name, slice_t value)
@@ -487,7 +500,8 @@ enum rc expand_variable_set(struct eval *ev, slice_t name, slice_t value, struct
 		ev->pinned++;
 		return RC_OK;
 	}
-	if (ev->session && name.len == 5 && slice_starts(name, "auth") && name.ptr[4] >= '1' && name.ptr[4] <= '3') {
+	if (ev->session && name.len == 5 && slice_starts(name, "auth") && name.ptr[4] >= '1' &&
+	    name.ptr[4] <= '3') {
 		ev->session->auth[name.ptr[4] - '1'] = arena_dup(ev->session->arena, value);
 		return RC_OK;
 	}
@@ -499,7 +513,8 @@ enum rc expand_variable_set(struct eval *ev, slice_t name, slice_t value, struct
 		if (n.eval == acl_m_eval && ev->message)
 			return map_set(ev->message->arena, &ev->message->acl_m, n.text, value);
 		if (n.eval == router_eval && ev->address)
-			return map_set(ev->address->arena, &ev->address->router_vars, n.text, value);
+			return map_set(
+			    ev->address->arena, &ev->address->router_vars, n.text, value);
 	}
 	return error_set(err, RC_FAIL, "$%.*s cannot be set here", SL_ARG(name));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Variables that are more than a field of some facts: the functions that rows of variables.c name. */
+/* Variables that are more than a field of some facts: the functions that rows of variables.c name.
+ */
 #include "base/clock.h"
 #include "config/config.h"
 #include "expand/tree.h"
@@ -32,7 +33,8 @@ enum rc var_runrc(struct eval *ev, const struct node *n, slice_t *out, struct er
 enum rc var_pid(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
-	*out = number_text(ev->arena, ev->process && ev->process->pid ? ev->process->pid : getpid());
+	*out =
+	    number_text(ev->arena, ev->process && ev->process->pid ? ev->process->pid : getpid());
 	return RC_OK;
 }
 
@@ -46,7 +48,8 @@ enum rc var_lookup_dnssec(struct eval *ev, const struct node *n, slice_t *out, s
 enum rc var_host_lookup(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	(void)err;
-	enum host_lookup_state want = *variant(n) == 'D' ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED;
+	enum host_lookup_state want =
+	    *variant(n) == 'D' ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED;
 	*out = ev->session && ev->session->host_lookup == want ? SL("1") : SL("0");
 	return RC_OK;
 }
@@ -62,7 +65,8 @@ enum rc var_host_name(struct eval *ev, const struct node *n, slice_t *out, struc
 	if (!looked_up && s->sender_host_address.len && ev->hooks && ev->hooks->host_name) {
 		enum rc rc = ev->hooks->host_name(ev);
 		if (rc == RC_ERROR)
-			return error_set(err, rc, "looking up the name of the client's host failed");
+			return error_set(
+			    err, rc, "looking up the name of the client's host failed");
 	}
 	*out = s->sender_host_name;
 	return RC_OK;
@@ -83,7 +87,9 @@ enum rc var_sender_part(struct eval *ev, const struct node *n, slice_t *out, str
 	return RC_OK;
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------- */
+/* ---- time
+ * -----------------------------------------------------------------------------------------------
+ */
 
 enum rc var_tod(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -126,7 +132,8 @@ enum rc var_received_time(struct eval *ev, const struct node *n, slice_t *out, s
 	return RC_OK;
 }
 
-/* ---- the message ---------------------------------------------------------------------------------------- */
+/* ---- the message
+ * ---------------------------------------------------------------------------------------- */
 
 enum rc var_recipients(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -151,7 +158,8 @@ static int64_t header_lines(const struct header_list *l)
 	return lines;
 }
 
-enum rc var_message_linecount(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+enum rc var_message_linecount(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
 	int64_t lines = 0;
@@ -210,7 +218,8 @@ enum rc var_reply_address(struct eval *ev, const struct node *n, slice_t *out, s
 	return rc;
 }
 
-/* ---- the machine ---------------------------------------------------------------------------------------- */
+/* ---- the machine
+ * ---------------------------------------------------------------------------------------- */
 
 enum rc var_load_average(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {

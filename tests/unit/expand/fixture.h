@@ -57,7 +57,8 @@ static inline void fixture_free(struct fixture *f)
 	arena_free(&f->arena);
 }
 
-static inline enum rc fixture_eval(struct fixture *f, const char *text, slice_t *out, struct error *err)
+static inline enum rc fixture_eval(
+    struct fixture *f, const char *text, slice_t *out, struct error *err)
 {
 	const struct expr_env env = {.file = "test", .line = 1};
 	const struct expr *e;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What rows cannot say: taint, results other than text, limits, hooks, memory, variables by name. */
+/* What rows cannot say: taint, results other than text, limits, hooks, memory, variables by name.
+ */
 #include "lib/tap.h"
 #include "unit/expand/fixture.h"
 
@@ -46,22 +47,28 @@ static bool clean(const char *text)
 TEST(taint_is_carried)
 {
 	fixture_init(&f);
-	static const char *const tainted[] = {"$local_part", "x$local_part", "${lc:$local_part}", "${uc:$local_part}",
-	    "${quote:$local_part!}", "${length_2:$local_part}", "${substr_1:$local_part}", "${sg{$local_part}{l}{x}}",
-	    "${sg{abc}{b}{$local_part}}", "${tr{$local_part}{l}{x}}", "${tr{abc}{b}{$local_part}}",
-	    "${extract{1}{i}{$local_part}}", "${map{a:$local_part}{$item}}", "${filter{a:$local_part}{eq{$item}{Alice}}}",
-	    "${reduce{$local_part:b}{x}{$value$item}}", "${sort{b:$local_part}{lt}{$item}}", "${base64:$local_part}",
-	    "${if match{$local_part}{A(.*)}{$1}}", "${if eq{a}{a}{$local_part}}", "${listextract{1}{$local_part}}",
-	    "${rxquote:$local_part.}", "${escape:$local_part\\x01}", "${domain:a@$domain}", "${rfc2047:$local_part\\xe4}",
-	    "${utf8clean:$local_part}", "${from_utf8:$local_part}", "${hex2b64:${base64d:NDE=}}$local_part",
-	    "${listquote{:}{$local_part}}", "${sender_address}", "${sender_address_domain}"};
+	static const char *const tainted[] = {"$local_part", "x$local_part", "${lc:$local_part}",
+	    "${uc:$local_part}", "${quote:$local_part!}", "${length_2:$local_part}",
+	    "${substr_1:$local_part}", "${sg{$local_part}{l}{x}}", "${sg{abc}{b}{$local_part}}",
+	    "${tr{$local_part}{l}{x}}", "${tr{abc}{b}{$local_part}}",
+	    "${extract{1}{i}{$local_part}}", "${map{a:$local_part}{$item}}",
+	    "${filter{a:$local_part}{eq{$item}{Alice}}}",
+	    "${reduce{$local_part:b}{x}{$value$item}}", "${sort{b:$local_part}{lt}{$item}}",
+	    "${base64:$local_part}", "${if match{$local_part}{A(.*)}{$1}}",
+	    "${if eq{a}{a}{$local_part}}", "${listextract{1}{$local_part}}",
+	    "${rxquote:$local_part.}", "${escape:$local_part\\x01}", "${domain:a@$domain}",
+	    "${rfc2047:$local_part\\xe4}", "${utf8clean:$local_part}", "${from_utf8:$local_part}",
+	    "${hex2b64:${base64d:NDE=}}$local_part", "${listquote{:}{$local_part}}",
+	    "${sender_address}", "${sender_address_domain}"};
 	for (size_t i = 0; i < sizeof tainted / sizeof tainted[0]; i++)
 		if (!CHECK(!clean(tainted[i])))
 			(void)printf("# %s\n", tainted[i]);
-	static const char *const untainted[] = {"abc", "${lc:ABC}", "$primary_hostname", "${strlen:$local_part}",
-	    "${md5:$local_part}", "${eval:${strlen:$local_part}+1}", "${if eq{$local_part}{Alice}{yes}{no}}",
-	    "${if inlist{$local_part}{Bob:Alice}{$value}}", "a$acl_m_unset", "${map{$local_part}{x}}", "${nhash_9:$domain}",
-	    "${hmac{md5}{k}{$local_part}}", "${length_0:$local_part}x", "${filter{a:b}{eq{$item}{$local_part}}}"};
+	static const char *const untainted[] = {"abc", "${lc:ABC}", "$primary_hostname",
+	    "${strlen:$local_part}", "${md5:$local_part}", "${eval:${strlen:$local_part}+1}",
+	    "${if eq{$local_part}{Alice}{yes}{no}}", "${if inlist{$local_part}{Bob:Alice}{$value}}",
+	    "a$acl_m_unset", "${map{$local_part}{x}}", "${nhash_9:$domain}",
+	    "${hmac{md5}{k}{$local_part}}", "${length_0:$local_part}x",
+	    "${filter{a:b}{eq{$item}{$local_part}}}"};
 	for (size_t i = 0; i < sizeof untainted / sizeof untainted[0]; i++)
 		if (!CHECK(clean(untainted[i])))
 			(void)printf("# %s\n", untainted[i]);
@@ -75,7 +82,8 @@ TEST(taint_is_enforced)
 	fails_with("${expand:$local_part}", RC_ERROR, "attempt to expand tainted string 'Alice'");
 	fails_with("${expand:\\$x$local_part}", RC_ERROR, "attempt to expand tainted string");
 	fails_with("${run{/bin/$local_part x}}", RC_ERROR, "Tainted command for run: '/bin/Alice'");
-	fails_with("${run,preexpand{/bin/echo $local_part}}", RC_ERROR, "Tainted arguments for run");
+	fails_with(
+	    "${run,preexpand{/bin/echo $local_part}}", RC_ERROR, "Tainted arguments for run");
 	value_is("${expand:\\$local_part}", "Alice");
 	value_is("${if exists{/nowhere/$local_part}{y}{n}}", "n");
 	fixture_free(&f);
@@ -89,10 +97,12 @@ TEST(kinds_of_failure)
 	fails_with("${map{a:b}{${if eq{$item}{b}{c}fail}}}", RC_FAIL, "fail");
 	fails_with("${if eq{${if eq{a}{b}{c}fail}}{}{x}{y}}", RC_FAIL, "fail");
 	fails_with("${eval:1/0}", RC_ERROR, "divide by zero");
-	fails_with("${if match{aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!}{^(a|aa)+\\$}}", RC_DEFER,
-	    "match limit");
-	fails_with("${sg{aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!}{^(a|aa)+\\$}{}}", RC_DEFER,
-	    "match limit");
+	fails_with(
+	    "${if match{aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!}{^(a|aa)+\\$}}",
+	    RC_DEFER, "match limit");
+	fails_with(
+	    "${sg{aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!}{^(a|aa)+\\$}{}}",
+	    RC_DEFER, "match limit");
 	fixture_free(&f);
 }
 
@@ -105,7 +115,8 @@ TEST(unknown_names_are_found_at_once)
 	fails_with("${strlenn:a}", RC_ERROR, "did you mean \"strlen\"");
 	fails_with("${if mtach{a}{b}}", RC_ERROR, "did you mean \"match\"");
 	fails_with("${lookpu{a}lsearch{/x}}", RC_ERROR, "did you mean \"${lookup\"");
-	fails_with("${if eq{a}{b}{${lookup{a}lsearch{/x}}}{x}}", RC_ERROR, "lookups are not available here");
+	fails_with("${if eq{a}{b}{${lookup{a}lsearch{/x}}}{x}}", RC_ERROR,
+	    "lookups are not available here");
 	fails_with("$spam_score", RC_ERROR, "not supported yet: $spam_score");
 	fails_with("${perl{x}}", RC_ERROR, "not supported yet: perl");
 	fails_with("${if pam{x}}", RC_ERROR, "not supported yet: pam");
@@ -119,9 +130,10 @@ TEST(forbidden_things)
 	fixture_init(&f);
 	const struct expr *e;
 	struct error err = {0};
-	const struct expr_env env = {.forbid = HEDDLE_FORBID_FILES | HEDDLE_FORBID_RUN | HEDDLE_FORBID_LOOKUPS};
-	static const char *const texts[] = {"${readfile{/etc/passwd}}", "${run{/bin/true}}", "${lookup{a}lsearch{/x}}",
-	    "${stat:/etc}"};
+	const struct expr_env env = {
+	    .forbid = HEDDLE_FORBID_FILES | HEDDLE_FORBID_RUN | HEDDLE_FORBID_LOOKUPS};
+	static const char *const texts[] = {"${readfile{/etc/passwd}}", "${run{/bin/true}}",
+	    "${lookup{a}lsearch{/x}}", "${stat:/etc}"};
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		CHECK_EQ_INT(expr_compile(f.arena, slice_cstr(texts[i]), &env, &e, &err), RC_ERROR);
 		CHECK(strstr(err.text, "not permitted") != NULL);
@@ -140,9 +152,10 @@ TEST(bool_and_int)
 		enum rc rc;
 		bool value;
 	};
-	static const struct row rows[] = {{"", RC_OK, false}, {"0", RC_OK, false}, {"no", RC_OK, false},
-	    {"False", RC_OK, false}, {" ", RC_OK, false}, {"1", RC_OK, true}, {"22", RC_OK, true}, {"yes", RC_OK, true},
-	    {" TRUE ", RC_OK, true}, {"maybe", RC_ERROR, false}, {"${if eq{a}{a}}", RC_OK, true},
+	static const struct row rows[] = {{"", RC_OK, false}, {"0", RC_OK, false},
+	    {"no", RC_OK, false}, {"False", RC_OK, false}, {" ", RC_OK, false}, {"1", RC_OK, true},
+	    {"22", RC_OK, true}, {"yes", RC_OK, true}, {" TRUE ", RC_OK, true},
+	    {"maybe", RC_ERROR, false}, {"${if eq{a}{a}}", RC_OK, true},
 	    {"${if eq{a}{b}}", RC_OK, false}, {"${if eq{a}{b}{x}fail}", RC_FAIL, false}};
 	fixture_init(&f);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -168,12 +181,14 @@ TEST(constants_are_folded)
 	fixture_init(&f);
 	const struct expr *e;
 	slice_t text;
-	CHECK(expr_compile(f.arena, SL("a${lc:B}${eval:1+1}${md5:}${substr{1}{2}{abcd}}\\n"), NULL, &e, NULL) == RC_OK);
+	CHECK(expr_compile(f.arena, SL("a${lc:B}${eval:1+1}${md5:}${substr{1}{2}{abcd}}\\n"), NULL,
+	          &e, NULL) == RC_OK);
 	CHECK(expr_constant(e, &text) && slice_is_clean(text));
 	CHECK_EQ_STR(text, "ab2d41d8cd98f00b204e9800998ecf8427ebc\n");
 	CHECK(expr_compile(f.arena, SL("${lc:$domain}"), NULL, &e, NULL) == RC_OK);
 	CHECK(!expr_constant(e, &text));
-	CHECK(expr_compile(f.arena, SL("${if eq{a}{b}{${eval:1/0}}{${randint:1}}}"), NULL, &e, NULL) == RC_OK);
+	CHECK(expr_compile(f.arena, SL("${if eq{a}{b}{${eval:1/0}}{${randint:1}}}"), NULL, &e,
+	          NULL) == RC_OK);
 	CHECK(!expr_constant(e, &text));
 	fixture_free(&f);
 }
@@ -200,9 +215,9 @@ TEST(nesting_is_bounded)
 	struct row {
 		const char *head, *open, *close;
 	};
-	static const struct row rows[] = {{"", "${lc:", "}"}, {"", "${if eq{a}{a}{", "}}"}, {"", "${if !", "}"},
-	    {"", "${if and{{", "}}}"}, {"", "${map{a}{", "}}"}, {"", "${expand:\\$", "}"}, {"${eval:", "(", ")"},
-	    {"${eval:", "-", ""}};
+	static const struct row rows[] = {{"", "${lc:", "}"}, {"", "${if eq{a}{a}{", "}}"},
+	    {"", "${if !", "}"}, {"", "${if and{{", "}}}"}, {"", "${map{a}{", "}}"},
+	    {"", "${expand:\\$", "}"}, {"${eval:", "(", ")"}, {"${eval:", "-", ""}};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		fixture_init(&f);
 		char *text = repeat(rows[i].head, rows[i].open, 20000, rows[i].close);
@@ -228,7 +243,8 @@ TEST(nesting_is_bounded)
 TEST(results_are_bounded)
 {
 	fixture_init(&f);
-	fails_with("${reduce{1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21:22:23:24:25:26}{ab}{$value$value}}",
+	fails_with("${reduce{1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21:22:23:24:25:26}{"
+	           "ab}{$value$value}}",
 	    RC_ERROR, "too long");
 	fixture_free(&f);
 }
@@ -261,7 +277,8 @@ TEST(loops_give_their_memory_back)
 		size_t before = arena_used(f.arena);
 		CHECK(expr_eval(&f.ev, e, &out, NULL) == RC_OK);
 		if (!CHECK(arena_used(f.arena) - before < rows[i].limit))
-			(void)printf("# %s: %zu bytes\n", rows[i].text, arena_used(f.arena) - before);
+			(void)printf(
+			    "# %s: %zu bytes\n", rows[i].text, arena_used(f.arena) - before);
 	}
 	fixture_free(&f);
 }
@@ -272,16 +289,18 @@ TEST(registers_outlive_rounds)
 	fixture_init(&f);
 	value_is("${if forany{a1:b2:c3}{match{${uc:$item}}{^B(.)}}{$0-$1}}", "B2-2");
 	value_is("${if forall{a1:b2:c3}{match{${uc:$item}}{(.)\\$}}{$0-$1}}", "3-3");
-	value_is("${if !forany{a1:b2:c3}{and{{match{${uc:$item}}{(.)\\$}}{eq{$1}{9}}}}{$0-$1}}", "3-3");
+	value_is(
+	    "${if !forany{a1:b2:c3}{and{{match{${uc:$item}}{(.)\\$}}{eq{$1}{9}}}}{$0-$1}}", "3-3");
 	value_is("${if forany{a1:b2:c3}{inlist{${uc:$item}}{${uc:c3}:x}}{$value}}", "C3");
 	value_is("${reduce{a:b:c}{x}{${if eq{$item}{b}{$value}{${uc:$value$item}}}}}", "XAC");
 	fixture_free(&f);
 }
 
-static enum rc acl_hook(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text,
-    struct error *err)
+static enum rc acl_hook(struct eval *ev, slice_t name, const slice_t *args, uint32_t count,
+    slice_t *out_text, struct error *err)
 {
-	*out_text = arena_printf(ev->arena, "%.*s/%u/%.*s", SL_ARG(name), (unsigned)count, SL_ARG(ev->acl_arg[0]));
+	*out_text = arena_printf(
+	    ev->arena, "%.*s/%u/%.*s", SL_ARG(name), (unsigned)count, SL_ARG(ev->acl_arg[0]));
 	(void)args;
 	if (slice_eqs(name, "defers"))
 		return error_set(err, RC_DEFER, "later");
@@ -290,8 +309,8 @@ static enum rc acl_hook(struct eval *ev, slice_t name, const slice_t *args, uint
 	return slice_eqs(name, "denies") ? RC_FAIL : RC_OK;
 }
 
-static enum rc run_hook(struct eval *ev, const slice_t *argv, uint32_t argc, slice_t *out_text, int *out_status,
-    struct error *err)
+static enum rc run_hook(struct eval *ev, const slice_t *argv, uint32_t argc, slice_t *out_text,
+    int *out_status, struct error *err)
 {
 	struct strbuf sb;
 	strbuf_init(&sb, ev->arena, 0);
@@ -319,7 +338,8 @@ TEST(hooks)
 	fails_with("${acl{defers}}", RC_FAIL, "DEFER from acl \"defers\"");
 	fails_with("${if acl{{defers}}}", RC_FAIL, "DEFER from acl \"defers\"");
 	fails_with("${acl{breaks}}", RC_ERROR, "ERROR from acl \"breaks\"");
-	value_is("${run{/bin/x a \"b c\" $local_part ${lc:A B}d}}", "[/bin/x][a][b c][Alice][a bd]");
+	value_is(
+	    "${run{/bin/x a \"b c\" $local_part ${lc:A B}d}}", "[/bin/x][a][b c][Alice][a bd]");
 	value_is("${run{/bin/x $acl_m_unset ''}}", "[/bin/x][][]");
 	value_is("${run,preexpand{/bin/x ${lc:A B} 'c d'}}", "[/bin/x][a][b][c d]");
 	value_is("${run{/false x}{yes}{no $value}} $runrc", "no [/false][x] 3");
@@ -352,7 +372,9 @@ TEST(variables_by_name)
 	f.ev.message = NULL;
 	f.ev.address = NULL;
 	CHECK_EQ_INT(expand_variable_set(&f.ev, SL("acl_c0"), SL("x"), NULL), RC_FAIL);
-	value_is("$local_part$sender_address$acl_c0$acl_m0$r_x$message_size$tls_in_bits$h_subject:$sender_host_port", "00");
+	value_is("$local_part$sender_address$acl_c0$acl_m0$r_x$message_size$tls_in_bits$h_subject:$"
+	         "sender_host_port",
+	    "00");
 	fixture_free(&f);
 }
 
@@ -385,12 +407,20 @@ TEST(headers)
 TEST(times_and_machine)
 {
 	fixture_init(&f);
-	value_is("${if match{$tod_log}{\\N^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d$\\N}{y}{n}}", "y");
-	value_is("${if match{$tod_full}{\\N^\\w{3}, \\d\\d \\w{3} \\d{4} \\d\\d:\\d\\d:\\d\\d [+-]\\d{4}$\\N}{y}{n}}", "y");
+	value_is(
+	    "${if match{$tod_log}{\\N^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d$\\N}{y}{n}}", "y");
+	value_is("${if match{$tod_full}{\\N^\\w{3}, \\d\\d \\w{3} \\d{4} \\d\\d:\\d\\d:\\d\\d "
+	         "[+-]\\d{4}$\\N}{y}{n}}",
+	    "y");
 	value_is("${if match{$tod_zulu}{\\N^\\d{14}Z$\\N}{y}{n}}", "y");
-	value_is("${if match{$tod_bsdinbox}{\\N^\\w{3} \\w{3} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d \\d{4}$\\N}{y}{n}}", "y");
-	value_is("${if >{$tod_epoch}{1700000000}{y}{n}}${if ={${length_10:$tod_epoch_l}}{$tod_epoch}{y}{n}}", "yy");
-	value_is("${if >{$spool_space}{-2}{y}}${if >{$load_average}{-2}{y}}${if >{$pid}{1}{y}}", "yyy");
+	value_is("${if match{$tod_bsdinbox}{\\N^\\w{3} \\w{3} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d "
+	         "\\d{4}$\\N}{y}{n}}",
+	    "y");
+	value_is("${if >{$tod_epoch}{1700000000}{y}{n}}${if "
+	         "={${length_10:$tod_epoch_l}}{$tod_epoch}{y}{n}}",
+	    "yy");
+	value_is(
+	    "${if >{$spool_space}{-2}{y}}${if >{$load_average}{-2}{y}}${if >{$pid}{1}{y}}", "yyy");
 	fixture_free(&f);
 }
 

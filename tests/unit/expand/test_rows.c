@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The rows of tests/data/expand.rows: a text to expand and what must come out of it, as Debian's exim4 says it.
- *	test_rows           runs them
- *	test_rows --eval    expands the lines of standard input, one result a line (for tests/scenario/expand/differential.py)
+ * The rows of tests/data/expand.rows: a text to expand and what must come out of it, as Debian's
+ *exim4 says it. test_rows           runs them test_rows --eval    expands the lines of standard
+ *input, one result a line (for tests/scenario/expand/differential.py)
  */
 #include "base/io.h"
-#include "unit/expand/fixture.h"
 #include "lib/tap.h"
+#include "unit/expand/fixture.h"
 
 #include <stdio.h>
 
