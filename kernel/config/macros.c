@@ -182,6 +182,15 @@ static slice_t replace_one(struct loader *l, slice_t text, const struct macro *m
 	return strbuf_slice(&sb);
 }
 
+/* No macro's name is without a capital: most lines need no search. */
+static bool has_capital(slice_t text)
+{
+	for (uint32_t i = 0; i < text.len; i++)
+		if (is_upper(text.ptr[i]))
+			return true;
+	return false;
+}
+
 slice_t macros_replace(struct loader *l, slice_t text, bool skip_name, bool *out_any)
 {
 	slice_t head = slice_sub(text, 0, 0), rest = text;
@@ -191,6 +200,9 @@ slice_t macros_replace(struct loader *l, slice_t text, bool skip_name, bool *out
 		head = slice_sub(text, 0, eq + 1);
 		rest = slice_sub(text, eq + 1, text.len);
 	}
+	*out_any = false;
+	if (!has_capital(rest))
+		return text;
 	slice_t now = replace_builtins(l, rest, &any);
 	VEC_FOREACH(&l->cfg->macros, struct macro, m)
 	{
