@@ -55,6 +55,8 @@ static enum rc parse_lookup(struct parser *p, struct node *n)
 	if (!t->is_query && !keyed)
 		return parse_error(p, "missing {key} for single-key \"%.*s\" lookup", SL_ARG(name));
 	rc = parse_arg(p, "lookup file-or-query arg", &n->args[1]);
+	if (rc == RC_OK && !t->is_query)
+		warn_tainted(p, n->args[1], "the file of a lookup");
 	return rc == RC_OK ? parse_branches(p, n) : rc;
 }
 
@@ -140,6 +142,14 @@ static enum rc replace_newlines(
 		to += piece.len;
 	}
 	return RC_OK;
+}
+
+static enum rc parse_readfile(struct parser *p, struct node *n)
+{
+	enum rc rc = parse_args(p, n, 1, 2);
+	if (rc == RC_OK)
+		warn_tainted(p, n->args[0], "a file name");
+	return rc;
 }
 
 static enum rc item_readfile(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
@@ -342,6 +352,8 @@ static enum rc parse_run(struct parser *p, struct node *n)
 	} else {
 		rc = split_command(p, command, n);
 	}
+	if (rc == RC_OK)
+		warn_tainted(p, n->args[0], "the command of \"run\"");
 	return rc == RC_OK ? parse_branches(p, n) : rc;
 }
 
@@ -424,8 +436,7 @@ const struct item_row item_rows_data[] = {
         .forbidden_by = HEDDLE_FORBID_LOOKUPS},
     {.name = "readfile",
         .eval = item_readfile,
-        .min = 1,
-        .max = 2,
+        .parse = parse_readfile,
         .forbidden_by = HEDDLE_FORBID_FILES},
     {.name = "run", .eval = item_run, .parse = parse_run, .forbidden_by = HEDDLE_FORBID_RUN},
     {0},

@@ -54,6 +54,14 @@ static enum rc item_length(struct eval *ev, const struct node *n, slice_t *out, 
 	return rc;
 }
 
+static enum rc item_hash(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+{
+	struct text_numbers nums;
+	slice_t text;
+	enum rc rc = two_numbers(ev, n, &nums, &text, err);
+	return rc == RC_OK ? text_hash(ev->arena, text, &nums, out, err) : rc;
+}
+
 static enum rc item_nhash(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	struct text_numbers nums;
@@ -413,6 +421,7 @@ static enum rc item_listquote(
 
 const struct item_row item_rows_text[] = {
     {.name = "extract", .eval = item_extract, .parse = parse_extract},
+    {.name = "hash", .eval = item_hash, .min = 2, .max = 3, .pure = true},
     {.name = "length", .eval = item_length, .min = 2, .max = 2, .pure = true},
     {.name = "listquote", .eval = item_listquote, .min = 2, .max = 2, .pure = true},
     {.name = "nhash", .eval = item_nhash, .min = 2, .max = 3, .pure = true},

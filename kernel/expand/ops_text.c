@@ -68,6 +68,14 @@ static enum rc op_nhash(
 	return rc == RC_OK ? text_nhash(ev->arena, in, &nums, out, err) : rc;
 }
 
+static enum rc op_hash(
+    struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
+{
+	struct text_numbers nums = numbers_of(n);
+	enum rc rc = need_number(n, err);
+	return rc == RC_OK ? text_hash(ev->arena, in, &nums, out, err) : rc;
+}
+
 static enum rc op_strlen(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
@@ -273,6 +281,8 @@ const struct op_row op_rows_text[] = {
     {"escape", op_escape, OP_PURE, ESCAPE_ALL, 0},
     {"escape8bit", op_escape, OP_PURE, ESCAPE_8BIT, 0},
     {"from_utf8", op_from_utf8, OP_PURE, 0, 0},
+    {"h", op_hash, OP_PURE | OP_NUMBERS, 0, 0},
+    {"hash", op_hash, OP_PURE | OP_NUMBERS, 0, 0},
     {"hexquote", op_escape, OP_PURE, ESCAPE_HEX, 0},
     {"l", op_length, OP_PURE | OP_NUMBERS, 0, 0},
     {"lc", op_lc, OP_PURE, 0, 0},

@@ -44,6 +44,34 @@ enum rc text_nhash(
 	return RC_OK;
 }
 
+/* Found by asking Exim, with 1,400 texts: what lies behind the first n bytes is rotated and folded
+ * into them; the order of "r", "t", "s" in the alphabet is its own. */
+enum rc text_hash(
+    struct arena *a, slice_t text, const struct text_numbers *nums, slice_t *out, struct error *err)
+{
+	static const char alphabet[] =
+	    "abcdefghijklmnopqrtsuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	int64_t m = nums->count > 1 ? nums->n[1] : 26, n = nums->n[0];
+	if (m > (int64_t)sizeof alphabet - 1)
+		return error_set(err, RC_ERROR, "hash count \"%" PRId64 "\" too big", m);
+	if (m <= 0)
+		return error_set(err, RC_ERROR, "hash count must not be zero");
+	if (n < 0 || n >= text.len) {
+		*out = text;
+		return RC_OK;
+	}
+	unsigned char *p = arena_alloc(a, (size_t)n + 1);
+	memcpy(p, text.ptr, (size_t)n);
+	for (uint32_t i = (uint32_t)n; n && i < text.len; i++) {
+		unsigned c = (unsigned char)text.ptr[i], by = (c + i) % 8;
+		p[i % (uint32_t)n] ^= (unsigned char)(c << by | c >> (8 - by));
+	}
+	for (int64_t i = 0; i < n; i++)
+		p[i] = (unsigned char)alphabet[p[i] % m];
+	*out = with_flags(slice_of(p, (size_t)n, 0), text);
+	return RC_OK;
+}
+
 slice_t text_quote(struct arena *a, slice_t text)
 {
 	struct strbuf sb;

@@ -11,6 +11,8 @@ struct text_numbers {
 slice_t text_substr(slice_t text, const struct text_numbers *nums);
 MUST_USE enum rc text_nhash(struct arena *a, slice_t text, const struct text_numbers *nums,
     slice_t *out, struct error *err);
+MUST_USE enum rc text_hash(struct arena *a, slice_t text, const struct text_numbers *nums,
+    slice_t *out, struct error *err);
 /* In double quotes, with backslashes. */
 slice_t text_quote(struct arena *a, slice_t text);
 #endif

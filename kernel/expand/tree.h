@@ -112,6 +112,8 @@ bool parse_at_load(const struct parser *p);
 /* h_ header_ rh_ rheader_ bh_ bheader_ lh_ lheader_: 'h' 'r' 'b' 'l', else 0. */
 char header_form(slice_t name);
 MUST_USE enum rc parse_header(struct parser *p, struct node *n);
+/* Warn if e can only come out tainted whenever it is not empty: `where` will refuse it. */
+void warn_tainted(struct parser *p, const struct expr *e, const char *where);
 /* Words that exist in Exim and are not built. */
 bool parse_unsupported(const char *const *names, slice_t name);
 struct expr *expr_of_text(struct arena *a, slice_t text);

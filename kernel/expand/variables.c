@@ -442,6 +442,52 @@ enum rc parse_variable(struct parser *p, slice_t name, bool braced, struct node 
 	return RC_OK;
 }
 
+/* ---- taint that can be seen beforehand
+ * ------------------------------------------------------------- */
+
+struct tainted_row {
+	const char *name, *instead; /* instead: the clean form, or NULL */
+};
+static const struct tainted_row always_tainted[] = {
+    {"authenticated_sender", NULL},
+    {"domain", "$domain_data"},
+    {"local_part", "$local_part_data"},
+    {"sender_address", NULL},
+    {"sender_address_domain", NULL},
+    {"sender_address_local_part", NULL},
+    {"sender_helo_name", NULL},
+};
+
+static const struct tainted_row *tainted_variable(const struct node *n)
+{
+	const struct var_row *row = n->eval == var_eval ? n->row : NULL;
+	for (size_t i = 0; row && i < sizeof always_tainted / sizeof always_tainted[0]; i++)
+		if (strcmp(row->name, always_tainted[i].name) == 0)
+			return &always_tainted[i];
+	return NULL;
+}
+
+void warn_tainted(struct parser *p, const struct expr *e, const char *where)
+{
+	if (!p->env || !p->env->warnings)
+		return;
+	for (uint32_t i = 0; i < e->count; i++) {
+		const struct tainted_row *row = tainted_variable(&e->nodes[i]);
+		bool header = e->nodes[i].eval == header_eval;
+		if (!row && !header)
+			continue;
+		struct error *w = VEC_PUSH(p->arena, p->env->warnings, struct error);
+		(void)error_set(w, RC_ERROR,
+		    "%s%s\"$%.60s\" is tainted and will be refused as %s%s%s",
+		    p->env->option ? p->env->option : "", p->env->option ? ": " : "",
+		    row ? row->name : "h_...", where, row && row->instead ? "; use " : "",
+		    row && row->instead ? row->instead : "");
+		w->file = p->env->file;
+		w->line = p->env->line;
+		return;
+	}
+}
+
 /* ---- by name
  * -------------------------------------------------------------------------------------------- */
 

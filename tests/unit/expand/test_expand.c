@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What rows cannot say: taint, results other than text, limits, hooks, memory, variables by name.
  */
+#include "expand/tree.h"
 #include "lib/tap.h"
 #include "unit/expand/fixture.h"
 
@@ -441,6 +442,50 @@ TEST(list_items_are_not_copied)
 	CHECK(!expand_list_next(a, slice_absent(), &pos, &item));
 	CHECK(expand_list_next(a, SL("<\n x\n\ny"), &pos, &item));
 	arena_free(&a);
+}
+
+TEST(every_variable_is_found)
+{
+	fixture_init(&f);
+	const struct var_row *row;
+	slice_t v;
+	uint32_t i = 0;
+	for (; (row = var_row_at(i)) != NULL; i++)
+		if (!CHECK(expand_variable(&f.ev, slice_cstr(row->name), &v, NULL) == RC_OK))
+			(void)printf("# %s: the table is not sorted\n", row->name);
+	CHECK(i > 150);
+	fixture_free(&f);
+}
+
+TEST(warnings_about_taint)
+{
+	struct row {
+		const char *text, *want;
+	};
+	static const struct row rows[] = {
+	    {"${readfile{/var/$local_part}}", "use $local_part_data"},
+	    {"${readfile{/var/$domain}{,}}", "use $domain_data"},
+	    {"${readfile{/var/$local_part_data}}", NULL},
+	    {"${if eq{a}{b}{${readfile{$h_x:}}}}", "$h_..."},
+	    {"${run{/bin/$domain}}", "the command of \"run\""},
+	    {"${run{/bin/x $domain}}", NULL},
+	    {"${run,preexpand{/bin/x $domain}}", "use $domain_data"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct vec warnings = {0};
+		const struct expr_env env = {
+		    .file = "conf", .line = 7, .option = "router r: data", .warnings = &warnings};
+		const struct expr *e;
+		fixture_init(&f);
+		CHECK(expr_compile(f.arena, slice_cstr(rows[i].text), &env, &e, NULL) == RC_OK);
+		CHECK_EQ_INT(warnings.count, rows[i].want ? 1 : 0);
+		if (warnings.count && rows[i].want) {
+			const struct error *w = VEC_AT(&warnings, struct error, 0);
+			CHECK(strstr(w->text, rows[i].want) && strstr(w->text, "router r: data") &&
+			      w->line == 7);
+		}
+		fixture_free(&f);
+	}
 }
 
 TAP_MAIN()
