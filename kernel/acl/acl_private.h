@@ -41,6 +41,8 @@ enum arg_kind {
 #define WHERE_ENVELOPE (WHERE(ACL_MAIL) | WHERE(ACL_RCPT) | WHERE(ACL_PREDATA))
 #define WHERE_NOT_SMTP (WHERE(ACL_NOT_SMTP) | WHERE(ACL_NOT_SMTP_START) | WHERE(ACL_NOT_SMTP_MIME))
 #define WHERE_MESSAGE  (WHERE_ENVELOPE | WHERE_MESSAGE_TEXT | WHERE_NOT_SMTP)
+/* the verb discard: there is a message to discard */
+#define ACL_MAY_DISCARD (WHERE_MESSAGE | WHERE(ACL_UNKNOWN))
 
 struct acl_state;
 struct acl_cond;

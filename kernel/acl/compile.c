@@ -281,12 +281,19 @@ static void check_places(struct acl_compile *c, struct acl *acl, enum acl_where 
 	if (acl->checked & WHERE(where))
 		return;
 	acl->checked |= WHERE(where);
-	for (const struct acl_stmt *s = acl->stmts; s; s = s->next)
+	for (const struct acl_stmt *s = acl->stmts; s; s = s->next) {
+		if (s->verb == VERB_DISCARD && !(ACL_MAY_DISCARD & WHERE(where))) {
+			struct error e = {0};
+			(void)error_set(&e, RC_ERROR, "\"discard\" is not allowed in %s ACL",
+			    acl_where_name(where));
+			(void)problem(c, s->file, s->line, &e);
+		}
 		for (const struct acl_cond *cond = s->conds; cond; cond = cond->next) {
 			check_cond(c, cond, where);
 			if (cond->callee)
 				check_places(c, map_get(c->acls->named, cond->callee->name), where);
 		}
+	}
 }
 
 static void compile_root(struct acl_compile *c, const struct option_value *v, enum acl_where where)

@@ -3,9 +3,13 @@
 #include "acl/acl_private.h"
 #include "message/message.h"
 
-/* Keep data in a facts' slice beyond this evaluation. */
+/* Keep data in a facts' slice beyond this evaluation.  The same again costs nothing: a session may
+ * ask a thousand times. */
 static void keep(struct acl_state *st, struct arena *owner, slice_t *where, slice_t data)
 {
+	if (slice_eq(*where, data) && slice_is_absent(*where) == slice_is_absent(data) &&
+	    slice_is_clean(*where) == slice_is_clean(data))
+		return;
 	*where = arena_dup(owner ? owner : st->ev->arena, data);
 }
 

@@ -70,7 +70,7 @@ static void expand_messages(struct acl_state *st)
 {
 	struct message_facts *m = st->ev->message;
 	slice_t text;
-	if (m)
+	if (m && !slice_is_absent(st->user_msg))
 		m->acl_verify_message = st->user_msg;
 	slice_t before = st->log_msg;
 	if (st->message && acl_arg(st, st->message, &text, NULL) == RC_OK && text.len)
@@ -86,8 +86,6 @@ static void expand_messages(struct acl_state *st)
 			st->log_msg = strbuf_slice(&sb);
 		}
 	}
-	if (m)
-		m->acl_verify_message = slice_absent();
 }
 
 static bool all_digits(slice_t s, uint32_t from, uint32_t n)
@@ -241,6 +239,10 @@ static void begin_statement(struct acl_state *st, const struct acl_stmt *s)
 	st->message = st->log_message = NULL;
 	st->endpass = st->nested_drop = st->nested_discard = false;
 	st->sender_failed = st->recipient_failed = false;
+	/* what a condition says about a failure is there until the next statement, and for who
+	 * answers the last one */
+	if (s && st->ev->message)
+		st->ev->message->acl_verify_message = slice_absent();
 }
 
 static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
@@ -249,7 +251,12 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 		struct error e = {0};
 		enum acl_verdict v = ACL_DENY;
 		begin_statement(st, s);
-		enum rc rc = check_conditions(st, &e);
+		enum rc rc = RC_ERROR;
+		if (s->verb == VERB_DISCARD && !(ACL_MAY_DISCARD & WHERE(st->run->where)))
+			(void)error_set(&e, rc, "\"discard\" is not allowed in %s ACL",
+			    acl_where_name(st->run->where));
+		else
+			rc = check_conditions(st, &e);
 		if (st->nested_discard && s->verb != VERB_ACCEPT && s->verb != VERB_DISCARD)
 			rc = error_set(&e, RC_ERROR,
 			    "nested ACL returned \"discard\" for \"%s\" command "

@@ -452,6 +452,8 @@ TEST(verified_addresses)
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "given"), RC_OK);
 	CHECK_EQ_STR(t.out.user_text, "no: Unrouteable address");
 	CHECK_EQ_STR(t.out.log_text, "L: verify failed");
+	/* for who answers, until the next one */
+	CHECK_EQ_STR(t.s.message.acl_verify_message, "Unrouteable address");
 	rcpt(&t, "later@x.y", "good", "a.example");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "sender"), RC_OK);
 	CHECK_EQ_INT(t.out.verdict, ACL_DEFER);
@@ -541,6 +543,8 @@ TEST(problems_at_load)
 	        "cannot test verify=recipient in MAIL ACL"},
 	    {"acl_smtp_connect = a\nbegin acl\na:\n deny control = freeze\n", 4,
 	        "cannot use \"control=freeze\" in connection ACL"},
+	    {"acl_smtp_helo = a\nbegin acl\na:\n accept\n discard\n", 5,
+	        "\"discard\" is not allowed"},
 	    {"acl_smtp_mail = nowhere\n", 1, "unknown ACL verb \"nowhere\""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
