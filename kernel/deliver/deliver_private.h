@@ -26,6 +26,7 @@ struct deliverer {
 	bool ticking GUARDED_BY(lk_deliver);
 	struct claim *busy GUARDED_BY(lk_deliver); /* files that a local delivery writes to now */
 	struct condvar changed;
+	int64_t expire_at_us;               /* the ticking worker's */
 };
 LOCK_FNS(deliverer, struct deliverer, lock, lk_deliver)
 
@@ -99,6 +100,8 @@ void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
 /* A local file is written by one delivery at a time: false: somebody is at it. */
 bool scheduler_claim(struct deliverer *d, slice_t path, int64_t deadline_us) EXCLUDES(lk_deliver);
 void scheduler_unclaim(struct deliverer *d, slice_t path) EXCLUDES(lk_deliver);
+/* edit.c: timeout_frozen_after and auto_thaw, looked at by queue runs and every few minutes. */
+void edit_expire_frozen(struct deliverer *d) EXCLUDES(lk_deliver);
 /* group.c */
 void groups_make(struct attempt *t);
 /* local.c */

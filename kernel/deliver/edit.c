@@ -53,6 +53,45 @@ static enum rc give_up(struct deliverer *d, struct queue_id id, struct error *er
 	return rc;
 }
 
+static void expire_one(struct deliverer *d, const struct queue_view *v, int64_t now_us, int64_t keep_ms, int64_t thaw_ms)
+{
+	struct error err;
+	char text[QUEUE_ID_LEN + 1];
+	int64_t frozen_ms = (now_us - v->frozen_us) / 1000;
+
+	queue_id_text(v->id, text);
+	if (keep_ms > 0 && frozen_ms >= keep_ms) {
+		if (drop(d, v->id, &err) == RC_OK) {
+			log_main(d->cfg.log, slice_cstr(text), "cancelled by timeout_frozen_after");
+			log_main(d->cfg.log, slice_cstr(text), "Completed");
+			log_message_done(d->cfg.log, slice_cstr(text));
+		}
+	} else if (thaw_ms > 0 && frozen_ms >= thaw_ms && freeze(d, v->id, false, &err) == RC_OK) {
+		log_main(d->cfg.log, slice_cstr(text), "Unfrozen by auto-thaw");
+	}
+}
+
+void edit_expire_frozen(struct deliverer *d)
+{
+	struct config *cfg = d->cfg.snapshot(d->cfg.ctx);
+	struct queue_list l;
+
+	if (!cfg)
+		return;
+	int64_t keep_ms = config_int(cfg, MO_timeout_frozen_after), thaw_ms = config_int(cfg, MO_auto_thaw);
+	config_unref(&cfg);
+	if (keep_ms <= 0 && thaw_ms <= 0)
+		return;
+	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
+	for (size_t i = 0; i < l.count; i++) {
+		struct queue_view v;
+		queue_entry_view(l.entries[i], &v);
+		if (v.state == QUEUE_FROZEN)
+			expire_one(d, &v, clock_wall_us(), keep_ms, thaw_ms);
+	}
+	queue_list_free(&l);
+}
+
 enum rc deliver_edit(struct deliverer *d, struct queue_id id, enum admin_edit what, slice_t who, struct error *err)
 {
 	static const char *const words[] = {[ADMIN_FREEZE] = "frozen by", [ADMIN_THAW] = "unfrozen by",

@@ -17,6 +17,19 @@ static int32_t job_info(struct heddle_call *c, const struct heddle_job *j, struc
 	return HEDDLE_OK;
 }
 
+/* What goes into RCPT: prefix and suffix are for us alone, unless the transport keeps them. */
+static slice_t without_affixes(const struct heddle_job *j, const struct address *a)
+{
+	const struct address_facts *f = &a->facts;
+	bool has = !slice_is_absent(f->local_part_prefix) || !slice_is_absent(f->local_part_suffix);
+
+	if (!has || j->transport->generic[TO_rcpt_include_affixes].number != 0)
+		return a->text;
+	slice_t s = arena_printf(j->arena, "%.*s@%.*s", SL_ARG(f->local_part), SL_ARG(f->domain));
+	s.flags = a->text.flags;
+	return s;
+}
+
 static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, uint32_t i, struct heddle_recipient *out)
 {
 	(void)c;
@@ -25,7 +38,7 @@ static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, 
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, i);
 	const struct recipient *r = &j->attempt->m->recipients[a->recipient];
 	out->flags = r->dsn_flags;
-	out->address = a->kind == ADDRESS_PLAIN ? a->text : address_top(a)->text;
+	out->address = a->kind == ADDRESS_PLAIN ? without_affixes(j, a) : address_top(a)->text;
 	out->local_part = a->facts.local_part;
 	out->domain = a->facts.domain;
 	out->original = address_top(a)->text;
@@ -158,6 +171,16 @@ static bool too_big(struct attempt *t, struct group *g)
 	return true;
 }
 
+static void print_debug(struct attempt *t, const struct group *g)
+{
+	const struct option_value *o = &g->transport->generic[TO_debug_print];
+	struct error err;
+	slice_t v;
+
+	if (log_debugging(t->log, LOG_D_TRANSPORT) && o->expr && expr_eval(&t->ev, o->expr, &v, &err) == RC_OK)
+		log_debug(t->log, LOG_D_TRANSPORT, "%.*s", SL_ARG(v));
+}
+
 void attempt_deliver_group(struct attempt *t, struct group *g)
 {
 	struct address *first = *VEC_AT(&g->addresses, struct address *, 0);
@@ -173,6 +196,7 @@ void attempt_deliver_group(struct attempt *t, struct group *g)
 		local_set_home(t, g);
 	j.sender = render_sender(&j);
 	t->facts.return_path = j.sender;
+	print_debug(t, g);
 	call_init(&c, &t->ev, g->transport);
 	c.job = &j;
 	if (too_big(t, g)) {

@@ -22,6 +22,19 @@ static void put_address(const struct attempt *t, struct strbuf *sb, const struct
 		strbuf_printf(sb, " P=<%.*s>", SL_ARG(t->facts.return_path));
 }
 
+/* log_as_local: only the local part, also for what an accept or smtp transport takes elsewhere. */
+static bool shown_local(const struct address *a, bool is_local)
+{
+	const struct option_value *o = a->router ? &a->router->generic[RO_log_as_local] : NULL;
+	return o && !slice_is_absent(o->text) ? o->number != 0 : is_local;
+}
+
+static bool is_quiet(const struct address *a)
+{
+	return (a->router && a->router->generic[RO_disable_logging].number != 0) ||
+	    (a->transport && a->transport->generic[TO_disable_logging].number != 0);
+}
+
 static void put_names(struct strbuf *sb, const struct address *a, bool transport)
 {
 	if (a->router)
@@ -63,17 +76,15 @@ void line_delivered(struct attempt *t, const struct group *g)
 {
 	const char *arrow = "=>";
 
-	if (g->transport->generic[TO_disable_logging].number != 0)
-		return;
 	for (size_t i = 0; i < g->addresses.count; i++) {
 		const struct address *a = *VEC_AT(&g->addresses, struct address *, i);
 		const struct outcome *o = &g->outcomes[i];
 		struct strbuf sb;
-		if (o->result != RC_OK)
+		if (o->result != RC_OK || is_quiet(a))
 			continue;
 		strbuf_init(&sb, t->arena, 0);
 		strbuf_printf(&sb, "%s ", arrow);
-		put_address(t, &sb, a, g->is_local);
+		put_address(t, &sb, a, shown_local(a, g->is_local));
 		put_names(&sb, a, true);
 		if (log_selected(t->log, LOG_DELIVERY_SIZE))
 			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);

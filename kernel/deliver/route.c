@@ -2,6 +2,7 @@
 /* The walk: which router, what it said, what becomes of the address. */
 #include "deliver/route.h"
 
+#include "log/log.h"
 #include "message/message.h"
 #include "thread/cancel.h"
 
@@ -217,11 +218,23 @@ static void add_unseen_copy(struct route_step *s, const struct heddle_instance *
 	c->deliver = s->run; /* mark: `router` is where to begin */
 }
 
+/* An address that this router takes fails verification all the same: fail_verify_sender, fail_verify_recipient. */
+static bool fails_verification(const struct route_step *s)
+{
+	uint32_t f = s->run->flags;
+	enum router_option o = (f & ROUTE_VERIFY_SENDER) ? RO_fail_verify_sender : RO_fail_verify_recipient;
+
+	return (f & ROUTE_VERIFY) && s->router->generic[o].number != 0;
+}
+
 static enum rc accept_address(struct route_step *s, const struct heddle_route *out, struct error *err)
 {
 	struct address *a = s->addr;
-	enum rc rc = apply_generic(s, a, err);
+	enum rc rc;
 
+	if (fails_verification(s))
+		return fail(a, ROUTE_FAILED, SL("Unrouteable address"), SL("Unrouteable address"));
+	rc = apply_generic(s, a, err);
 	if (rc == RC_OK && !slice_is_absent(out->address_data))
 		a->facts.address_data = arena_dup(s->run->arena, out->address_data);
 	if (rc == RC_OK)
@@ -398,14 +411,36 @@ static void fill_address(const struct address *a, uint32_t flags, struct heddle_
 		out->flags |= HEDDLE_A_TEST;
 }
 
-/* address_data and set are evaluated when the preconditions hold, before the driver runs. */
+/* One `set = r_NAME = value`; a forced failure declines, as the specification says. */
+static enum rc set_variables(struct route_step *s, struct error *err)
+{
+	struct eval *ev = s->run->eval;
+
+	VEC_FOREACH(&s->router->sets, const struct config_set, it)
+	{
+		slice_t v;
+		enum rc rc = expr_eval(ev, it->value, &v, err);
+		if (rc == RC_OK)
+			rc = expand_variable_set(ev, it->name, v, err);
+		if (rc != RC_OK)
+			return rc == RC_FAIL ? rc : error_wrap(err, RC_DEFER, "router %.*s: set", SL_ARG(s->router->name));
+	}
+	return RC_OK;
+}
+
+/* set, address_data and debug_print are evaluated when the preconditions hold, before the driver runs. */
 static enum rc before_driver(struct route_step *s, struct error *err)
 {
 	slice_t v;
-	enum rc rc = expand_option(s, RO_address_data, &v, err);
+	enum rc rc = set_variables(s, err);
 
+	if (rc == RC_OK)
+		rc = expand_option(s, RO_address_data, &v, err);
 	if (rc == RC_OK && !slice_is_absent(v))
 		s->addr->facts.address_data = v;
+	if (rc == RC_OK && log_debugging(s->call.services ? s->call.services->log : NULL, LOG_D_ROUTE) &&
+	    expand_option(s, RO_debug_print, &v, err) == RC_OK && v.len)
+		log_debug(s->call.services->log, LOG_D_ROUTE, "%.*s", SL_ARG(v));
 	return rc;
 }
 
@@ -418,6 +453,7 @@ static enum walk try_router(struct route_step *s)
 	struct error err = {.text = ""};
 	enum rc rc;
 
+	call_init(&s->call, s->run->eval, s->router);
 	rc = route_precondition(s, &err);
 	if (rc == RC_OK)
 		rc = before_driver(s, &err);
@@ -430,13 +466,14 @@ static enum walk try_router(struct route_step *s)
 		(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
 		return WALK_DONE;
 	}
-	call_init(&s->call, s->run->eval, s->router);
 	s->call.routing = s;
 	fill_address(s->addr, s->run->flags, &ha);
 	s->addr->router = s->router;
 	rc = call_result(&s->call, ops->route(&s->call, s->router->inst, &ha, &out), "route", &err);
 	if (rc != RC_OK || out.verdict != HEDDLE_R_REROUTE)
 		drop_children(s);
+	if (rc == RC_DEFER && s->call.service_deferred && s->router->generic[RO_pass_on_timeout].number != 0)
+		return WALK_PASS;
 	if (rc != RC_OK)
 		return driver_failed(s, rc, &err);
 	enum walk w = on_verdict(s, &out, &err);

@@ -6,6 +6,7 @@
 
 #define MAX_ACTIVE 200
 #define TICK       US_PER_SEC
+#define EXPIRE_EVERY (300 * US_PER_SEC)
 #define NEVER      INT64_MAX
 
 enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err)
@@ -87,6 +88,10 @@ static void tick(void *arg, enum wake why, struct worker *w)
 	(void)w;
 	if (why == WAKE_CANCEL || !is_open(d))
 		return;
+	if (clock_mono_us() >= d->expire_at_us) {
+		d->expire_at_us = clock_mono_us() + EXPIRE_EVERY;
+		edit_expire_frozen(d);
+	}
 	scheduler_pump(d);
 	(void)timer_add(d->cfg.reactor, clock_mono_us() + TICK, tick, d, NULL);
 }
@@ -168,6 +173,7 @@ void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 	struct queue_list l;
 	int64_t now = clock_wall_us();
 
+	edit_expire_frozen(d);
 	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
 	for (size_t i = 0; i < l.count; i++) {
 		struct queue_view v;

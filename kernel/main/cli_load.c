@@ -90,7 +90,7 @@ enum rc cli_load(struct process *p, const struct cli *c, struct services *sv, bo
 	struct net_interfaces *ifs = NULL;
 	struct config_source src = {.path = p->facts.config_file.ptr, .content = slice_absent(),
 	    .defines = c->defines.items, .define_count = (uint32_t)c->defines.count, .process = &p->facts,
-	    .no_instances = no_instances};
+	    .no_instances = no_instances, .services = no_instances ? NULL : sv};
 	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
 	enum rc rc = io_read_file(p->arena, src.path, CONFIG_MAX, &src.content, &err);
 

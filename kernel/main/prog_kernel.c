@@ -47,6 +47,7 @@ static void reload(struct kernel *k, int fd)
 		(void)error_set(&err, RC_ERROR, "no configuration came along");
 	} else {
 		char *buf = arena_bytes(a, (size_t)st.st_size + 1);
+		drivers_rescan(k->drivers); /* files that a package has replaced */
 		if (pread(fd, buf, (size_t)st.st_size, 0) == st.st_size &&
 		    kernel_load(k, slice_of(buf, (size_t)st.st_size, HEDDLE_CLEAN), &err) == RC_OK)
 			log_main(k->services.log, slice_absent(), "pid %ld: SIGHUP received: re-read the configuration", (long)getpid());

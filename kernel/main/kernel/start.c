@@ -57,7 +57,7 @@ static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **
 	lc.preserve_message_logs = config_bool(cfg, MO_preserve_message_logs);
 	lc.zone = config_bool(cfg, MO_log_timezone);
 	if (rc == RC_OK && !slice_is_absent(sel))
-		rc = log_selector_parse(&lc.selector, sel, err);
+		rc = log_selector_parse(sel, &lc.selector, err);
 	if (rc == RC_OK)
 		rc = log_open(&lc, out, err);
 	arena_free(&a);
@@ -72,7 +72,8 @@ static void publish(struct kernel *k, struct config *cfg, struct log *log)
 	old = k->now.cfg;
 	k->now = (struct generation){cfg, log};
 	*VEC_PUSH(k->process.arena, &k->logs, struct generation) = k->now;
-	k->services.log = log;
+	if (!k->services.log)
+		k->services.log = log; /* read without a lock from now on; later snapshots' own logs come with them */
 	kernel_unlock(k);
 	config_unref(&old);
 }
@@ -95,7 +96,7 @@ enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err)
 	struct log *log = NULL;
 	struct config_source src = {.path = k->process.facts.config_file.ptr, .content = slice_absent(),
 	    .read_file = read_from_bundle, .read_ctx = &bundle, .defines = k->defines, .define_count = k->define_count,
-	    .drivers = k->drivers, .process = &k->process.facts, .hooks = &hooks};
+	    .drivers = k->drivers, .process = &k->process.facts, .hooks = &hooks, .services = &k->services};
 	enum rc rc = config_load(&src, scratch, &problems, &warnings, &cfg);
 
 	if (rc != RC_OK)
