@@ -32,8 +32,17 @@ static enum rc split_item(struct run *r, const struct item *it, struct error *er
 		return error_set(err, RC_FAIL, "another local part");
 	enum rc rc = match_name_item(r, &sp->domain, MATCH_DOMAINS, match_lower(r, r->domain), err);
 	bool has_data = sp->domain.kind == ITEM_LOOKUP || sp->domain.kind == ITEM_NAMED;
-	if (rc == RC_OK && !has_data)
+	if (rc == RC_OK &&
+	    sp->domain.kind == ITEM_SELF) { /* "local@@" stands for the whole address */
+		struct strbuf sb;
+		strbuf_init(&sb, r->ev->arena, 0);
+		strbuf_add(&sb, sp->local);
+		strbuf_char(&sb, '@');
+		strbuf_add(&sb, r->data);
+		r->data = strbuf_slice(&sb);
+	} else if (rc == RC_OK && !has_data) {
 		r->data = it->text;
+	}
 	return rc;
 }
 

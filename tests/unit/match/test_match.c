@@ -196,7 +196,7 @@ TEST(addresses_and_local_parts)
 	    {A, "*@+local", "q@x.b.example", RC_OK, "*.b.example"},
 	    {A, "+friends", "joe@A.example", RC_OK, "joe@a.example"},
 	    {A, "+friends", "ann@friends.example", RC_OK, "*@friends.example"},
-	    {A, "postmaster@@", "postmaster@mx.example.org", RC_OK, "postmaster@@"},
+	    {A, "postmaster@@", "postmaster@mx.example.org", RC_OK, "postmaster@mx.example.org"},
 	    {A, "^us(.*)@", "USER@dom.ex", RC_OK, "^us(.*)@"},
 	    {A, "+caseful : ^us(.*)@", "USER@dom.ex", RC_FAIL, NULL},
 	    {A, "postmaster", "postmaster", RC_FAIL, NULL},
