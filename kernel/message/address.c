@@ -74,6 +74,15 @@ static enum rc quoted_string(struct parser *p)
 	return error_set(p->err, RC_FAIL, "unmatched doublequote in local part");
 }
 
+/* A backslash and what it may stand before: no control character gets into an address. */
+static bool escapes(const struct parser *p)
+{
+	if (peek(p) != '\\' || p->at + 1 >= p->text.len)
+		return false;
+	unsigned char next = (unsigned char)p->text.ptr[p->at + 1];
+	return next >= ' ' && next != 127;
+}
+
 /* Words and dots; may come out empty. */
 static enum rc local_part(struct parser *p)
 {
@@ -92,17 +101,14 @@ static enum rc local_part(struct parser *p)
 			if (rc)
 				return rc;
 			word_allowed = false;
-		} else if ((is_atom(c) || c == '\\') && word_allowed) {
-			while (is_atom(c = peek(p)) || (c == '\\' && p->at + 1 < p->text.len)) {
-				if (c == '\\') {
-					strbuf_char(&p->out, c);
-					p->at++;
-				}
+		} else if (is_atom(c) || escapes(p)) {
+			if (!word_allowed)
+				return RC_OK;
+			for (; is_atom(peek(p)) || escapes(p); p->at++) {
+				if (peek(p) == '\\')
+					strbuf_char(&p->out, p->text.ptr[p->at++]);
 				strbuf_char(&p->out, peek(p));
-				p->at++;
 			}
-			if (c == '\\')
-				return RC_OK; /* at the very end: the caller finds it in its way */
 			word_allowed = false;
 		} else {
 			return RC_OK;
