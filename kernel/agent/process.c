@@ -227,7 +227,9 @@ static bool prepare(struct process *p, bool any_owner, const char *const *folder
 	struct heddle_host *h = &p->services.host;
 	const struct drivers_config cfg = {.folders = folders, .any_owner = any_owner, .host = h};
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	const struct sigaction plain = {.sa_handler = SIG_DFL};
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGCHLD, &plain, NULL); /* ignored, it would reap our commands without us */
 	services_init_basic(h);
 	h->release = "heddle";
 	proxy_client_host(h);

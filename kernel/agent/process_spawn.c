@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #define ARGS_MAX       4096U
 #define OUTPUT_DEFAULT ((uint64_t)16 << 20)
 #define EXIT_NO_EXEC   127
+#define UMASK_DEFAULT  022
 
 struct heddle_child {
 	struct process *process;
@@ -31,6 +33,7 @@ struct heddle_child {
 	size_t taken;
 	bool overfull;
 	int status;
+	int64_t deadline_us; /* the command's own time limit */
 };
 
 static void close_fd(int *fd)
@@ -86,7 +89,7 @@ static int32_t check(struct heddle_call *c, const struct heddle_command *cmd)
 }
 
 /* In the child: only async-signal-safe calls. */
-_Noreturn static void become(char *const *argv, char *const *env, const char *dir, int in, int out)
+_Noreturn static void become(char *const *argv, char *const *env, const char *dir, mode_t mask, int in, int out)
 {
 	sigset_t none;
 	const struct sigaction plain = {.sa_handler = SIG_DFL};
@@ -97,6 +100,7 @@ _Noreturn static void become(char *const *argv, char *const *env, const char *di
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || close_range(3, ~0U, 0) != 0 || chdir(dir) != 0)
 		_exit(EXIT_NO_EXEC);
+	(void)umask(mask);
 	(void)execve(argv[0], argv, env);
 	_exit(EXIT_NO_EXEC);
 }
@@ -119,14 +123,14 @@ static int make_pipe(int *fds)
 	return -1;
 }
 
-static bool launch(struct heddle_child *ch, char *const *argv, char *const *env, const char *dir)
+static bool launch(struct heddle_child *ch, char *const *argv, char *const *env, const char *dir, mode_t mask)
 {
 	int in[2] = {-1, -1}, out[2] = {-1, -1};
 	bool ok = make_pipe(in) == 0 && make_pipe(out) == 0;
 	if (ok)
 		ch->pid = fork();
 	if (ok && ch->pid == 0)
-		become(argv, env, dir, in[0], out[1]);
+		become(argv, env, dir, mask, in[0], out[1]);
 	ok = ok && ch->pid > 0;
 	close_fd(&in[0]);
 	close_fd(&out[1]);
@@ -158,7 +162,9 @@ int32_t agent_spawn_start(struct heddle_call *c, const struct heddle_command *th
 	ch->limit = cmd.output_limit ? cmd.output_limit : OUTPUT_DEFAULT;
 	strbuf_init(&ch->text, c->arena, ch->limit < SIZE_MAX / 4 ? (size_t)ch->limit + 1 : SIZE_MAX / 4);
 	arena_on_free(c->arena, at_end_of_call, ch);
-	if (!launch(ch, argv, env, cmd.directory.len ? arena_cstr(c->arena, cmd.directory) : "/")) {
+	ch->deadline_us = cmd.timeout_ms ? clock_mono_us() + (int64_t)cmd.timeout_ms * 1000 : DEADLINE_NEVER;
+	mode_t mask = cmd.flags & HEDDLE_RUN_UMASK ? (mode_t)(cmd.umask & 0777) : UMASK_DEFAULT;
+	if (!launch(ch, argv, env, cmd.directory.len ? arena_cstr(c->arena, cmd.directory) : "/", mask)) {
 		int e = errno;
 		kill_and_reap(ch);
 		return call_refuse(c, HEDDLE_DEFER, "a process cannot be made: errno %d", e);
@@ -191,6 +197,10 @@ static int32_t wait_on(struct heddle_call *c, struct heddle_child *ch, int fd, s
 	struct pollfd p[3] = {{.fd = fd, .events = events}, {.fd = ch->out, .events = POLLIN},
 	    {.fd = ch->process->sock, .events = POLLIN}};
 	int64_t left = agent_host_time_left(c);
+	if (ch->deadline_us != DEADLINE_NEVER) {
+		int64_t own = (ch->deadline_us - clock_mono_us() + 999) / 1000;
+		left = own < left ? own : left;
+	}
 	if (left > 0 && poll(p, 3, left < INT32_MAX ? (int)left : INT32_MAX) < 0 && errno != EINTR)
 		return call_refuse(c, HEDDLE_DEFER, "waiting for a command failed: errno %d", errno);
 	if (p[1].revents)
@@ -263,6 +273,8 @@ int32_t agent_spawn_wait(struct heddle_call *c, struct heddle_child *ch, int32_t
 			ch->pid = 0;
 			break;
 		}
+		if (done < 0 && errno != EINTR)
+			return call_refuse(c, HEDDLE_DEFER, "a command's status is lost: errno %d", errno);
 		int32_t result = wait_on(c, ch, ch->pid_fd, POLLIN);
 		if (result != HEDDLE_OK)
 			return result;
