@@ -241,7 +241,9 @@ struct heddle_command { /* no shell, no inherited descriptor, environment given 
     const struct heddle_slice *env;  /* "NAME=value" */
     struct heddle_slice directory;
     uint64_t output_limit;           /* bytes; more kills it */
+    uint32_t timeout_ms, umask;      /* 0: only the call's own deadline; used with HEDDLE_RUN_UMASK, else 022 */
 };
+enum { HEDDLE_RUN_UMASK = 1 };
 struct heddle_spawn_service { /* status: as from waitpid */
     uint32_t struct_size, reserved;
     int32_t (*start)(struct heddle_call *, const struct heddle_command *, struct heddle_child **out);
