@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# tests/fuzz/fuzz_NAME.c has LLVMFuzzerTestOneInput, corpus/NAME/ its seeds (one of them for each thing ever found), and
+# fuzz_NAME.dict, if there, its words.  Any compiler builds replay_NAME, which `make check` runs over the corpus.
+#: make check-fuzz [T=config] [SECONDS_EACH=60]   clang's libFuzzer over every target; findings in build-fuzz/findings
+
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_LIBS := $(call PC,json-c)
+FUZZ_OBJ := $(patsubst %,$(B)/obj/tests/fuzz/fuzz_%.o,$(FUZZ_NAMES))
+ifeq ($(FUZZ_LIBS),)
+FUZZ_NAMES := $(filter-out json,$(FUZZ_NAMES))
+endif
+SECONDS_EACH ?= 60
+
+define fuzz_rule
+$(B)/tests/fuzz/$(1)_$(2): $(B)/obj/tests/fuzz/fuzz_$(2).o $(3) $(ALL_ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(call say,LD $$@)
+	$$(Q)$$(CC) $$(H_LDFLAGS) $(4) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(call link_group,$$(filter %.a,$$^)) \
+		$$(LIBS_KERNEL) $$(FUZZ_LIBS)
+endef
+$(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,replay,$(n),$(B)/obj/tests/fuzz/replay.o,)))
+$(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,fuzz,$(n),,-fsanitize=fuzzer)))
+
+.PHONY: fuzz-programs check-fuzz
+unit-programs: $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ_NAMES))
+fuzz-programs: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ_NAMES))
+check-fuzz:
+	$(MAKE) VARIANT=fuzz CC=clang fuzz-programs
+	tests/fuzz/run build-fuzz $(SECONDS_EACH) $(T)
+
+-include $(FUZZ_OBJ:.o=.d)
