@@ -343,16 +343,29 @@ static void finish(struct attempt *t)
 
 /* ---- the run -------------------------------------------------------------------------------------------- */
 
+/* Local ones one after the other, each on record before the next; then the remote ones side by side. */
 static void deliver_groups(struct attempt *t)
 {
+	size_t remote = 0;
+
 	groups_make(t);
+	struct group **far = ARENA_ARRAY(t->arena, struct group *, t->groups.count + 1);
 	for (size_t i = 0; i < t->groups.count; i++) {
 		struct group *g = *VEC_AT(&t->groups, struct group *, i);
+		if (!g->is_local) {
+			far[remote++] = g;
+			continue;
+		}
 		attempt_deliver_group(t, g);
 		settle_group(t, g);
 		if (i + 1 < t->groups.count)
 			record_between(t);
 	}
+	if (remote == 0)
+		return;
+	parallel_deliver(t, far, remote);
+	for (size_t i = 0; i < remote; i++)
+		settle_group(t, far[i]);
 }
 
 /* Nothing may keep a damaged message from being seen: it is frozen, and named. */
@@ -368,6 +381,8 @@ static void free_attempt(struct attempt *t)
 {
 	struct deliverer *d = t->d;
 
+	VEC_FOREACH(&t->groups, struct group *, g)
+	arena_free(&(*g)->arena);
 	message_unref(&t->m);
 	config_unref(&t->cfg);
 	arena_free(&t->arena);

@@ -51,6 +51,7 @@ struct group {
 	bool is_local;
 	int64_t took_us;
 	slice_t reason;            /* of deliver()'s own result */
+	struct arena *arena;       /* of a group that another thread ran: outcomes' texts; freed with the attempt */
 };
 
 struct attempt {
@@ -94,6 +95,8 @@ extern const struct heddle_message_service message_service;
 /* attempt.c */
 void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced);
 void attempt_deliver_group(struct attempt *t, struct group *g);
+/* parallel.c: returns when all have their outcomes. */
+void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EXCLUDES(lk_deliver);
 /* scheduler.c */
 void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
 void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
