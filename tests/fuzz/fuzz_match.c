@@ -44,7 +44,7 @@ static enum rc walk(
 		negated = item.ptr[0] == '!';
 		if (negated)
 			item = slice_trim(slice_sub(item, 1, item.len));
-		if (!item.len || item.ptr[0] == '<')
+		if (!item.len || item.ptr[0] == '<' || item.ptr[0] == '!')
 			return RC_ERROR;
 		any = true;
 		enum rc rc = match_compile(a, kind, item, false, NULL, &l, NULL);
