@@ -106,6 +106,14 @@ static void put_ancestors(const struct address *a, struct strbuf *out)
 		strbuf_printf(out, "    <-- %.*s\n", SL_ARG(p->text));
 }
 
+/* A file or command: "the address -> where". */
+static void put_place(const struct address *a, struct strbuf *out)
+{
+	strbuf_printf(out, "%.*s -> %.*s\n", SL_ARG(a->parent ? a->parent->text : a->text), SL_ARG(a->text));
+	if (a->transport)
+		strbuf_printf(out, "  transport = %.*s\n", SL_ARG(a->transport->name));
+}
+
 static void put_address(const struct address *a, bool verify, struct strbuf *out)
 {
 	switch (a->result) {
@@ -127,6 +135,10 @@ static void put_address(const struct address *a, bool verify, struct strbuf *out
 	case ROUTE_DUPLICATE:
 		if (verify) {
 			strbuf_printf(out, "%.*s verified\n", SL_ARG(a->text));
+			break;
+		}
+		if (a->kind != ADDRESS_PLAIN) {
+			put_place(a, out);
 			break;
 		}
 		strbuf_add(out, a->text);
