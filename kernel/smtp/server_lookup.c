@@ -18,7 +18,7 @@ struct lookup {
 	slice_t names[NAMES_MAX];
 	unsigned name_count, name;           /* name_count 0: PTR is being asked for */
 	int64_t deadline_us;
-	bool deferred;
+	bool deferred, mismatch;
 };
 
 static void answered(void *arg, struct dns_answer *answer)
@@ -111,7 +111,10 @@ static bool give_up(struct run *r, struct lookup *l)
 	set_result(&s->facts, l->deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
 	if (!log_selected(s->log, LOG_HOST_LOOKUP_FAILED))
 		return true;
-	if (l->name_count)
+	if (l->mismatch)
+		log_line(r, LOG_TO_MAIN, "%.*s does not match any IP address for %.*s", SL_ARG(s->facts.sender_host_address),
+		    SL_ARG(l->names[0]));
+	else if (l->name_count)
 		log_line(r, LOG_TO_MAIN, "no IP address found for host %.*s (during SMTP connection from %.*s)",
 		    SL_ARG(l->names[0]), SL_ARG(host_for_text(r)));
 	else
@@ -137,6 +140,7 @@ static bool take_answer(struct run *r, struct lookup *l, struct dns_answer *ans)
 			set_result(&s->facts, HOST_LOOKUP_OK, l->names[l->name]);
 			return true;
 		}
+		l->mismatch |= !rc && ans->count;
 		if (++l->name >= l->name_count)
 			return give_up(r, l);
 	}
