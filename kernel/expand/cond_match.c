@@ -5,8 +5,7 @@
 
 #include <crypt.h>
 
-/* ---- match
- * ---------------------------------------------------------------------------------------------- */
+/* ---- match ---- */
 
 enum rc parse_cond_match(struct parser *p, struct cond *c)
 {
@@ -34,8 +33,7 @@ enum rc cond_match(struct eval *ev, const struct cond *c, bool *out, struct erro
 	return rc == RC_OK ? eval_regex(ev, re, subject, out, err) : rc;
 }
 
-/* ---- lists
- * ---------------------------------------------------------------------------------------------- */
+/* ---- lists ---- */
 
 /* The second argument is a list that is not expanded: known now, so it is compiled and indexed now.
  */
@@ -130,8 +128,7 @@ enum rc cond_inlist(struct eval *ev, const struct cond *c, bool *out, struct err
 	return RC_OK;
 }
 
-/* ---- crypteq
- * -------------------------------------------------------------------------------------------- */
+/* ---- crypteq ---- */
 
 /* A digest as base64 or hex, told apart by its length. */
 static bool digest_equal(struct eval *ev, enum digest_kind kind, slice_t plain, slice_t stored)
@@ -195,9 +192,7 @@ enum rc cond_crypteq(struct eval *ev, const struct cond *c, bool *out, struct er
 	return RC_OK;
 }
 
-/* ---- acl
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- acl ---- */
 
 enum rc parse_cond_acl(struct parser *p, struct cond *c)
 {
@@ -217,11 +212,8 @@ enum rc parse_cond_acl(struct parser *p, struct cond *c)
 enum rc cond_acl(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
 	slice_t text = SL("");
-	enum rc rc = eval_acl(ev, c->node, &text, err);
-	if (rc != RC_OK && rc != RC_FAIL)
-		return rc == RC_DEFER ? RC_FAIL : rc;
-	*out = rc == RC_OK;
-	ev->value = text;
-	ev->pinned++;
-	return RC_OK;
+	enum rc rc = eval_acl(ev, c->node, out, &text, err);
+	if (rc == RC_OK)
+		ev->value = text;
+	return rc;
 }

@@ -7,8 +7,7 @@
 
 #include <sys/stat.h>
 
-/* ---- numbers and strings
- * -------------------------------------------------------------------------------- */
+/* ---- numbers and strings ---- */
 
 static bool compare(int d, int how)
 {
@@ -88,8 +87,7 @@ static enum rc parse_numeric(struct parser *p, struct cond *c)
 	return rc;
 }
 
-/* ---- truth
- * ---------------------------------------------------------------------------------------------- */
+/* ---- truth ---- */
 
 static enum rc cond_bool(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
@@ -164,8 +162,7 @@ static enum rc parse_and_or(struct parser *p, struct cond *c)
 	return RC_OK;
 }
 
-/* ---- loops
- * ---------------------------------------------------------------------------------------------- */
+/* ---- loops ---- */
 
 /* "{list}{condition}" */
 static enum rc parse_for(struct parser *p, struct cond *c)
@@ -251,8 +248,7 @@ static enum rc cond_for(struct eval *ev, const struct cond *c, bool *out, struct
 	return rc;
 }
 
-/* ---- facts
- * ---------------------------------------------------------------------------------------------- */
+/* ---- facts ---- */
 
 static enum rc cond_def(struct eval *ev, const struct cond *c, bool *out, struct error *err)
 {
@@ -329,8 +325,7 @@ static enum rc cond_queue_running(
 	return RC_OK;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 static const struct cond_row rows[] = {
     {"<", cond_number, parse_numeric, 2, 0, CMP_LT},
@@ -408,8 +403,7 @@ static slice_t cond_near(slice_t name)
 	return SL("");
 }
 
-/* ---- parsing
- * -------------------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 enum rc error_inside(struct parser *p, enum rc rc, const char *fmt, const char *name)
 {

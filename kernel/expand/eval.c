@@ -13,8 +13,7 @@ void eval_init(struct eval *ev, struct arena *a, const struct config *cfg)
 	*ev = (struct eval){.arena = a, .cfg = cfg, .deadline_us = DEADLINE_NEVER, .runrc = -1};
 }
 
-/* ---- joining
- * -------------------------------------------------------------------------------------------- */
+/* ---- joining ---- */
 
 static enum rc join(
     struct eval *ev, const slice_t *parts, uint32_t count, slice_t *out, struct error *err)
@@ -73,6 +72,8 @@ enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct er
 		*out = e->text;
 		return RC_OK;
 	}
+	if (ev->depth == 0)
+		ev->steps = 0;
 	if (ev->depth >= EVAL_DEPTH_MAX)
 		return error_set(err, RC_ERROR,
 		    "expansion is nested too deeply (more than %d levels)", EVAL_DEPTH_MAX);
@@ -139,8 +140,7 @@ enum rc eval_branch(
 	return RC_OK;
 }
 
-/* ---- registers
- * ------------------------------------------------------------------------------------------ */
+/* ---- registers ---- */
 
 void captures_save(const struct eval *ev, struct captures *c)
 {
@@ -179,12 +179,25 @@ enum rc eval_regex_compile(
 	return regex_compile(ev->arena, pattern, 0, out, err);
 }
 
+enum rc eval_step(struct eval *ev, struct error *err)
+{
+	if (++ev->steps % 256 != 0)
+		return RC_OK;
+	if (ev->steps > EVAL_STEPS_MAX)
+		return error_set(err, RC_ERROR, "expansion loops too often (more than %d times)",
+		    EVAL_STEPS_MAX);
+	if (cancel_is_set(ev->cancel))
+		return error_set(err, RC_DEFER, "expansion was cancelled");
+	if (ev->deadline_us != DEADLINE_NEVER && clock_mono_us() > ev->deadline_us)
+		return error_set(err, RC_DEFER, "expansion took too long");
+	return RC_OK;
+}
+
 void frame_begin(struct eval *ev, struct frame *f)
 {
 	f->mark = arena_mark(ev->arena);
 	f->pinned = ev->pinned;
 	f->held = ev->held;
-	f->rounds = 0;
 }
 
 void frame_begin_at(struct eval *ev, struct frame *f)
@@ -205,17 +218,10 @@ enum rc frame_next(struct eval *ev, struct frame *f, struct error *err)
 			    "expansion uses too much memory (more than %d MiB)",
 			    EVAL_ARENA_MAX >> 20);
 	}
-	if (++f->rounds % 256 != 0)
-		return RC_OK;
-	if (cancel_is_set(ev->cancel))
-		return error_set(err, RC_DEFER, "expansion was cancelled");
-	if (ev->deadline_us != DEADLINE_NEVER && clock_mono_us() > ev->deadline_us)
-		return error_set(err, RC_DEFER, "expansion took too long");
-	return RC_OK;
+	return eval_step(ev, err);
 }
 
-/* ---- the public side
- * ------------------------------------------------------------------------------------ */
+/* ---- the public side ---- */
 
 enum rc expr_eval(struct eval *ev, const struct expr *e, slice_t *out_text, struct error *err)
 {
@@ -261,7 +267,9 @@ enum rc expand_text(struct eval *ev, slice_t text, slice_t *out_text, struct err
 		    err, RC_ERROR, "attempt to expand tainted string '%.*s'", SL_ARG(text));
 	const struct expr_env env = {.cfg = ev->cfg, .forbid = ev->forbid};
 	const struct expr *e;
-	enum rc rc = expr_compile(ev->arena, text, &env, &e, err);
+	enum rc rc = eval_step(ev, err);
+	if (rc == RC_OK)
+		rc = expr_compile(ev->arena, text, &env, &e, err);
 	return rc == RC_OK ? eval_expr(ev, e, out_text, err) : rc;
 }
 

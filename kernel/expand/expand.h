@@ -87,6 +87,8 @@ struct eval {
 	 * give up.  held: for captures and $value, which ${if and other items put back (and this
 	 * with them); pinned: for all others. */
 	uint32_t pinned, held;
+	uint32_t
+	    steps; /* rounds of loops in this evaluation: bounded, and when to look at the clock */
 };
 void eval_init(struct eval *ev, struct arena *a, const struct config *cfg);
 

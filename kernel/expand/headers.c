@@ -68,8 +68,7 @@ enum rc parse_header(struct parser *p, struct node *n)
 	return RC_OK;
 }
 
-/* ---- finding
- * -------------------------------------------------------------------------------------------- */
+/* ---- finding ---- */
 
 static bool is_named(const struct header *h, slice_t name)
 {
@@ -162,8 +161,7 @@ enum rc header_eval(struct eval *ev, const struct node *n, slice_t *out, struct 
 	return rc;
 }
 
-/* ---- RFC 2047
- * ------------------------------------------------------------------------------------------- */
+/* ---- RFC 2047 ---- */
 
 struct encoded_word {
 	slice_t charset, text;

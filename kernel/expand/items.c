@@ -11,9 +11,7 @@ enum {
 	OP_TABLES = sizeof op_tables / sizeof op_tables[0],
 };
 
-/* ---- if
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- if ---- */
 
 static enum rc parse_if(struct parser *p, struct node *n)
 {
@@ -54,8 +52,7 @@ static enum rc item_if(struct eval *ev, const struct node *n, slice_t *out, stru
 
 static const struct item_row if_row = {.name = "if", .eval = item_if, .parse = parse_if};
 
-/* ---- finding
- * -------------------------------------------------------------------------------------------- */
+/* ---- finding ---- */
 
 const struct item_row *item_find(slice_t name)
 {

@@ -22,9 +22,7 @@ static enum rc item_hmac(struct eval *ev, const struct node *n, slice_t *out, st
 	return RC_OK;
 }
 
-/* ---- prvs
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- prvs ---- */
 
 enum { PRVS_DAYS = 7 };
 

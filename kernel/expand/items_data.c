@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-/* ---- lookup
- * --------------------------------------------------------------------------------------------- */
+/* ---- lookup ---- */
 
 /* Up to white space or "{". */
 static slice_t take_type(struct parser *p)
@@ -109,8 +108,7 @@ enum rc eval_lookup_quote(
 	return lookup_quote(ev, drv, in, out, err);
 }
 
-/* ---- readfile, env
- * -------------------------------------------------------------------------------------- */
+/* ---- readfile, env ---- */
 
 /* Newlines become eol. */
 static enum rc replace_newlines(
@@ -200,54 +198,66 @@ static enum rc item_env(struct eval *ev, const struct node *n, slice_t *out, str
 	return eval_branch(ev, n, v != NULL, v ? slice_cstr(v) : SL(""), out, err);
 }
 
-/* ---- acl
- * ------------------------------------------------------------------------------------------------
- */
+enum { ACL_DEPTH = 8 /* what a call of an ACL counts as, of EVAL_DEPTH_MAX */ };
 
-enum rc eval_acl(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+/* ---- acl ---- */
+
+/* With its arguments in $acl_arg1..., which are put back. */
+static enum rc call_acl(
+    struct eval *ev, const slice_t *args, uint32_t count, slice_t *text, struct error *err)
 {
-	if (!ev->hooks || !ev->hooks->acl)
-		return error_set(err, RC_ERROR, "there are no ACLs here");
-	slice_t args[10], before[9], text = SL("");
-	for (uint32_t i = 0; i < n->arg_count; i++) {
-		enum rc rc = eval_arg(ev, n, i, &args[i], err);
-		if (rc != RC_OK)
-			return rc == RC_FAIL ? RC_DEFER : rc;
-	}
-	if (ev->depth >= EVAL_DEPTH_MAX / 2)
-		return error_set(err, RC_ERROR, "ACLs are nested too deeply in expansions");
+	slice_t before[9];
 	uint32_t narg = ev->acl_narg;
 	memcpy(before, ev->acl_arg, sizeof before);
-	ev->acl_narg = n->arg_count - 1;
+	ev->acl_narg = count - 1;
 	for (uint32_t i = 0; i < 9; i++)
-		ev->acl_arg[i] = i + 1 < n->arg_count ? args[i + 1] : SL("");
-	ev->depth += 8;
-	enum rc rc = ev->hooks->acl(ev, args[0], args + 1, n->arg_count - 1, &text, err);
-	ev->depth -= 8;
+		ev->acl_arg[i] = i + 1 < count ? args[i + 1] : SL("");
+	ev->depth += ACL_DEPTH;
+	enum rc rc = ev->hooks->acl(ev, args[0], args + 1, count - 1, text, err);
+	ev->depth -= ACL_DEPTH;
 	ev->acl_narg = narg;
 	memcpy(ev->acl_arg, before, sizeof before);
 	ev->pinned++;
-	if (rc == RC_OK || rc == RC_FAIL)
-		*out = text;
-	else if (rc == RC_DEFER)
-		(void)error_wrap(err, rc, "DEFER from acl \"%.*s\"", SL_ARG(args[0]));
-	else
-		(void)error_wrap(err, rc, "ERROR from acl \"%.*s\"", SL_ARG(args[0]));
 	return rc;
+}
+
+enum rc eval_acl(
+    struct eval *ev, const struct node *n, bool *accepted, slice_t *out, struct error *err)
+{
+	if (!ev->hooks || !ev->hooks->acl)
+		return error_set(err, RC_ERROR, "there are no ACLs here");
+	slice_t args[10], text = SL("");
+	enum rc rc = eval_args(ev, n, args, n->arg_count, err);
+	if (rc == RC_OK)
+		rc = eval_step(ev, err);
+	if (rc != RC_OK)
+		return rc;
+	if (ev->depth >= EVAL_DEPTH_MAX / 2)
+		return error_set(err, RC_ERROR, "ACLs are nested too deeply in expansions");
+	rc = call_acl(ev, args, n->arg_count, &text, err);
+	*accepted = rc == RC_OK;
+	switch (rc) {
+	case RC_OK:
+	case RC_FAIL:
+		*out = text;
+		return RC_OK;
+	case RC_DEFER:
+		/* the specification: a forced failure of the expansion */
+		(void)error_wrap(err, rc, "DEFER from acl \"%.*s\"", SL_ARG(args[0]));
+		return RC_FAIL;
+	case RC_ERROR:
+	default:
+		return error_wrap(err, RC_ERROR, "ERROR from acl \"%.*s\"", SL_ARG(args[0]));
+	}
 }
 
 static enum rc item_acl(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	enum rc rc = eval_acl(ev, n, out, err);
-	if (rc == RC_FAIL)
-		return RC_OK;
-	/* the specification: defer is a forced failure of the expansion */
-	return rc == RC_DEFER ? RC_FAIL : rc;
+	bool accepted;
+	return eval_acl(ev, n, &accepted, out, err);
 }
 
-/* ---- run
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- run ---- */
 
 enum { RUN_ARGS_MAX = 100 };
 

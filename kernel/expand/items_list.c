@@ -36,8 +36,7 @@ static bool keep(struct eval *ev, struct keeper *k, slice_t *s, struct frame *f)
 	return fits;
 }
 
-/* ---- filter, map, reduce
- * -------------------------------------------------------------------------------- */
+/* ---- filter, map, reduce ---- */
 
 /* "{list}{condition}}" */
 static enum rc parse_filter(struct parser *p, struct node *n)
@@ -223,9 +222,7 @@ static enum rc item_reduce(struct eval *ev, const struct node *n, slice_t *out, 
 	return rc;
 }
 
-/* ---- sort
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- sort ---- */
 
 struct sort_item {
 	slice_t item, key;
@@ -323,6 +320,8 @@ static enum rc sort_collect(struct eval *ev, const struct node *n, struct list_i
 		struct sort_item *s = VEC_PUSH(ev->arena, items, struct sort_item);
 		s->item = ev->item;
 		enum rc rc = eval_arg(ev, n, 2, &s->key, err);
+		if (rc == RC_OK)
+			rc = eval_step(ev, err);
 		/* what is no number sorts as 0 */
 		if (rc == RC_OK && numeric && eval_integer(s->key, &s->number, NULL) != RC_OK)
 			s->number = 0;
@@ -356,8 +355,7 @@ static enum rc item_sort(struct eval *ev, const struct node *n, slice_t *out, st
 	return text_done(&sb, out, err);
 }
 
-/* ---- listextract
- * ---------------------------------------------------------------------------------------- */
+/* ---- listextract ---- */
 
 static enum rc parse_listextract(struct parser *p, struct node *n)
 {

@@ -3,8 +3,7 @@
  * and nhash. */
 #include "expand/text.h"
 
-/* ---- substr and its kind
- * -------------------------------------------------------------------------------- */
+/* ---- substr and its kind ---- */
 
 static enum rc positive(
     slice_t s, bool negative_ok, const char *item, int64_t *out, struct error *err)
@@ -70,9 +69,7 @@ static enum rc item_nhash(struct eval *ev, const struct node *n, slice_t *out, s
 	return rc == RC_OK ? text_nhash(ev->arena, text, &nums, out, err) : rc;
 }
 
-/* ---- tr
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- tr ---- */
 
 static enum rc item_tr(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -101,9 +98,7 @@ static enum rc item_tr(struct eval *ev, const struct node *n, slice_t *out, stru
 	return RC_OK;
 }
 
-/* ---- sg
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- sg ---- */
 
 static enum rc parse_sg(struct parser *p, struct node *n)
 {
@@ -199,6 +194,8 @@ static enum rc substitute(struct eval *ev, const struct regex *re, slice_t text,
 			from = at;
 		strbuf_add(sb, slice_sub(text, at, from - at));
 		rc = add_replacement(ev, sb, with, err);
+		if (rc == RC_OK)
+			rc = eval_step(ev, err);
 		if (rc != RC_OK)
 			return rc;
 		at = from + whole.len;
@@ -234,8 +231,7 @@ static enum rc item_sg(struct eval *ev, const struct node *n, slice_t *out, stru
 	return rc == RC_OK ? text_done(&sb, out, err) : rc;
 }
 
-/* ---- extract
- * -------------------------------------------------------------------------------------------- */
+/* ---- extract ---- */
 
 enum { EXTRACT_PLAIN, EXTRACT_JSON, EXTRACT_JSONS };
 
@@ -394,8 +390,7 @@ static enum rc item_extract(struct eval *ev, const struct node *n, slice_t *out,
 	return eval_branch(ev, &branch, found, value, out, err);
 }
 
-/* ---- listquote
- * ------------------------------------------------------------------------------------------ */
+/* ---- listquote ---- */
 
 static enum rc item_listquote(
     struct eval *ev, const struct node *n, slice_t *out, struct error *err)

@@ -72,8 +72,7 @@ enum rc eval_integer(slice_t s, int64_t *out, struct error *err)
 	return RC_OK;
 }
 
-/* ---- arithmetic
- * ----------------------------------------------------------------------------------------- */
+/* ---- arithmetic ---- */
 
 struct calc {
 	const char *s, *p, *end;

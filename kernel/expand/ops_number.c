@@ -55,8 +55,7 @@ static enum rc op_time_eval(
 	return RC_OK;
 }
 
-/* ---- bases
- * ---------------------------------------------------------------------------------------------- */
+/* ---- bases ---- */
 
 static enum rc not_base(const struct node *n, slice_t in, const char *what, struct error *err)
 {
@@ -117,8 +116,7 @@ static enum rc op_base32d(
 	return RC_OK;
 }
 
-/* ---- chance
- * --------------------------------------------------------------------------------------------- */
+/* ---- chance ---- */
 
 static enum rc op_randint(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
@@ -139,9 +137,7 @@ static enum rc op_randint(
 	return RC_OK;
 }
 
-/* ---- stat
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- stat ---- */
 
 static void mode_text(mode_t mode, char out[11])
 {

@@ -84,8 +84,7 @@ static enum rc op_strlen(
 	return RC_OK;
 }
 
-/* ---- quoting
- * -------------------------------------------------------------------------------------------- */
+/* ---- quoting ---- */
 
 static enum rc op_quote(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
@@ -162,8 +161,7 @@ static enum rc op_escape(
 	return text_done(&sb, out, err);
 }
 
-/* ---- UTF-8
- * ---------------------------------------------------------------------------------------------- */
+/* ---- UTF-8 ---- */
 
 /* Bytes of the character at p, 0: malformed (overlong, surrogate, cut off). */
 static uint32_t utf8_char(slice_t s, uint32_t i, uint32_t *code)
@@ -233,8 +231,7 @@ static enum rc op_from_utf8(
 	return RC_OK;
 }
 
-/* ---- RFC 2047, xtext
- * ------------------------------------------------------------------------------------ */
+/* ---- RFC 2047, xtext ---- */
 
 static enum rc op_rfc2047(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)

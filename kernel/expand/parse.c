@@ -86,8 +86,7 @@ struct expr *expr_of_node(struct arena *a, const struct node *n)
 	return e;
 }
 
-/* ---- escapes
- * -------------------------------------------------------------------------------------------- */
+/* ---- escapes ---- */
 
 static int hex_value(char c)
 {
@@ -158,8 +157,7 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 	return RC_OK;
 }
 
-/* ---- items and operators
- * -------------------------------------------------------------------------------- */
+/* ---- items and operators ---- */
 
 static const char *const unsupported_items[] = {
     "authresults", "certextract", "dlfunc", "imapfolder", "perl", "readsocket", "srs_encode", NULL};
@@ -364,8 +362,7 @@ static enum rc parse_dollar(struct parser *p, struct node *n)
 	return parse_variable(p, name, false, n);
 }
 
-/* ---- runs of text
- * --------------------------------------------------------------------------------------- */
+/* ---- runs of text ---- */
 
 static void flush_literal(struct parser *p, struct strbuf *lit, struct vec *nodes)
 {
@@ -431,8 +428,7 @@ enum rc parse_expr(struct parser *p, bool braced, const struct expr **out)
 	return RC_OK;
 }
 
-/* ---- braces
- * --------------------------------------------------------------------------------------------- */
+/* ---- braces ---- */
 
 /* At "{": one string and its closing brace. */
 static enum rc parse_braces(struct parser *p, const struct expr **out)
@@ -525,8 +521,7 @@ enum rc parse_close(struct parser *p, const char *what)
 	return RC_OK;
 }
 
-/* ---- the public side
- * ------------------------------------------------------------------------------------ */
+/* ---- the public side ---- */
 
 enum rc expr_compile(struct arena *a, slice_t text, const struct expr_env *env,
     const struct expr **out_expr, struct error *err)

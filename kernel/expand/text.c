@@ -93,8 +93,7 @@ slice_t text_quote(struct arena *a, slice_t text)
 	return strbuf_slice(&sb);
 }
 
-/* ---- name=value
- * ----------------------------------------------------------------------------------------- */
+/* ---- name=value ---- */
 
 static void skip_space(slice_t *s)
 {

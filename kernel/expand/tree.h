@@ -22,6 +22,7 @@ enum {
 	EXPAND_NESTING_MAX = 100, /* braces within braces, when compiled */
 	EVAL_DEPTH_MAX = 120, /* the same with ${expand:}, lookups and ACLs in it, when evaluated */
 	EVAL_TEXT_MAX = 16 << 20,    /* one result */
+	EVAL_STEPS_MAX = 200000000,  /* rounds of all loops together: loops within loops multiply */
 	EVAL_ARENA_MAX = 256 << 20,  /* what one evaluation with loops may leave in its arena */
 	EXPAND_SOURCE_MAX = 4 << 20, /* a text to be compiled */
 	ARGS_MAX = 16,
@@ -76,8 +77,7 @@ struct cond {
 	bool number_known[2];
 };
 
-/* ---- parsing (parse.c)
- * ---------------------------------------------------------------------------------- */
+/* ---- parsing (parse.c) ---- */
 struct parser {
 	struct arena *arena;
 	const struct expr_env *env;
@@ -119,8 +119,7 @@ bool parse_unsupported(const char *const *names, slice_t name);
 struct expr *expr_of_text(struct arena *a, slice_t text);
 struct expr *expr_of_node(struct arena *a, const struct node *n);
 
-/* ---- rows
- * --------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 struct item_row {
 	const char *name;
 	node_fn *eval;
@@ -186,8 +185,7 @@ node_fn var_acl_narg, var_host_lookup, var_host_name, var_load_average, var_look
     var_pid, var_received_time, var_recipients, var_reply_address, var_runrc, var_sender_part,
     var_space, var_tod;
 
-/* ---- evaluating (eval.c)
- * -------------------------------------------------------------------------------- */
+/* ---- evaluating (eval.c) ---- */
 MUST_USE enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct error *err);
 MUST_USE enum rc eval_arg(
     struct eval *ev, const struct node *n, unsigned i, slice_t *out, struct error *err);
@@ -226,19 +224,22 @@ MUST_USE enum rc eval_regex(
 MUST_USE enum rc eval_regex_compile(
     struct eval *ev, slice_t pattern, const struct regex **out, struct error *err);
 
+/* One more round of a loop, or anything else that can multiply: RC_DEFER when time is up, RC_ERROR
+ * when there were too many. */
+MUST_USE enum rc eval_step(struct eval *ev, struct error *err);
+
 /* A loop's frame on the arena: what an iteration allocated is given up unless registers point at
  * it. */
 struct frame {
 	struct arena_mark mark;
-	uint32_t rounds, pinned, held;
+	uint32_t pinned, held;
 };
 void frame_begin(struct eval *ev, struct frame *f);
 /* What was allocated up to now stays. */
 void frame_begin_at(struct eval *ev, struct frame *f);
 MUST_USE enum rc frame_next(struct eval *ev, struct frame *f, struct error *err);
 
-/* ---- lists (list.c)
- * ------------------------------------------------------------------------------------- */
+/* ---- lists (list.c) ---- */
 struct list_iter {
 	slice_t list;
 	uint32_t pos;
@@ -251,8 +252,7 @@ bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item);
  */
 void list_add(struct strbuf *sb, char sep, bool first, slice_t item);
 
-/* ---- others
- * --------------------------------------------------------------------------------------------- */
+/* ---- others ---- */
 node_fn header_eval;
 /* $h_x: and its like, for drivers' var_get and def: */
 MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *out);
@@ -265,8 +265,9 @@ MUST_USE bool parse_address_text(
     struct arena *a, slice_t s, slice_t *out_address, size_t *out_domain);
 MUST_USE enum rc eval_lookup_quote(
     struct eval *ev, slice_t type, slice_t in, slice_t *out, struct error *err);
-/* RC_OK: accepted, RC_FAIL: denied, RC_DEFER: the expansion is to be forced to fail. */
-enum rc eval_acl(struct eval *ev, const struct node *n, slice_t *out, struct error *err);
+/* RC_FAIL: the expansion is forced to fail. */
+MUST_USE enum rc eval_acl(
+    struct eval *ev, const struct node *n, bool *accepted, slice_t *out, struct error *err);
 /* Field of a string with name=value pairs; false: not there. */
 bool extract_named(struct arena *a, slice_t key, slice_t s, slice_t *out);
 /* json: the raw text of a member or element; see json.c. */

@@ -249,8 +249,7 @@ slice_t var_near(slice_t name)
 	return SL("");
 }
 
-/* ---- evaluating
- * ----------------------------------------------------------------------------------------- */
+/* ---- evaluating ---- */
 
 static const void *facts_of(const struct eval *ev, enum var_facts which)
 {
@@ -380,8 +379,7 @@ static enum rc router_eval(struct eval *ev, const struct node *n, slice_t *out, 
 	return unset_is_empty(out, router_value(ev, n, out, err));
 }
 
-/* ---- names
- * ---------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static bool all_digits(slice_t s)
 {
@@ -442,8 +440,7 @@ enum rc parse_variable(struct parser *p, slice_t name, bool braced, struct node 
 	return RC_OK;
 }
 
-/* ---- taint that can be seen beforehand
- * ------------------------------------------------------------- */
+/* ---- taint that can be seen beforehand ---- */
 
 struct tainted_row {
 	const char *name, *instead; /* instead: the clean form, or NULL */
@@ -488,8 +485,7 @@ void warn_tainted(struct parser *p, const struct expr *e, const char *where)
 	}
 }
 
-/* ---- by name
- * -------------------------------------------------------------------------------------------- */
+/* ---- by name ---- */
 
 enum rc expand_variable(struct eval *ev, slice_t name, slice_t *out, struct error *err)
 {

@@ -87,9 +87,7 @@ enum rc var_sender_part(struct eval *ev, const struct node *n, slice_t *out, str
 	return RC_OK;
 }
 
-/* ---- time
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 enum rc var_tod(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -132,8 +130,7 @@ enum rc var_received_time(struct eval *ev, const struct node *n, slice_t *out, s
 	return RC_OK;
 }
 
-/* ---- the message
- * ---------------------------------------------------------------------------------------- */
+/* ---- the message ---- */
 
 enum rc var_recipients(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
@@ -218,8 +215,7 @@ enum rc var_reply_address(struct eval *ev, const struct node *n, slice_t *out, s
 	return rc;
 }
 
-/* ---- the machine
- * ---------------------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 enum rc var_load_average(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {

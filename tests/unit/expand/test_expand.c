@@ -5,6 +5,7 @@
 #include "lib/tap.h"
 #include "unit/expand/fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -238,6 +239,74 @@ TEST(nesting_is_bounded)
 	/* what calls itself through ${expand:} */
 	CHECK(expand_variable_set(&f.ev, SL("acl_m_x"), SL("a${expand:$acl_m_x}"), NULL) == RC_OK);
 	fails_with("$acl_m_x${expand:$acl_m_x}", RC_ERROR, "nested too deeply");
+	fixture_free(&f);
+}
+
+struct deep {
+	const char *open, *close;
+};
+
+static void *eval_deep(void *arg)
+{
+	const struct deep *d = arg;
+	struct fixture own;
+	slice_t out;
+	struct error err = {0};
+	char *text = repeat("", d->open, strstr(d->open, "any") ? 24 : 98, d->close);
+	fixture_init(&own);
+	if (!CHECK(fixture_eval(&own, text, &out, &err) == RC_OK))
+		(void)printf("# %s: %s\n", d->open, err.text);
+	fixture_free(&own);
+	free(text);
+	return NULL;
+}
+
+/* The deepest text that is let through fits the stack of a worker that may block: 256 KiB. */
+TEST(nesting_fits_a_small_stack)
+{
+	static const struct deep rows[] = {
+	    {"${lc:$value", "}"},
+	    {"a$value${if match{abcabc$value}{^(a|b|c)*c\\$}{", "}}$value"},
+	    {"${map{a:$value}{b", "$item}}"},
+	    {"${reduce{a}{", "}{$value}}"},
+	    {"${sort{b}{lt}{", "$item}}"},
+	    {"${sg{abc}{b}{", "x}}"},
+	    {"${extract{1}{:}{a:b}{", "$value}}"},
+	    {"${if !forany{a:b}{eq{a}{${lc:", "a}}}}"},
+	    {"${listextract{1}{a}{", "$value}}"},
+	    {"${hmac{md5}{k}{$value", "}}"},
+	};
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	tap_skip("frames are larger in a sanitizer build");
+	return;
+#else
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		pthread_t thread;
+		pthread_attr_t attr;
+		struct deep d = rows[i];
+		CHECK(pthread_attr_init(&attr) == 0);
+		CHECK(pthread_attr_setstacksize(&attr, 256 << 10) == 0);
+		if (CHECK(pthread_create(&thread, &attr, eval_deep, &d) == 0))
+			(void)pthread_join(thread, NULL);
+		(void)pthread_attr_destroy(&attr);
+	}
+#endif
+}
+
+TEST(time_is_bounded)
+{
+	fixture_init(&f);
+	char *text = repeat("", "${map{a:b}{", 90, "}}");
+	slice_t out;
+	struct error err;
+	f.ev.deadline_us = clock_mono_us() + 20000;
+	CHECK_EQ_INT(run(text, &out, &err), RC_DEFER);
+	CHECK(strstr(err.text, "took too long") != NULL);
+	free(text);
+	f.ev.deadline_us = clock_mono_us() + 20000;
+	CHECK(expand_variable_set(
+	          &f.ev, SL("acl_m_x"), SL("${expand:$acl_m_x}${expand:$acl_m_x}"), NULL) == RC_OK);
+	CHECK(run("${expand:$acl_m_x}", &out, &err) != RC_OK);
 	fixture_free(&f);
 }
 
