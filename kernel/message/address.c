@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Addresses.  Source: RFC 5321 4.1.2, RFC 5322 3.4.  More is let through than these allow, as Exim does: empty components of
- * local parts, bytes over 127, comments and phrases in SMTP paths.  Error texts are Exim's; peers and logs see them.
+ * Addresses.  Source: RFC 5321 4.1.2, RFC 5322 3.4.  More is let through than these allow, as Exim
+ * does: empty components of local parts, bytes over 127, comments and phrases in SMTP paths.  Error
+ * texts are Exim's; peers and logs see them.
  */
 #include "base/strbuf.h"
 #include "message/message.h"
@@ -257,13 +258,15 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 		return error_set(p->err, RC_FAIL, "empty address");
 	if (peek(p) != '<') {
 		if (peek(p) == '@')
-			return error_set(p->err, RC_FAIL, "missing or malformed local part (expected word or \"<\")");
+			return error_set(p->err, RC_FAIL,
+			    "missing or malformed local part (expected word or \"<\")");
 		enum rc rc = local_part(p);
 		if (rc)
 			return rc;
 		if (peek(p) == '@') {
 			if (!p->out.len)
-				return error_set(p->err, RC_FAIL, "missing or malformed local part");
+				return error_set(
+				    p->err, RC_FAIL, "missing or malformed local part");
 			p->at++;
 			strbuf_char(&p->out, '@');
 			rc = domain(p, true);
@@ -275,9 +278,11 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 		if (at_end(p) && p->out.len)
 			return RC_OK;
 		if (!skip_phrase(p))
-			return p->out.len && is_atom(peek(p)) ?
-			    malformed(p) :
-			    error_set(p->err, RC_FAIL, "missing or malformed local part (expected word or \"<\")");
+			return p->out.len && is_atom(peek(p))
+			           ? malformed(p)
+			           : error_set(p->err, RC_FAIL,
+			                 "missing or malformed local part (expected word or "
+			                 "\"<\")");
 		strbuf_reset(&p->out);
 	}
 	p->at++;
@@ -288,8 +293,8 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 	return at_end(p) ? RC_OK : malformed(p);
 }
 
-enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool allow_literal, slice_t *out_address,
-    struct error *err)
+enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool allow_literal,
+    slice_t *out_address, struct error *err)
 {
 	struct parser p = {.text = text, .allow_literal = allow_literal, .err = err};
 	strbuf_init(&p.out, a, 0);
@@ -307,7 +312,8 @@ enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool 
 	return RC_OK;
 }
 
-/* End of the item that begins at `from`: the next top-level comma, or the colon of a group's name, or its semicolon. */
+/* End of the item that begins at `from`: the next top-level comma, or the colon of a group's name,
+ * or its semicolon. */
 static size_t item_end(slice_t list, size_t from)
 {
 	bool quoted = false, angle = false, literal = false;
@@ -338,7 +344,8 @@ static size_t item_end(slice_t list, size_t from)
 	return list.len;
 }
 
-enum rc address_list_next(struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err)
+enum rc address_list_next(
+    struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err)
 {
 	while (*pos < list.len) {
 		size_t end = item_end(list, *pos);

@@ -25,14 +25,18 @@ void body_budget_give(struct body_budget *b, size_t bytes)
 	(void)atomic_fetch_sub_explicit(&b->used, (int64_t)bytes, memory_order_relaxed);
 }
 
-void body_builder_init(struct body_builder *b, struct body_budget *budget, const struct body_spill *spill, void *spill_ctx,
-    size_t threshold, const char *id)
+void body_builder_init(struct body_builder *b, struct body_budget *budget,
+    const struct body_spill *spill, void *spill_ctx, size_t threshold, const char *id)
 {
-	*b = (struct body_builder){
-	    .budget = budget, .spill = spill, .spill_ctx = spill_ctx, .threshold = threshold, .id = id};
+	*b = (struct body_builder){.budget = budget,
+	    .spill = spill,
+	    .spill_ctx = spill_ctx,
+	    .threshold = threshold,
+	    .id = id};
 }
 
-/* Chunks outlive the arena that reads them in: they pass from builder to message, and a spill frees them early. */
+/* Chunks outlive the arena that reads them in: they pass from builder to message, and a spill frees
+ * them early. */
 static struct body_chunk *chunk_new(struct body_builder *b)
 {
 	if (!body_budget_take(b->budget, sizeof(struct body_chunk)))
@@ -139,7 +143,8 @@ static struct body_chunk *room(struct body_builder *b)
 		b->chunk_count = 1;
 		return room(b);
 	}
-	/* not even one chunk is to be had: the budget of others is in the way, not the size of this one */
+	/* not even one chunk is to be had: the budget of others is in the way, not the size of this
+	 * one */
 	(void)error_set(&b->why, RC_DEFER, "no memory for the message");
 	fail(b, RC_DEFER);
 	return NULL;

@@ -2,21 +2,23 @@
 #include "message/data_reader.h"
 
 enum state {
-	AT_LINE,    /* behind a CR LF */
-	DOT,        /* a dot there; not passed on */
-	DOT_CR,     /* and a CR */
+	AT_LINE, /* behind a CR LF */
+	DOT,     /* a dot there; not passed on */
+	DOT_CR,  /* and a CR */
 	IN_LINE,
-	CR,         /* a CR in a line; not passed on yet */
+	CR, /* a CR in a line; not passed on yet */
 };
 enum eol_mode { EOL_UNKNOWN, EOL_CRLF, EOL_LF };
 
 #define CHARGE_STEP 4096
 
-void data_reader_init(struct data_reader *r, struct arena *a, struct body_builder *body, struct body_budget *budget,
-    const struct data_limits *limits)
+void data_reader_init(struct data_reader *r, struct arena *a, struct body_builder *body,
+    struct body_budget *budget, const struct data_limits *limits)
 {
-	*r = (struct data_reader){.body = body, .budget = budget, .limits = *limits, .in_header = true, .state = AT_LINE};
-	strbuf_init(&r->header, a, limits->header_max ? (size_t)limits->header_max + CHARGE_STEP : 0);
+	*r = (struct data_reader){
+	    .body = body, .budget = budget, .limits = *limits, .in_header = true, .state = AT_LINE};
+	strbuf_init(
+	    &r->header, a, limits->header_max ? (size_t)limits->header_max + CHARGE_STEP : 0);
 }
 
 void data_reader_release(struct data_reader *r)
@@ -99,8 +101,9 @@ static void to_header(struct data_reader *r, const char *p, size_t n)
 	count(r, n);
 	if (r->limits.header_max && r->header.len + n > r->limits.header_max)
 		set_fault(r, DATA_HEADER_TOO_LONG);
-	else if (r->limits.header_line_max && r->header.len + n - r->field_start > r->limits.header_line_max &&
-	    r->header.len + n - r->line_start > r->limits.header_line_max)
+	else if (r->limits.header_line_max &&
+	         r->header.len + n - r->field_start > r->limits.header_line_max &&
+	         r->header.len + n - r->line_start > r->limits.header_line_max)
 		set_fault(r, DATA_LINE_TOO_LONG);
 	while (!r->fault && r->header.len + n > r->charged) {
 		if (!body_budget_take(r->budget, CHARGE_STEP))

@@ -2,13 +2,14 @@
 /*
  * message/data_reader: what a client sends after DATA, to header text and body with LF line ends.
  *
- * Only CR LF . CR LF ends it, counting the CR LF of the DATA command itself; nothing else does, whatever mixture of bare
- * CR, bare LF and NUL a peer makes up, and nothing after a bare one is taken for a line start: no dot is removed there.
- * Bare ones become, as in Exim: a newline for CR and, when the first header line ended in CR LF, a space for LF in the body;
- * in the header a newline and a space, so that they cannot begin a field.  When the first line ended in a bare LF, LF is a
- * line end of the content everywhere.
- * The header ends at an empty line or before the first line that is neither a field nor a continuation.
- * Pure: no input, no clock; what it makes goes to the header buffer and the body builder.  Source: RFC 5321 4.5.2.
+ * Only CR LF . CR LF ends it, counting the CR LF of the DATA command itself; nothing else does,
+ * whatever mixture of bare CR, bare LF and NUL a peer makes up, and nothing after a bare one is
+ * taken for a line start: no dot is removed there. Bare ones become, as in Exim: a newline for CR
+ * and, when the first header line ended in CR LF, a space for LF in the body; in the header a
+ * newline and a space, so that they cannot begin a field.  When the first line ended in a bare LF,
+ * LF is a line end of the content everywhere. The header ends at an empty line or before the first
+ * line that is neither a field nor a continuation. Pure: no input, no clock; what it makes goes to
+ * the header buffer and the body builder.  Source: RFC 5321 4.5.2.
  */
 #ifndef HEDDLE_MESSAGE_DATA_READER_H
 #define HEDDLE_MESSAGE_DATA_READER_H
@@ -27,25 +28,26 @@ struct data_limits {
 	uint32_t fields_max;
 };
 struct data_reader {
-	struct strbuf header;      /* fields, each with its newline */
+	struct strbuf header; /* fields, each with its newline */
 	struct body_builder *body;
 	struct body_budget *budget;
 	struct data_limits limits;
-	size_t charged;            /* of the header, to the budget */
-	size_t line_start;         /* in header: where the line being read began */
-	size_t field_start;        /* and the field it belongs to */
+	size_t charged;     /* of the header, to the budget */
+	size_t line_start;  /* in header: where the line being read began */
+	size_t field_start; /* and the field it belongs to */
 	uint32_t fields;
 	uint8_t state, eol_mode;
 	bool in_header, keep_header_nul;
 	enum data_fault fault;
-	uint64_t bytes;            /* content so far, header and body */
+	uint64_t bytes; /* content so far, header and body */
 	uint64_t line_len, max_line_len;
 	bool body_8bit;
-	bool mid_line;             /* the last body line has no newline yet */
+	bool mid_line; /* the last body line has no newline yet */
 };
-void data_reader_init(struct data_reader *r, struct arena *a, struct body_builder *body, struct body_budget *budget,
-    const struct data_limits *limits);
-/* Takes bytes from p; returns how many.  *out_end: the end was among them (what follows is the next command). */
+void data_reader_init(struct data_reader *r, struct arena *a, struct body_builder *body,
+    struct body_budget *budget, const struct data_limits *limits);
+/* Takes bytes from p; returns how many.  *out_end: the end was among them (what follows is the next
+ * command). */
 size_t data_reader_feed(struct data_reader *r, const char *p, size_t n, bool *out_end);
 /* Give the budget back what the header took; the text stays.  Twice is fine. */
 void data_reader_release(struct data_reader *r);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What of a message's facts survives a restart, as bytes.
- * Form: version, then fields: tag, length (le32), that many bytes.  A tag that is not known is skipped, so that an older
- * kernel reads what a newer one wrote; what is not written is unset.  Tags are never reused.
- * What comes back is tainted, but for plain words in fields that the kernel itself had filled in.
+ * Form: version, then fields: tag, length (le32), that many bytes.  A tag that is not known is
+ * skipped, so that an older kernel reads what a newer one wrote; what is not written is unset. Tags
+ * are never reused. What comes back is tainted, but for plain words in fields that the kernel
+ * itself had filled in.
  */
 #include "base/codec.h"
 #include "message/message.h"
@@ -22,19 +23,47 @@ struct field_row {
 #define F(member) offsetof(struct message, facts.member)
 #define M(member) offsetof(struct message, member)
 static const struct field_row rows[] = {
-	{1, WORD, S(sender_host_address)}, {2, TEXT, S(sender_host_name)}, {3, TEXT, S(sender_helo_name)},
-	{4, TEXT, S(sender_ident)}, {5, TEXT, S(sender_fullhost)}, {6, TEXT, S(sender_rcvhost)},
-	{7, WORD, S(interface_address)}, {8, WORD, S(received_protocol)}, {9, WORD, S(smtp_active_hostname)},
-	{10, WORD, S(sender_host_authenticated)}, {11, TEXT, S(authenticated_id)}, {12, TEXT, S(host_data)},
-	{13, WORD, S(tls_in_cipher)}, {14, WORD, S(tls_in_cipher_std)}, {15, WORD, S(tls_in_ver)},
-	{16, TEXT, S(tls_in_sni)}, {17, TEXT, S(tls_in_peerdn)}, {18, NUMBER, S(sender_host_port)},
-	{19, NUMBER, S(interface_port)}, {20, NUMBER, S(tls_in_bits)}, {21, NUMBER, S(tls_in_certificate_verified)},
-	{22, TEXT, F(authenticated_sender)}, {23, TEXT, F(sender_address_data)}, {24, TEXT, F(sender_data)},
-	{25, NUMBER, F(body_linecount)}, {26, NUMBER, F(body_zerocount)}, {27, NUMBER, F(max_received_linelength)},
-	{28, NUMBER, F(received_count)}, {29, NUMBER, M(received_in_us)}, {30, NUMBER, M(size_bytes)},
-	{31, TEXT, M(origin_user)}, {32, FLAG, M(deliver_freeze)}, {33, FLAG, M(manual_thaw)}, {34, FLAG, M(queue_only)},
-	{35, FLAG, M(body_8bit)}, {36, FLAG, M(local_message)}, {37, FLAG, M(smtputf8)}, {38, FLAG, M(sender_local)},
-	{39, NUMBER, M(body.lines)}, {40, NUMBER, F(rcpt_count)}, {41, FLAG, F(smtputf8)},
+    {1, WORD, S(sender_host_address)},
+    {2, TEXT, S(sender_host_name)},
+    {3, TEXT, S(sender_helo_name)},
+    {4, TEXT, S(sender_ident)},
+    {5, TEXT, S(sender_fullhost)},
+    {6, TEXT, S(sender_rcvhost)},
+    {7, WORD, S(interface_address)},
+    {8, WORD, S(received_protocol)},
+    {9, WORD, S(smtp_active_hostname)},
+    {10, WORD, S(sender_host_authenticated)},
+    {11, TEXT, S(authenticated_id)},
+    {12, TEXT, S(host_data)},
+    {13, WORD, S(tls_in_cipher)},
+    {14, WORD, S(tls_in_cipher_std)},
+    {15, WORD, S(tls_in_ver)},
+    {16, TEXT, S(tls_in_sni)},
+    {17, TEXT, S(tls_in_peerdn)},
+    {18, NUMBER, S(sender_host_port)},
+    {19, NUMBER, S(interface_port)},
+    {20, NUMBER, S(tls_in_bits)},
+    {21, NUMBER, S(tls_in_certificate_verified)},
+    {22, TEXT, F(authenticated_sender)},
+    {23, TEXT, F(sender_address_data)},
+    {24, TEXT, F(sender_data)},
+    {25, NUMBER, F(body_linecount)},
+    {26, NUMBER, F(body_zerocount)},
+    {27, NUMBER, F(max_received_linelength)},
+    {28, NUMBER, F(received_count)},
+    {29, NUMBER, M(received_in_us)},
+    {30, NUMBER, M(size_bytes)},
+    {31, TEXT, M(origin_user)},
+    {32, FLAG, M(deliver_freeze)},
+    {33, FLAG, M(manual_thaw)},
+    {34, FLAG, M(queue_only)},
+    {35, FLAG, M(body_8bit)},
+    {36, FLAG, M(local_message)},
+    {37, FLAG, M(smtputf8)},
+    {38, FLAG, M(sender_local)},
+    {39, NUMBER, M(body.lines)},
+    {40, NUMBER, F(rcpt_count)},
+    {41, FLAG, F(smtputf8)},
 };
 #undef S
 #undef F
@@ -119,7 +148,8 @@ static enum rc next_field(slice_t *rest, uint8_t *tag, slice_t *value, struct er
 	*tag = (uint8_t)rest->ptr[0];
 	uint32_t len = get_le32(rest->ptr + 1);
 	if (len > rest->len - FIELD_HEAD)
-		return error_set(err, RC_FAIL, "envelope: field %u is longer than the record", (unsigned)*tag);
+		return error_set(
+		    err, RC_FAIL, "envelope: field %u is longer than the record", (unsigned)*tag);
 	*value = slice_tainted(rest->ptr + FIELD_HEAD, len);
 	*rest = slice_sub(*rest, FIELD_HEAD + len, rest->len);
 	return RC_OK;
@@ -133,7 +163,8 @@ static bool is_word(slice_t s)
 	return s.len && s.ptr[0] != '.';
 }
 
-static enum rc take_row(const struct field_row *row, struct message *m, slice_t value, struct error *err)
+static enum rc take_row(
+    const struct field_row *row, struct message *m, slice_t value, struct error *err)
 {
 	void *p = (char *)m + row->at;
 	int64_t number;
@@ -146,8 +177,8 @@ static enum rc take_row(const struct field_row *row, struct message *m, slice_t 
 		return RC_OK;
 	case NUMBER:
 		if (value.len != 8)
-			return error_set(err, RC_FAIL, "envelope: field %u has %u bytes, not 8", (unsigned)row->tag,
-			    (unsigned)value.len);
+			return error_set(err, RC_FAIL, "envelope: field %u has %u bytes, not 8",
+			    (unsigned)row->tag, (unsigned)value.len);
 		number = (int64_t)get_le64(value.ptr);
 		memcpy(p, &number, sizeof number);
 		return RC_OK;
@@ -210,8 +241,10 @@ void message_take_session(struct message *m, const struct session_facts *f)
 		memcpy((char *)m + rows[i].at, &text, sizeof text);
 	}
 	slice_t no = slice_absent(); /* what only means something while the client is there */
-	m->session.smtp_command = m->session.smtp_command_argument = m->session.smtp_notquit_reason = no;
-	m->session.authenticated_fail_id = m->session.auth[0] = m->session.auth[1] = m->session.auth[2] = no;
+	m->session.smtp_command = m->session.smtp_command_argument =
+	    m->session.smtp_notquit_reason = no;
+	m->session.authenticated_fail_id = m->session.auth[0] = m->session.auth[1] =
+	    m->session.auth[2] = no;
 	m->session.acl_c = f->acl_c ? vars_copy(m->arena, f->acl_c) : NULL;
 }
 
@@ -254,7 +287,8 @@ slice_t message_encode_recipient(struct arena *a, const struct recipient *r)
 	return strbuf_slice(&sb);
 }
 
-enum rc message_decode_recipient(struct arena *a, slice_t bytes, struct recipient *out, struct error *err)
+enum rc message_decode_recipient(
+    struct arena *a, slice_t bytes, struct recipient *out, struct error *err)
 {
 	out->errors_to = out->orcpt = slice_absent();
 	out->dsn_flags = 0;

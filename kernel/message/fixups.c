@@ -52,7 +52,9 @@ static void add_phrase(struct strbuf *sb, slice_t name)
 {
 	bool plain = true;
 	for (size_t i = 0; i < name.len; i++)
-		plain = plain && (ascii_isalnum(name.ptr[i]) || (name.ptr[i] && memchr(" -_'!#$%&*+/=?^`{|}~", name.ptr[i], 20)));
+		plain =
+		    plain && (ascii_isalnum(name.ptr[i]) ||
+		                 (name.ptr[i] && memchr(" -_'!#$%&*+/=?^`{|}~", name.ptr[i], 20)));
 	if (!plain)
 		strbuf_char(sb, '"');
 	for (size_t i = 0; i < name.len; i++) {
@@ -93,7 +95,9 @@ static slice_t known_sender(const struct work *w)
 {
 	const struct fixup_request *r = w->r;
 	if (r->local)
-		return slice_is_absent(r->login) || !r->login.len ? slice_absent() : qualified(w, r->login, w->qualify_domain);
+		return slice_is_absent(r->login) || !r->login.len
+		           ? slice_absent()
+		           : qualified(w, r->login, w->qualify_domain);
 	slice_t id = w->m->session.authenticated_id;
 	if (!r->submission || slice_is_absent(id) || !id.len)
 		return slice_absent();
@@ -121,8 +125,9 @@ static enum rc fix_message_id(const struct work *w, struct error *err)
 		strbuf_add(&sb, text);
 	}
 	strbuf_char(&sb, '@');
-	strbuf_add(&sb,
-	    !slice_is_absent(domain) && domain.len ? domain : config_process(w->ev->cfg)->primary_hostname);
+	strbuf_add(&sb, !slice_is_absent(domain) && domain.len
+	                    ? domain
+	                    : config_process(w->ev->cfg)->primary_hostname);
 	strbuf_char(&sb, '>');
 	add(w, "Message-Id", strbuf_slice(&sb));
 	return RC_OK;
@@ -148,7 +153,8 @@ static bool from_is(const struct work *w, slice_t who)
 	struct header *h = find(w, "From");
 	size_t pos = 0;
 	slice_t a, b;
-	if (!h || address_list_next(w->m->arena, header_value(h), &pos, &a, NULL) || slice_is_absent(a))
+	if (!h || address_list_next(w->m->arena, header_value(h), &pos, &a, NULL) ||
+	    slice_is_absent(a))
 		return false;
 	if (address_list_next(w->m->arena, header_value(h), &pos, &b, NULL) || !slice_is_absent(b))
 		return false;
@@ -180,15 +186,16 @@ static void fix_sender(const struct work *w)
 		w->m->sender = w->m->facts.sender_address = who;
 }
 
-enum rc message_fixup(struct message *m, struct eval *ev, const struct fixup_request *r, struct error *err)
+enum rc message_fixup(
+    struct message *m, struct eval *ev, const struct fixup_request *r, struct error *err)
 {
 	static const struct {
 		enum main_option option;
 		const char *name;
 	} out_of_transit[] = {
-		{MO_return_path_remove, "Return-path"},
-		{MO_envelope_to_remove, "Envelope-to"},
-		{MO_delivery_date_remove, "Delivery-date"},
+	    {MO_return_path_remove, "Return-path"},
+	    {MO_envelope_to_remove, "Envelope-to"},
+	    {MO_delivery_date_remove, "Delivery-date"},
 	};
 	for (size_t i = 0; i < sizeof out_of_transit / sizeof out_of_transit[0]; i++)
 		if (config_bool(ev->cfg, out_of_transit[i].option))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Header sections as lists of fields.  Source: RFC 5322 2.2, with Exim's tolerance for space before the colon. */
+/* Header sections as lists of fields.  Source: RFC 5322 2.2, with Exim's tolerance for space before
+ * the colon. */
 #include "message/message.h"
 
 struct type_row {
@@ -8,8 +9,16 @@ struct type_row {
 };
 /* Letters of Exim's spool files, which reject logs show too. */
 static const struct type_row types[] = {
-	{"bcc", 'B'}, {"cc", 'C'}, {"date", ' '}, {"from", 'F'}, {"message-id", 'I'}, {"received", 'P'}, {"reply-to", 'R'},
-	{"sender", 'S'}, {"subject", ' '}, {"to", 'T'},
+    {"bcc", 'B'},
+    {"cc", 'C'},
+    {"date", ' '},
+    {"from", 'F'},
+    {"message-id", 'I'},
+    {"received", 'P'},
+    {"reply-to", 'R'},
+    {"sender", 'S'},
+    {"subject", ' '},
+    {"to", 'T'},
 };
 
 uint32_t header_name_length(slice_t line)
@@ -62,7 +71,8 @@ struct header *header_prepend(struct arena *a, struct header_list *list, slice_t
 	return h;
 }
 
-struct header *header_insert_after(struct arena *a, struct header_list *list, struct header *after, slice_t text)
+struct header *header_insert_after(
+    struct arena *a, struct header_list *list, struct header *after, slice_t text)
 {
 	if (!after)
 		return header_prepend(a, list, text);
@@ -86,7 +96,8 @@ void header_parse(struct arena *a, slice_t section, struct header_list *list)
 		for (;;) { /* a field goes on while the next line begins with white space */
 			size_t nl = slice_find(slice_sub(section, end, section.len - end), '\n');
 			end = nl == SIZE_MAX ? section.len : end + nl + 1;
-			if (end >= section.len || (section.ptr[end] != ' ' && section.ptr[end] != '\t'))
+			if (end >= section.len ||
+			    (section.ptr[end] != ' ' && section.ptr[end] != '\t'))
 				break;
 		}
 		(void)header_append(a, list, slice_sub(section, at, end - at));
@@ -107,7 +118,8 @@ struct header *header_find(const struct header_list *list, slice_t name, const s
 {
 	struct header *h = from ? from->next : list->first;
 	for (; h; h = h->next)
-		if (h->type != '*' && h->name_len == name.len && name.len && slice_eqi(slice_sub(h->text, 0, h->name_len), name))
+		if (h->type != '*' && h->name_len == name.len && name.len &&
+		    slice_eqi(slice_sub(h->text, 0, h->name_len), name))
 			return h;
 	return NULL;
 }

@@ -5,14 +5,15 @@
 /* "Tue, 24 Nov 2026 21:30:24 +0000" */
 #define DATE_LEN 31
 
-enum rc received_prepend(struct arena *a, struct header_list *list, struct eval *ev, int64_t wall_us, struct header **out,
-    struct error *err)
+enum rc received_prepend(struct arena *a, struct header_list *list, struct eval *ev,
+    int64_t wall_us, struct header **out, struct error *err)
 {
 	slice_t text;
 	*out = NULL;
 	enum rc rc = config_expand(ev, MO_received_header_text, &text, err);
 	if (rc)
-		return rc == RC_FAIL ? RC_OK : error_wrap(err, rc, "expansion of received_header_text");
+		return rc == RC_FAIL ? RC_OK
+		                     : error_wrap(err, rc, "expansion of received_header_text");
 	if (slice_is_absent(text) || !text.len)
 		return RC_OK;
 	struct strbuf sb;
@@ -32,7 +33,8 @@ void received_set_time(struct header *h, int64_t wall_us)
 	struct arena *a = arena_new(256);
 	slice_t date = clock_rfc5322(a, wall_us);
 	if (date.len == DATE_LEN && h->text.len > DATE_LEN + 1) {
-		/* the field is in the arena of its message, made by received_prepend; nobody else has seen it */
+		/* the field is in the arena of its message, made by received_prepend; nobody else
+		 * has seen it */
 		char *at;
 		const char *place = h->text.ptr + h->text.len - DATE_LEN - 1;
 		memcpy(&at, &place, sizeof at);

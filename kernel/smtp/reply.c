@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Replies: collected while a run lasts, so that the answers to pipelined commands leave in one write.  What the client does
- * not take is kept, and the session does nothing else until it has been taken.
+ * Replies: collected while a run lasts, so that the answers to pipelined commands leave in one
+ * write.  What the client does not take is kept, and the session does nothing else until it has
+ * been taken.
  */
 #include "smtp/server_private.h"
 
@@ -59,7 +60,8 @@ bool reply_flush(struct run *r)
 		return false;
 	}
 	if (s->unsent_len) {
-		s->unsent_at += (uint32_t)send_some(s, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
+		s->unsent_at +=
+		    (uint32_t)send_some(s, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
 		if (s->unsent_at == s->unsent_len) {
 			free(s->unsent);
 			s->unsent = NULL;
@@ -104,7 +106,8 @@ void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text)
 				reply_raw(r, enhanced);
 				reply_raw(r, SL(" "));
 			}
-			for (size_t at = 0; at < line.len;) { /* a CR of somebody's making would split the reply */
+			for (size_t at = 0;
+			     at < line.len;) { /* a CR of somebody's making would split the reply */
 				size_t cr = slice_find(slice_sub(line, at, line.len), '\r');
 				size_t end = cr == SIZE_MAX ? line.len : at + cr;
 				reply_raw(r, slice_sub(line, at, end - at));

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ACCEPT_BATCH   64
-#define ACCEPT_PAUSE   US_PER_SEC
-#define SESSION_ARENA  4096
+#define ACCEPT_BATCH  64
+#define ACCEPT_PAUSE  US_PER_SEC
+#define SESSION_ARENA 4096
 
 LOCK_FNS(clients, struct smtp_server, lock, lk_smtp_clients)
 
@@ -19,7 +19,8 @@ struct listener {
 	struct listener *next;
 };
 
-enum rc smtp_server_new(const struct smtp_server_config *cfg, struct smtp_server **out, struct error *err)
+enum rc smtp_server_new(
+    const struct smtp_server_config *cfg, struct smtp_server **out, struct error *err)
 {
 	if (!cfg->reactor || !cfg->pool || !cfg->queue || !cfg->budget || !cfg->snapshot)
 		return error_set(err, RC_ERROR, "smtp server: configuration is incomplete");
@@ -30,8 +31,10 @@ enum rc smtp_server_new(const struct smtp_server_config *cfg, struct smtp_server
 	if (cfg->eval_hooks)
 		s->eval_hooks = *cfg->eval_hooks;
 	s->eval_hooks.host_name = session_host_name;
-	s->acl_hooks = (struct acl_hooks){.verify_address = cfg->verify_address, .verify_helo = server_verify_helo,
-	    .verify_reverse_host = server_verify_reverse_host, .log_line = server_acl_log_line};
+	s->acl_hooks = (struct acl_hooks){.verify_address = cfg->verify_address,
+	    .verify_helo = server_verify_helo,
+	    .verify_reverse_host = server_verify_reverse_host,
+	    .log_line = server_acl_log_line};
 	mutex_init(&s->lock, LOCK_smtp_clients);
 	*out = s;
 	return RC_OK;
@@ -65,7 +68,8 @@ void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *ou
 }
 
 /* ---- how many sessions each client has ---- */
-static struct smtp_client **client_slot(struct smtp_server *s, const struct net_addr *peer) REQUIRES(lk_smtp_clients)
+static struct smtp_client **client_slot(struct smtp_server *s, const struct net_addr *peer)
+    REQUIRES(lk_smtp_clients)
 {
 	slice_t key = slice_tainted(peer->bytes, sizeof peer->bytes);
 	struct smtp_client **p = &s->clients[hash_bytes(key) % CLIENT_BUCKETS];
@@ -175,7 +179,8 @@ void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr 
 	if (!s->park) {
 		config_unref(&s->cfg);
 		arena_free(&a);
-		turn_away(fd, SL("421 Too many concurrent SMTP connections; please try again later.\r\n"));
+		turn_away(fd,
+		    SL("421 Too many concurrent SMTP connections; please try again later.\r\n"));
 		return;
 	}
 	s->ref = park_ref_of(s->park);
@@ -199,7 +204,8 @@ static void listener_run(void *owner, enum wake why, struct worker *w)
 	struct listener *l = owner;
 	struct error err = {0};
 	(void)w;
-	if (why == WAKE_CANCEL || atomic_load_explicit(&l->server->stopping, memory_order_relaxed)) {
+	if (why == WAKE_CANCEL ||
+	    atomic_load_explicit(&l->server->stopping, memory_order_relaxed)) {
 		net_acceptor_fini(&l->acceptor);
 		park_free(&l->park);
 		struct smtp_server *server = l->server;
@@ -214,7 +220,8 @@ static void listener_run(void *owner, enum wake why, struct worker *w)
 		return;
 	}
 	enum rc rc = net_accept_all(&l->acceptor, ACCEPT_BATCH,
-	    SL("421 Too many concurrent SMTP connections; please try again later.\r\n"), on_accept, l->server, &err);
+	    SL("421 Too many concurrent SMTP connections; please try again later.\r\n"), on_accept,
+	    l->server, &err);
 	if (!rc) {
 		park_wait(l->park, EPOLLIN, DEADLINE_NEVER, "connections");
 		return;

@@ -6,13 +6,20 @@ struct where_row {
 	enum acl_where where;
 	const char *rejected; /* as the log has it */
 	int code;
-	bool sender;          /* F=<...> */
+	bool sender; /* F=<...> */
 };
 static const struct where_row wheres[] = {
-	{ACL_CONNECT, "connection in \"connect\" ACL", 550, false}, {ACL_HELO, "EHLO or HELO", 550, false},
-	{ACL_MAIL, "MAIL", 550, false}, {ACL_RCPT, "RCPT", 550, true}, {ACL_PREDATA, "DATA", 550, false},
-	{ACL_DATA, "after DATA", 550, true}, {ACL_VRFY, "VRFY", 252, false}, {ACL_EXPN, "EXPN", 550, false},
-	{ACL_ETRN, "ETRN", 458, false}, {ACL_AUTH, "AUTH", 503, false}, {ACL_QUIT, "QUIT", 221, false},
+    {ACL_CONNECT, "connection in \"connect\" ACL", 550, false},
+    {ACL_HELO, "EHLO or HELO", 550, false},
+    {ACL_MAIL, "MAIL", 550, false},
+    {ACL_RCPT, "RCPT", 550, true},
+    {ACL_PREDATA, "DATA", 550, false},
+    {ACL_DATA, "after DATA", 550, true},
+    {ACL_VRFY, "VRFY", 252, false},
+    {ACL_EXPN, "EXPN", 550, false},
+    {ACL_ETRN, "ETRN", 458, false},
+    {ACL_AUTH, "AUTH", 503, false},
+    {ACL_QUIT, "QUIT", 221, false},
 };
 
 static const struct where_row *row_of(enum acl_where where)
@@ -31,8 +38,14 @@ static bool denies_when_unset(enum acl_where where)
 static void outcome_clear(struct acl_outcome *out, enum acl_verdict v)
 {
 	slice_t no = slice_absent();
-	*out = (struct acl_outcome){.verdict = v, .enhanced = no, .user_text = no, .log_text = no, .verb_name = no,
-	    .acl_name = no, .log_reject_main = true, .log_reject_reject = true};
+	*out = (struct acl_outcome){.verdict = v,
+	    .enhanced = no,
+	    .user_text = no,
+	    .log_text = no,
+	    .verb_name = no,
+	    .acl_name = no,
+	    .log_reject_main = true,
+	    .log_reject_reject = true};
 }
 
 /* What an ACL did to the connection rather than to the message. */
@@ -53,8 +66,8 @@ static void take_effects(struct run *r)
 	}
 }
 
-enum acl_verdict session_acl(
-    struct run *r, enum acl_where where, enum main_option option, slice_t recipient, struct acl_outcome *out)
+enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_option option,
+    slice_t recipient, struct acl_outcome *out)
 {
 	struct session *s = r->s;
 	slice_t text = slice_absent();
@@ -69,13 +82,15 @@ enum acl_verdict session_acl(
 	if (!rc) {
 		if (!s->effects.arena)
 			s->effects.arena = s->arena;
-		struct acl_run run = {
-		    .where = where, .recipient = recipient, .effects = &s->effects, .hooks = &s->server->acl_hooks};
+		struct acl_run run = {.where = where,
+		    .recipient = recipient,
+		    .effects = &s->effects,
+		    .hooks = &s->server->acl_hooks};
 		rc = acl_check(&r->ev, &run, text, out, &err);
 	}
 	if (rc) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s ACL for %s: %s", SL_ARG(host_for_log(r, true)),
-		    row_of(where)->rejected, err.text);
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s ACL for %s: %s",
+		    SL_ARG(host_for_log(r, true)), row_of(where)->rejected, err.text);
 		outcome_clear(out, ACL_DEFER);
 	}
 	take_effects(r);
@@ -84,8 +99,9 @@ enum acl_verdict session_acl(
 
 static unsigned log_targets(const struct acl_outcome *out)
 {
-	return (out->log_reject_main ? LOG_TO_MAIN : 0u) | (out->log_reject_reject ? LOG_TO_REJECT : 0u) |
-	    (out->log_reject_panic ? LOG_TO_PANIC : 0u);
+	return (out->log_reject_main ? LOG_TO_MAIN : 0u) |
+	       (out->log_reject_reject ? LOG_TO_REJECT : 0u) |
+	       (out->log_reject_panic ? LOG_TO_PANIC : 0u);
 }
 
 /* What the log shows: log_message, or message as it was written, its first line. */
@@ -95,14 +111,15 @@ static slice_t logged_text(struct run *r, const struct acl_outcome *out)
 	if (slice_is_absent(t) || !t.len) {
 		t = out->user_text;
 		if (!slice_is_absent(t) && out->smtp_code)
-			t = arena_printf(r->scratch, "%d %.*s%s%.*s", out->smtp_code, SL_ARG(out->enhanced),
-			    out->enhanced.len ? " " : "", SL_ARG(t));
+			t = arena_printf(r->scratch, "%d %.*s%s%.*s", out->smtp_code,
+			    SL_ARG(out->enhanced), out->enhanced.len ? " " : "", SL_ARG(t));
 	}
 	size_t nl = slice_find(t, '\n');
 	return nl == SIZE_MAX ? t : slice_sub(t, 0, nl);
 }
 
-static void log_refusal(struct run *r, const struct where_row *row, const struct acl_outcome *out, slice_t what)
+static void log_refusal(
+    struct run *r, const struct where_row *row, const struct acl_outcome *out, slice_t what)
 {
 	struct session *s = r->s;
 	slice_t text = logged_text(r, out), from = SL("");
@@ -111,9 +128,10 @@ static void log_refusal(struct run *r, const struct where_row *row, const struct
 		return;
 	if (row->sender && s->m)
 		from = arena_printf(r->scratch, "F=<%.*s> ", SL_ARG(s->m->sender));
-	log_about(r, where, row->where == ACL_DATA ? log_header_detail(r) : slice_absent(), "%.*s %.*s%srejected %s%s%.*s%s%.*s",
-	    SL_ARG(host_for_log(r, true)), SL_ARG(from), out->verdict == ACL_DEFER ? "temporarily " : "", row->rejected,
-	    what.len ? " " : "", SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
+	log_about(r, where, row->where == ACL_DATA ? log_header_detail(r) : slice_absent(),
+	    "%.*s %.*s%srejected %s%s%.*s%s%.*s", SL_ARG(host_for_log(r, true)), SL_ARG(from),
+	    out->verdict == ACL_DEFER ? "temporarily " : "", row->rejected, what.len ? " " : "",
+	    SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
 }
 
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
@@ -124,10 +142,12 @@ bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *o
 	int code = out->smtp_code ? out->smtp_code : defer ? 451 : row->code;
 	slice_t text = out->user_text;
 	if (slice_is_absent(text) || !text.len)
-		text = defer ? SL("Temporary local problem - please try later") : SL("Administrative prohibition");
+		text = defer ? SL("Temporary local problem - please try later")
+		             : SL("Administrative prohibition");
 	if (out->sender_verify_failed && config_bool(r->s->cfg, MO_smtp_return_error_details))
-		text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s", SL_ARG(r->s->mf.sender_address),
-		    SL_ARG(r->s->mf.acl_verify_message), SL_ARG(text));
+		text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s",
+		    SL_ARG(r->s->mf.sender_address), SL_ARG(r->s->mf.acl_verify_message),
+		    SL_ARG(text));
 	if (where == ACL_RCPT) {
 		struct session *s = r->s;
 		slice_t last = s->rcpt_reply;
@@ -139,10 +159,12 @@ bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *o
 	return out->verdict == ACL_DROP;
 }
 
-void server_acl_log_line(struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic)
+void server_acl_log_line(
+    struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic)
 {
 	struct run *r = ev->hooks_ctx;
-	unsigned to = (main ? LOG_TO_MAIN : 0u) | (reject ? LOG_TO_REJECT : 0u) | (panic ? LOG_TO_PANIC : 0u);
+	unsigned to =
+	    (main ? LOG_TO_MAIN : 0u) | (reject ? LOG_TO_REJECT : 0u) | (panic ? LOG_TO_PANIC : 0u);
 	(void)where;
 	if (to)
 		log_about(r, to, slice_absent(), "%.*s", SL_ARG(text));
@@ -156,7 +178,8 @@ enum rc server_verify_reverse_host(struct eval *ev, struct error *err)
 		(void)session_host_name(ev);
 	if (f->host_lookup == HOST_LOOKUP_OK)
 		return RC_OK;
-	return error_set(err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL, "host lookup failed");
+	return error_set(
+	    err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL, "host lookup failed");
 }
 
 enum rc server_verify_helo(struct eval *ev, struct error *err)
@@ -169,7 +192,9 @@ enum rc server_verify_helo(struct eval *ev, struct error *err)
 		slice_t in = slice_sub(helo, 1, helo.len > 1 ? helo.len - 2 : 0);
 		if (slice_startsi(in, "IPv6:"))
 			in = slice_sub(in, 5, in.len);
-		return slice_eqi(in, ip) ? RC_OK : error_set(err, RC_FAIL, "helo literal is another address");
+		return slice_eqi(in, ip)
+		           ? RC_OK
+		           : error_set(err, RC_FAIL, "helo literal is another address");
 	}
 	if (f->host_lookup == HOST_LOOKUP_NONE)
 		(void)session_host_name(ev);
@@ -180,8 +205,9 @@ enum rc server_verify_helo(struct eval *ev, struct error *err)
 	if (!ev->services || !ev->services->resolver || !net_addr_parse(ip, &peer))
 		return error_set(err, RC_DEFER, "helo cannot be verified");
 	struct dns_answer *ans = NULL;
-	enum rc rc = dns_wait(ev->services->resolver, helo, peer.family == AF_INET6 ? DNS_AAAA : DNS_A, ev->deadline_us,
-	    ev->cancel, ev->arena, &ans);
+	enum rc rc =
+	    dns_wait(ev->services->resolver, helo, peer.family == AF_INET6 ? DNS_AAAA : DNS_A,
+	        ev->deadline_us, ev->cancel, ev->arena, &ans);
 	for (size_t i = 0; !rc && i < ans->count; i++)
 		if (net_addr_eq(&ans->records[i].addr, &peer))
 			return RC_OK;

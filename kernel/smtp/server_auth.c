@@ -8,10 +8,10 @@ static const struct {
 	int code;
 	const char *text;
 } results[] = {
-	[AUTH_FAILED] = {535, "Incorrect authentication data"},
-	[AUTH_CANCELLED] = {501, "Authentication cancelled"},
-	[AUTH_BAD64] = {501, "Invalid base64 data"},
-	[AUTH_DEFERRED] = {435, "Unable to authenticate at present"},
+    [AUTH_FAILED] = {535, "Incorrect authentication data"},
+    [AUTH_CANCELLED] = {501, "Authentication cancelled"},
+    [AUTH_BAD64] = {501, "Invalid base64 data"},
+    [AUTH_DEFERRED] = {435, "Unable to authenticate at present"},
 };
 
 static const struct heddle_auth_ops *ops_of(const struct heddle_instance *inst)
@@ -35,7 +35,8 @@ static slice_t set_id(struct run *r)
 	const struct expr *e = r->s->auth->generic[AO_server_set_id].expr;
 	if (e && expr_eval(&r->ev, e, &id, NULL))
 		return slice_absent();
-	/* made of what the client sent in confidence, but this is the part that is meant to be known */
+	/* made of what the client sent in confidence, but this is the part that is meant to be
+	 * known */
 	id.flags = (uint16_t)(id.flags & ~HEDDLE_SECRET);
 	return id;
 }
@@ -45,9 +46,10 @@ static void failed(struct run *r, enum auth_result what, slice_t why)
 	struct session *s = r->s;
 	slice_t id = set_id(r);
 	bool known = what == AUTH_FAILED && !slice_is_absent(id) && id.len;
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%.*s authenticator failed for %.*s: %d %s%s%.*s%s%.*s%s", SL_ARG(s->auth->name),
-	    SL_ARG(host_for_text(r)), results[what].code, results[what].text, why.len ? ": " : "", SL_ARG(why),
-	    known ? " (set_id=" : "", SL_ARG(known ? id : SL("")), known ? ")" : "");
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+	    "%.*s authenticator failed for %.*s: %d %s%s%.*s%s%.*s%s", SL_ARG(s->auth->name),
+	    SL_ARG(host_for_text(r)), results[what].code, results[what].text, why.len ? ": " : "",
+	    SL_ARG(why), known ? " (set_id=" : "", SL_ARG(known ? id : SL("")), known ? ")" : "");
 	if (known)
 		s->facts.authenticated_fail_id = arena_dup(s->arena, id);
 	s->facts.authentication_failed = 1;
@@ -75,7 +77,8 @@ static bool condition_holds(struct run *r)
 		return false;
 	}
 	text = slice_trim(text);
-	if (!text.len || slice_eqs(text, "0") || slice_eqis(text, "no") || slice_eqis(text, "false")) {
+	if (!text.len || slice_eqs(text, "0") || slice_eqis(text, "no") ||
+	    slice_eqis(text, "false")) {
 		failed(r, AUTH_FAILED, SL(""));
 		return false;
 	}
@@ -101,7 +104,8 @@ static void succeeded(struct run *r)
 }
 
 /* What an operation of the driver came to. */
-static void turned(struct run *r, struct heddle_call *c, int32_t result, const struct heddle_auth_turn *turn)
+static void turned(
+    struct run *r, struct heddle_call *c, int32_t result, const struct heddle_auth_turn *turn)
 {
 	struct session *s = r->s;
 	struct error err = {0};
@@ -110,12 +114,14 @@ static void turned(struct run *r, struct heddle_call *c, int32_t result, const s
 		failed(r, AUTH_FAILED, SL(""));
 	} else if (rc) {
 		if (rc == RC_ERROR)
-			log_line(r, LOG_TO_PANIC, "%.*s authenticator: %s", SL_ARG(s->auth->name), err.text);
+			log_line(r, LOG_TO_PANIC, "%.*s authenticator: %s", SL_ARG(s->auth->name),
+			    err.text);
 		failed(r, AUTH_DEFERRED, slice_cstr(err.text));
 	} else if (turn->state == HEDDLE_AUTH_DONE) {
 		succeeded(r);
 	} else {
-		slice_t out = slice_is_absent(turn->data) ? SL("") : base64_encode(r->scratch, turn->data);
+		slice_t out =
+		    slice_is_absent(turn->data) ? SL("") : base64_encode(r->scratch, turn->data);
 		reply(r, 334, out);
 		s->state = ST_AUTH;
 		s->deadline_us = 0;
@@ -135,7 +141,8 @@ static void step_driver(struct run *r, slice_t data)
 		s->auth_started = true;
 		result = ops->server_begin(&c, s->auth->inst, &turn, &s->conv);
 	} else {
-		result = ops->server_step ? ops->server_step(&c, s->auth->inst, s->conv, &turn) : HEDDLE_ERROR;
+		result = ops->server_step ? ops->server_step(&c, s->auth->inst, s->conv, &turn)
+		                          : HEDDLE_ERROR;
 	}
 	turned(r, &c, result, &turn);
 }
@@ -167,10 +174,11 @@ enum step serve_auth_line(struct run *r, slice_t line)
 static bool permitted(struct run *r)
 {
 	struct session *s = r->s;
-	const char *no = !s->auth_advertised                              ? "AUTH command used when not advertised" :
-	    !slice_is_absent(s->facts.sender_host_authenticated)          ? "already authenticated" :
-	    s->m                                                          ? "not permitted in mail transaction" :
-	                                                                    NULL;
+	const char *no = !s->auth_advertised ? "AUTH command used when not advertised"
+	                 : !slice_is_absent(s->facts.sender_host_authenticated)
+	                     ? "already authenticated"
+	                 : s->m ? "not permitted in mail transaction"
+	                        : NULL;
 	if (no)
 		synprot_error(r, true, 503, slice_cstr(no));
 	return !no;
@@ -193,7 +201,8 @@ void serve_auth(struct run *r)
 		return;
 	size_t sp = slice_find(r->arg, ' ');
 	slice_t name = sp == SIZE_MAX ? r->arg : slice_sub(r->arg, 0, sp), data = slice_absent();
-	slice_t rest = sp == SIZE_MAX ? slice_absent() : slice_trim(slice_sub(r->arg, sp + 1, r->arg.len));
+	slice_t rest =
+	    sp == SIZE_MAX ? slice_absent() : slice_trim(slice_sub(r->arg, sp + 1, r->arg.len));
 	if (config_main(s->cfg, MO_acl_smtp_auth)->is_set &&
 	    session_acl(r, ACL_AUTH, MO_acl_smtp_auth, slice_absent(), &out) != ACL_ACCEPT) {
 		if (acl_refuse(r, ACL_AUTH, &out, name))
@@ -202,7 +211,9 @@ void serve_auth(struct run *r)
 	}
 	const struct heddle_instance *inst = mechanism(r, name);
 	if (!inst) {
-		synprot_error(r, true, 504, arena_printf(r->scratch, "%.*s authentication mechanism not supported", SL_ARG(name)));
+		synprot_error(r, true, 504,
+		    arena_printf(
+		        r->scratch, "%.*s authentication mechanism not supported", SL_ARG(name)));
 		return;
 	}
 	s->auth = inst;

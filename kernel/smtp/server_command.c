@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* From a line to the function that serves it: recognition, order of arrival, and what a client may do too often. */
+/* From a line to the function that serves it: recognition, order of arrival, and what a client may
+ * do too often. */
 #include "smtp/server_private.h"
 
 struct command_row {
@@ -73,7 +74,8 @@ static enum command recognise(struct run *r)
 
 static void too_many(struct run *r, const char *what, slice_t last)
 {
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "SMTP call from %.*s dropped: too many %s (last was \"%.*s\")",
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+	    "SMTP call from %.*s dropped: too many %s (last was \"%.*s\")",
 	    SL_ARG(host_for_text(r)), what, SL_ARG(last));
 	session_close(r, "bad-commands");
 }
@@ -87,7 +89,8 @@ void synprot_error_told(struct run *r, bool protocol, int code, slice_t logged, 
 {
 	struct session *s = r->s;
 	if (log_selected(s->log, protocol ? LOG_SMTP_PROTOCOL_ERROR : LOG_SMTP_SYNTAX_ERROR))
-		log_line(r, LOG_TO_MAIN, "SMTP %s error in \"%.*s\" %.*s %.*s", protocol ? "protocol" : "syntax", SL_ARG(r->line),
+		log_line(r, LOG_TO_MAIN, "SMTP %s error in \"%.*s\" %.*s %.*s",
+		    protocol ? "protocol" : "syntax", SL_ARG(r->line),
 		    SL_ARG(host_for_log(r, true)), SL_ARG(logged));
 	if ((int64_t)++s->synprot_errors <= config_int(s->cfg, MO_smtp_max_synprot_errors)) {
 		reply(r, code, text);
@@ -95,7 +98,8 @@ void synprot_error_told(struct run *r, bool protocol, int code, slice_t logged, 
 	}
 	replyf(r, code, "%.*s\nToo many syntax or protocol errors", SL_ARG(text));
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-	    "SMTP call from %.*s dropped: too many syntax or protocol errors (last command was \"%.*s\",  %.*s)",
+	    "SMTP call from %.*s dropped: too many syntax or protocol errors (last command was "
+	    "\"%.*s\",  %.*s)",
 	    SL_ARG(host_for_text(r)), SL_ARG(r->line), SL_ARG(log_history(r)));
 	session_close(r, "bad-commands");
 }
@@ -108,8 +112,8 @@ static void unknown(struct run *r)
 		return;
 	}
 	if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
-		log_line(r, LOG_TO_MAIN, "SMTP syntax error in \"%.*s\" %.*s unrecognized command", SL_ARG(r->line),
-		    SL_ARG(host_for_log(r, true)));
+		log_line(r, LOG_TO_MAIN, "SMTP syntax error in \"%.*s\" %.*s unrecognized command",
+		    SL_ARG(r->line), SL_ARG(host_for_log(r, true)));
 	reply(r, 500, SL("Too many unrecognized commands"));
 	too_many(r, "unrecognized commands", r->line);
 }
@@ -133,7 +137,8 @@ bool sync_violated(struct run *r)
 	}
 	reply(r, 554, SL("SMTP synchronization error"));
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-	    "SMTP protocol synchronization error (next input sent too soon: pipelining was%s advertised): rejected \"%.*s\" "
+	    "SMTP protocol synchronization error (next input sent too soon: pipelining was%s "
+	    "advertised): rejected \"%.*s\" "
 	    "%.*s next input=\"%.*s\"",
 	    s->pipelining_advertised ? "" : " not", SL_ARG(r->line), SL_ARG(host_for_log(r, true)),
 	    SL_ARG(strbuf_slice(&sb)));
@@ -144,9 +149,10 @@ bool sync_violated(struct run *r)
 /* Does this one count against smtp_accept_max_nonmail? */
 static bool counts(struct session *s, enum command c)
 {
-	bool *free_one = c == CMD_RSET ? &s->count_rset : c == CMD_HELO || c == CMD_EHLO ? &s->count_helo :
-	    c == CMD_AUTH                                                               ? &s->count_auth :
-	                                                                                   NULL;
+	bool *free_one = c == CMD_RSET                    ? &s->count_rset
+	                 : c == CMD_HELO || c == CMD_EHLO ? &s->count_helo
+	                 : c == CMD_AUTH                  ? &s->count_auth
+	                                                  : NULL;
 	if (c == CMD_UNKNOWN || !commands[c].nonmail)
 		return false;
 	if (free_one && !*free_one) {
@@ -202,7 +208,8 @@ void command_serve(struct run *r)
 	if (c == CMD_AUTH)
 		hide_response(r);
 	s->facts.smtp_command = r->line;
-	s->facts.smtp_command_argument = c == CMD_AUTH ? slice_sub(r->line, 5, r->line.len) : r->arg;
+	s->facts.smtp_command_argument =
+	    c == CMD_AUTH ? slice_sub(r->line, 5, r->line.len) : r->arg;
 	if (c < CMD_COUNT)
 		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;

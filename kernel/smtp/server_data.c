@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * DATA: from the command to the answer after the final dot.
- * What is in the way of a message is told after its end, when all of it has been read.  250 is said when the queue says that
- * the message is on stable storage, and only then.
+ * What is in the way of a message is told after its end, when all of it has been read.  250 is said
+ * when the queue says that the message is on stable storage, and only then.
  */
 #include "smtp/server_private.h"
 
@@ -11,26 +11,31 @@
 static void no_recipients(struct run *r)
 {
 	struct session *s = r->s;
-	slice_t plain = s->m ? SL("Valid RCPT command must precede DATA") : SL("valid RCPT command must precede DATA");
+	slice_t plain = s->m ? SL("Valid RCPT command must precede DATA")
+	                     : SL("valid RCPT command must precede DATA");
 	slice_t text = plain;
 	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs)
-		text = arena_printf(r->scratch, "All RCPT commands were rejected with this error:\n%.*s\n%.*s",
+		text = arena_printf(r->scratch,
+		    "All RCPT commands were rejected with this error:\n%.*s\n%.*s",
 		    SL_ARG(s->rcpt_reply), SL_ARG(plain));
 	if (s->m && s->mf.rcpt_count > 0)
 		reply(r, 503, text);
 	else
 		synprot_error_told(r, true, 503, SL("valid RCPT command must precede DATA"),
-		    slice_is_absent(s->rcpt_reply) ? SL("valid RCPT command must precede DATA") : text);
+		    slice_is_absent(s->rcpt_reply) ? SL("valid RCPT command must precede DATA")
+		                                   : text);
 }
 
 static bool rejected_for_count(struct run *r)
 {
 	struct session *s = r->s;
-	if (s->rcpt_limit <= 0 || s->mf.rcpt_count <= s->rcpt_limit || !config_bool(s->cfg, MO_recipients_max_reject))
+	if (s->rcpt_limit <= 0 || s->mf.rcpt_count <= s->rcpt_limit ||
+	    !config_bool(s->cfg, MO_recipients_max_reject))
 		return false;
 	reply(r, 554, SL("Too many recipients"));
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "too many recipients: message rejected: sender=<%.*s> %.*s",
-	    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+	    "too many recipients: message rejected: sender=<%.*s> %.*s", SL_ARG(s->m->sender),
+	    SL_ARG(host_for_log(r, true)));
 	session_reset_transaction(s);
 	return true;
 }
@@ -40,10 +45,12 @@ static void begin_reading(struct session *s)
 {
 	struct message *m = s->m;
 	const struct smtp_queue_hooks *q = s->server->cfg.queue;
-	int64_t header_max = config_int(s->cfg, MO_header_maxsize), line_max = config_int(s->cfg, MO_header_line_maxsize);
+	int64_t header_max = config_int(s->cfg, MO_header_maxsize),
+	        line_max = config_int(s->cfg, MO_header_line_maxsize);
 	struct data_limits limits = {.header_max = header_max > 0 ? (uint64_t)header_max : 0,
 	    .header_line_max = line_max > 0 ? (uint64_t)line_max : 0,
-	    .message_max = s->size_limit > 0 ? (uint64_t)s->size_limit : 0, .fields_max = FIELDS_MAX};
+	    .message_max = s->size_limit > 0 ? (uint64_t)s->size_limit : 0,
+	    .fields_max = FIELDS_MAX};
 	q->next_id(q->ctx, m->id);
 	s->mf.id = slice_of(m->id, MESSAGE_ID_LEN, HEDDLE_CLEAN);
 	m->received_us = clock_wall_us();
@@ -51,7 +58,8 @@ static void begin_reading(struct session *s)
 	s->data_started_us = clock_mono_us();
 	s->body = ARENA_NEW(m->arena, struct body_builder);
 	s->reader = ARENA_NEW(m->arena, struct data_reader);
-	body_builder_init(s->body, s->server->cfg.budget, q->spill.begin ? &q->spill : NULL, q->ctx, q->body_threshold, m->id);
+	body_builder_init(s->body, s->server->cfg.budget, q->spill.begin ? &q->spill : NULL, q->ctx,
+	    q->body_threshold, m->id);
 	data_reader_init(s->reader, m->arena, s->body, s->server->cfg.budget, &limits);
 }
 
@@ -65,7 +73,8 @@ void serve_data_command(struct run *r)
 	}
 	if (rejected_for_count(r))
 		return;
-	if (session_acl(r, ACL_PREDATA, MO_acl_smtp_predata, slice_absent(), &out) != ACL_ACCEPT && out.verdict != ACL_DISCARD) {
+	if (session_acl(r, ACL_PREDATA, MO_acl_smtp_predata, slice_absent(), &out) != ACL_ACCEPT &&
+	    out.verdict != ACL_DISCARD) {
 		if (acl_refuse(r, ACL_PREDATA, &out, SL("")))
 			session_close(r, "acl-drop");
 		session_reset_transaction(s);
@@ -89,11 +98,12 @@ void data_lost(struct run *r, bool timeout)
 		if (s->reader->in_header)
 			s->m->id[0] = '\0'; /* as Exim, which has no id yet then */
 		log_about(r, LOG_TO_MAIN, slice_absent(),
-		    "SMTP data timeout (message abandoned) on connection from %.*s F=<%.*s>", SL_ARG(host_for_text(r)),
-		    SL_ARG(s->m->sender));
+		    "SMTP data timeout (message abandoned) on connection from %.*s F=<%.*s>",
+		    SL_ARG(host_for_text(r)), SL_ARG(s->m->sender));
 	} else if (log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) {
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s lost while reading message data%s", SL_ARG(host_for_text(r)),
-		    where);
+		log_line(r, LOG_TO_MAIN,
+		    "SMTP connection from %.*s lost while reading message data%s",
+		    SL_ARG(host_for_text(r)), where);
 	}
 	session_reset_transaction(s);
 }
@@ -118,25 +128,30 @@ static enum step faulty(struct run *r)
 	switch (d->fault) {
 	case DATA_TOO_BIG:
 		reply(r, 552, SL("Message size exceeds maximum permitted"));
-		log_about(r, both, log_header_detail(r), "rejected from <%.*s> %.*s: message too big: read=%llu max=%lld",
-		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)), (unsigned long long)d->bytes, (long long)s->size_limit);
+		log_about(r, both, log_header_detail(r),
+		    "rejected from <%.*s> %.*s: message too big: read=%llu max=%lld",
+		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)),
+		    (unsigned long long)d->bytes, (long long)s->size_limit);
 		break;
 	case DATA_HEADER_TOO_LONG:
 		reply(r, 552, SL("Message header is ridiculously long"));
 		log_line(r, both,
-		    "ridiculously long message header received from %.*s (more than %lld characters): message abandoned",
+		    "ridiculously long message header received from %.*s (more than %lld "
+		    "characters): message abandoned",
 		    SL_ARG(from), (long long)config_int(s->cfg, MO_header_maxsize));
 		break;
 	case DATA_LINE_TOO_LONG:
 		reply(r, 552, SL("A message header line is too long"));
 		log_line(r, both,
-		    "overlong message header line received from %.*s (more than %lld characters): message abandoned",
+		    "overlong message header line received from %.*s (more than %lld characters): "
+		    "message abandoned",
 		    SL_ARG(from), (long long)config_int(s->cfg, MO_header_line_maxsize));
 		break;
 	case DATA_FINE:
 	case DATA_NO_ROOM:
 		reply(r, 452, SL("space shortage, please try later"));
-		log_about(r, LOG_TO_MAIN, slice_absent(), "rejected from <%.*s> %.*s: no room for more messages being received",
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "rejected from <%.*s> %.*s: no room for more messages being received",
 		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
 		break;
 	}
@@ -147,8 +162,9 @@ static enum step not_stored(struct run *r, enum rc rc, const struct error *why)
 {
 	struct session *s = r->s;
 	bool space = rc == RC_DEFER && s->body && s->body->failed;
-	log_about(r, LOG_TO_MAIN | (rc == RC_ERROR ? LOG_TO_PANIC : 0u), slice_absent(), "rejected from <%.*s> %.*s: %s",
-	    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)), why->text);
+	log_about(r, LOG_TO_MAIN | (rc == RC_ERROR ? LOG_TO_PANIC : 0u), slice_absent(),
+	    "rejected from <%.*s> %.*s: %s", SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)),
+	    why->text);
 	if (space)
 		reply(r, 452, SL("space shortage, please try later"));
 	else
@@ -165,7 +181,8 @@ static void add_field(struct session *s, slice_t text)
 		struct header *h = m->headers.first, *last = NULL;
 		for (; h && (h->type == 'P' || slice_startsi(h->text, "Resent-")); h = h->next)
 			last = h;
-		(void)header_insert_after(m->arena, &m->headers, last, slice_sub(text, skip, text.len));
+		(void)header_insert_after(
+		    m->arena, &m->headers, last, slice_sub(text, skip, text.len));
 	} else if (slice_startsi(text, ":at_start:")) {
 		(void)header_prepend(m->arena, &m->headers, slice_sub(text, 10, text.len));
 	} else {
@@ -178,15 +195,17 @@ static void add_field(struct session *s, slice_t text)
 static void apply_header_changes(struct session *s)
 {
 	struct acl_effects *e = &s->effects;
-	VEC_FOREACH(&e->headers_removed, slice_t, names) {
+	VEC_FOREACH(&e->headers_removed, slice_t, names)
+	{
 		slice_t rest = *names, name;
 		struct header *h;
 		while (slice_next(&rest, ':', &name))
-			while ((name = slice_trim(name)).len && (h = header_find(&s->m->headers, name, NULL)) != NULL)
+			while ((name = slice_trim(name)).len &&
+			       (h = header_find(&s->m->headers, name, NULL)) != NULL)
 				header_delete(&s->m->headers, h);
 	}
 	VEC_FOREACH(&e->headers_added, slice_t, text)
-		add_field(s, *text);
+	add_field(s, *text);
 	e->headers_added = e->headers_removed = (struct vec){0};
 }
 
@@ -203,14 +222,17 @@ static bool make_header(struct run *r)
 	struct fixup_request fix = {.submission = s->effects.submission,
 	    .sender_retain = s->effects.submission_sender_retain,
 	    .suppress = s->effects.suppress_local_fixups,
-	    .submission_domain = s->effects.submission_domain, .submission_name = s->effects.submission_name,
-	    .login = slice_absent(), .full_name = slice_absent()};
+	    .submission_domain = s->effects.submission_domain,
+	    .submission_name = s->effects.submission_name,
+	    .login = slice_absent(),
+	    .full_name = slice_absent()};
 	enum rc rc = message_fixup(m, &r->ev, &fix, &err);
 	s->mf.sender_address = m->sender;
 	if (s->recipients.count == 1)
 		s->mf.received_for = VEC_AT(&s->recipients, struct recipient, 0)->address;
 	if (!rc)
-		rc = received_prepend(m->arena, &m->headers, &r->ev, m->received_us, &s->received, &err);
+		rc = received_prepend(
+		    m->arena, &m->headers, &r->ev, m->received_us, &s->received, &err);
 	if (!rc)
 		return true;
 	log_about(r, LOG_TO_MAIN | LOG_TO_PANIC, slice_absent(), "%s", err.text);
@@ -241,8 +263,9 @@ static void set_facts(struct session *s)
 static bool queue_only(const struct session *s)
 {
 	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
-	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) || s->effects.queue_only ||
-	    s->queue_by_load || (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
+	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
+	       s->effects.queue_only || s->queue_by_load ||
+	       (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
 }
 
 /* The message as it goes to the queue; only its body is missing. */
@@ -260,7 +283,8 @@ static void complete(struct session *s)
 	m->body_8bit = s->body_8bit;
 	m->deliver_freeze = s->effects.freeze;
 	m->queue_only = queue_only(s);
-	slice_t *addresses = ARENA_ARRAY(m->arena, slice_t, m->recipient_count ? m->recipient_count : 1);
+	slice_t *addresses =
+	    ARENA_ARRAY(m->arena, slice_t, m->recipient_count ? m->recipient_count : 1);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		addresses[i] = m->recipients[i].address;
 	m->facts = s->mf;
@@ -281,7 +305,8 @@ static void say_accepted(struct run *r)
 	slice_t text = e->fake_text;
 	if (slice_is_absent(text) || !text.len)
 		text = SL("Your message has been rejected but is being kept for evaluation.\n"
-		          "If it was a legitimate message, it may still be delivered to the target recipient(s).");
+		          "If it was a legitimate message, it may still be delivered to the target "
+		          "recipient(s).");
 	reply(r, e->fake_reject ? 550 : 450, text);
 }
 

@@ -17,7 +17,8 @@ bool option_number(struct run *r, enum main_option o, int64_t *out)
 	const struct option_value *v = config_main(r->s->cfg, o);
 	struct error err = {0};
 	slice_t text;
-	if (!v->expr || (expr_constant(v->expr, &text) && v->row && v->row->type != HEDDLE_T_STRING)) {
+	if (!v->expr ||
+	    (expr_constant(v->expr, &text) && v->row && v->row->type != HEDDLE_T_STRING)) {
 		*out = v->number;
 		return true;
 	}
@@ -25,11 +26,12 @@ bool option_number(struct run *r, enum main_option o, int64_t *out)
 	*out = 0;
 	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !slice_trim(text).len)))
 		return true;
-	if (!rc && v->row && v->row->type == HEDDLE_T_TIME ? slice_to_ms(slice_trim(text), out) :
-	    !rc && slice_to_i64(slice_trim(text), 0, true, out))
+	if (!rc && v->row && v->row->type == HEDDLE_T_TIME
+	        ? slice_to_ms(slice_trim(text), out)
+	        : !rc && slice_to_i64(slice_trim(text), 0, true, out))
 		return true;
-	log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "expansion of %s: %s", v->row ? v->row->name : "option",
-	    err.text[0] ? err.text : "not a number");
+	log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "expansion of %s: %s",
+	    v->row ? v->row->name : "option", err.text[0] ? err.text : "not a number");
 	return false;
 }
 
@@ -40,7 +42,8 @@ static void set_active_hostname(struct run *r)
 	struct error err = {0};
 	enum rc rc = config_expand(&r->ev, MO_smtp_active_hostname, &name, &err);
 	if (rc && rc != RC_FAIL)
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "failed to expand smtp_active_hostname: %s", err.text);
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "failed to expand smtp_active_hostname: %s",
+		    err.text);
 	if (rc || slice_is_absent(name) || !name.len)
 		name = config_process(s->cfg)->primary_hostname;
 	s->facts.smtp_active_hostname = arena_dup(s->arena, name);
@@ -51,7 +54,8 @@ static void refuse(struct run *r, const char *reply_text, const char *why)
 	struct session *s = r->s;
 	(void)atomic_fetch_add_explicit(&s->server->refused, 1, memory_order_relaxed);
 	if (log_selected(s->log, LOG_CONNECTION_REJECT))
-		log_line(r, LOG_TO_MAIN, "Connection from %.*s refused: %s", SL_ARG(host_for_text(r)), why);
+		log_line(r, LOG_TO_MAIN, "Connection from %.*s refused: %s",
+		    SL_ARG(host_for_text(r)), why);
 	reply(r, 421, slice_cstr(reply_text));
 	session_close(r, NULL);
 }
@@ -60,14 +64,17 @@ static void refuse(struct run *r, const char *reply_text, const char *why)
 static bool connection_limits(struct run *r)
 {
 	struct session *s = r->s;
-	int64_t max = config_int(s->cfg, MO_smtp_accept_max), reserve = config_int(s->cfg, MO_smtp_accept_reserve);
+	int64_t max = config_int(s->cfg, MO_smtp_accept_max),
+	        reserve = config_int(s->cfg, MO_smtp_accept_reserve);
 	int64_t now = (int64_t)atomic_load_explicit(&s->server->sessions, memory_order_relaxed);
 	s->facts.smtp_count_at_connection_start = now;
 	if (max > 0 && now > max) {
-		refuse(r, "Too many concurrent SMTP connections; please try again later.", "too many connections");
+		refuse(r, "Too many concurrent SMTP connections; please try again later.",
+		    "too many connections");
 		return false;
 	}
-	if (max > 0 && reserve > 0 && now > max - reserve && !host_matches(r, MO_smtp_reserve_hosts)) {
+	if (max > 0 && reserve > 0 && now > max - reserve &&
+	    !host_matches(r, MO_smtp_reserve_hosts)) {
 		refuse(r, "Too many concurrent SMTP connections; please try again later.",
 		    "not in reserve list: too many connections");
 		return false;
@@ -75,7 +82,9 @@ static bool connection_limits(struct run *r)
 	int64_t per_host = 0;
 	if (option_number(r, MO_smtp_accept_max_per_host, &per_host) && per_host > 0 &&
 	    (int64_t)server_client_count(s->server, &s->peer) > per_host) {
-		refuse(r, "Too many concurrent SMTP connections from this IP address; please try again later.",
+		refuse(r,
+		    "Too many concurrent SMTP connections from this IP address; please try again "
+		    "later.",
 		    "too many connections from that IP address");
 		return false;
 	}
@@ -108,7 +117,8 @@ static bool spoke_too_soon(struct run *r)
 	if (n <= 0)
 		return false;
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-	    "SMTP protocol synchronization error (input sent without waiting for greeting): rejected connection from %.*s "
+	    "SMTP protocol synchronization error (input sent without waiting for greeting): "
+	    "rejected connection from %.*s "
 	    "input=\"%.*s\"",
 	    SL_ARG(host_for_log(r, true)), (int)n, first);
 	reply(r, 554, SL("SMTP synchronization error"));
@@ -144,18 +154,22 @@ void serve_start(struct run *r)
 	struct session *s = r->s;
 	set_active_hostname(r);
 	if (atomic_load_explicit(&s->server->stopping, memory_order_relaxed)) {
-		replyf(r, 421, "%.*s: Service not available - closing connection", SL_ARG(s->facts.smtp_active_hostname));
+		replyf(r, 421, "%.*s: Service not available - closing connection",
+		    SL_ARG(s->facts.smtp_active_hostname));
 		session_close(r, NULL);
 		return;
 	}
 	if (!connection_limits(r))
 		return;
 	client_limits(r);
-	if (log_selected(s->log, LOG_SMTP_CONNECTION) && !host_matches(r, MO_hosts_connection_nolog))
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s (TCP/IP connection count = %lld)", SL_ARG(host_for_text(r)),
-		    (long long)s->facts.smtp_count_at_connection_start);
+	if (log_selected(s->log, LOG_SMTP_CONNECTION) &&
+	    !host_matches(r, MO_hosts_connection_nolog))
+		log_line(r, LOG_TO_MAIN,
+		    "SMTP connection from %.*s (TCP/IP connection count = %lld)",
+		    SL_ARG(host_for_text(r)), (long long)s->facts.smtp_count_at_connection_start);
 	if (host_matches(r, MO_host_reject_connection)) {
-		log_line(r, LOG_TO_MAIN, "refused connection from %.*s (host_reject_connection)", SL_ARG(host_for_text(r)));
+		log_line(r, LOG_TO_MAIN, "refused connection from %.*s (host_reject_connection)",
+		    SL_ARG(host_for_text(r)));
 		reply(r, 554, SL("SMTP service not available"));
 		session_close(r, NULL);
 		return;
@@ -177,12 +191,14 @@ static bool helo_syntax_ok(struct run *r, slice_t name)
 		if (name.ptr[name.len - 1] != ']')
 			return false;
 		slice_t in = slice_sub(name, 1, name.len - 2);
-		return net_addr_parse(slice_startsi(in, "IPv6:") ? slice_sub(in, 5, in.len) : in, &addr);
+		return net_addr_parse(
+		    slice_startsi(in, "IPv6:") ? slice_sub(in, 5, in.len) : in, &addr);
 	}
 	slice_t more = config_text(r->s->cfg, MO_helo_allow_chars);
 	for (uint32_t i = 0; i < name.len; i++) {
 		char c = name.ptr[i];
-		if (!ascii_isalnum(c) && c != '.' && c != '-' && (!more.len || slice_find(more, c) == SIZE_MAX))
+		if (!ascii_isalnum(c) && c != '.' && c != '-' &&
+		    (!more.len || slice_find(more, c) == SIZE_MAX))
 			return false;
 	}
 	return true;
@@ -199,10 +215,12 @@ static bool helo_verified(struct run *r, const char *verb)
 	enum rc rc = server_verify_helo(&r->ev, &err);
 	if (!rc)
 		return true;
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s: %s", rc == RC_DEFER ? "temporarily " : "",
-	    verb, SL_ARG(s->facts.sender_helo_name), SL_ARG(host_for_text(r)), err.text);
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s: %s",
+	    rc == RC_DEFER ? "temporarily " : "", verb, SL_ARG(s->facts.sender_helo_name),
+	    SL_ARG(host_for_text(r)), err.text);
 	reply(r, rc == RC_DEFER ? 451 : 550,
-	    rc == RC_DEFER ? SL("Temporary local problem - please try later") : SL("Access denied - Invalid HELO name"));
+	    rc == RC_DEFER ? SL("Temporary local problem - please try later")
+	                   : SL("Access denied - Invalid HELO name"));
 	return false;
 }
 
@@ -210,14 +228,20 @@ static bool greeted(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
 	struct acl_outcome out;
-	if (!helo_syntax_ok(r, r->arg) && !(r->arg.len && host_matches(r, MO_helo_accept_junk_hosts))) {
+	if (!helo_syntax_ok(r, r->arg) &&
+	    !(r->arg.len && host_matches(r, MO_helo_accept_junk_hosts))) {
 		slice_t what = r->arg.len ? r->arg : SL("(no argument given)");
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected %s from %.*s: syntactically invalid argument(s): %.*s", verb,
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "rejected %s from %.*s: syntactically invalid argument(s): %.*s", verb,
 		    SL_ARG(host_for_text(r)), SL_ARG(what));
 		if ((int64_t)++s->synprot_errors > config_int(s->cfg, MO_smtp_max_synprot_errors)) {
-			replyf(r, 501, "Syntactically invalid %s argument(s)\nToo many syntax or protocol errors", verb);
+			replyf(r, 501,
+			    "Syntactically invalid %s argument(s)\nToo many syntax or protocol "
+			    "errors",
+			    verb);
 			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-			    "SMTP call from %.*s dropped: too many syntax or protocol errors (last command was \"%.*s\",  %.*s)",
+			    "SMTP call from %.*s dropped: too many syntax or protocol errors (last "
+			    "command was \"%.*s\",  %.*s)",
 			    SL_ARG(host_for_text(r)), SL_ARG(r->line), SL_ARG(log_history(r)));
 			session_close(r, "bad-commands");
 			return false;
@@ -262,8 +286,9 @@ void helo_limits(struct run *r)
 static slice_t hello_line(struct run *r)
 {
 	struct session *s = r->s;
-	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]", SL_ARG(s->facts.smtp_active_hostname),
-	    SL_ARG(s->facts.sender_helo_name), SL_ARG(s->facts.sender_host_address));
+	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]",
+	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->facts.sender_helo_name),
+	    SL_ARG(s->facts.sender_host_address));
 }
 
 void serve_helo(struct run *r)
@@ -287,7 +312,8 @@ bool auth_offered(struct run *r, const struct heddle_instance *inst)
 	if (cond) {
 		enum rc rc = expr_eval_bool(&r->ev, cond, &yes, &err);
 		if (rc && rc != RC_FAIL)
-			log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s authenticator: server_advertise_condition: %s",
+			log_line(r, LOG_TO_MAIN | LOG_TO_PANIC,
+			    "%.*s authenticator: server_advertise_condition: %s",
 			    SL_ARG(inst->name), err.text);
 		if (rc || !yes)
 			return false;
@@ -336,7 +362,8 @@ void serve_ehlo(struct run *r)
 		strbuf_text(&sb, "\nVRFY");
 	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_expn)))
 		strbuf_text(&sb, "\nEXPN");
-	s->pipelining_advertised = !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
+	s->pipelining_advertised =
+	    !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
 	if (s->pipelining_advertised)
 		strbuf_text(&sb, "\nPIPELINING");
 	offer_auth(r, &sb);

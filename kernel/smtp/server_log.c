@@ -62,7 +62,8 @@ slice_t host_for_log(struct run *r, bool with_h)
 	strbuf_add(&sb, s->facts.sender_fullhost);
 	if (log_selected(s->log, LOG_INCOMING_PORT))
 		strbuf_printf(&sb, ":%u", s->peer.port);
-	if (with_h && log_selected(s->log, LOG_INCOMING_INTERFACE) && has(s->facts.interface_address))
+	if (with_h && log_selected(s->log, LOG_INCOMING_INTERFACE) &&
+	    has(s->facts.interface_address))
 		strbuf_printf(&sb, " I=[%.*s]:%lld", SL_ARG(s->facts.interface_address),
 		    (long long)s->facts.interface_port);
 	if (with_h && has(s->facts.sender_ident)) {
@@ -130,7 +131,8 @@ slice_t log_header_detail(struct run *r)
 	strbuf_add(&sb, s->m->sender);
 	strbuf_text(&sb, ">\n");
 	bool first = true;
-	VEC_FOREACH(&s->recipients, struct recipient, it) {
+	VEC_FOREACH(&s->recipients, struct recipient, it)
+	{
 		strbuf_text(&sb, first ? "Envelope-to: <" : "    <");
 		strbuf_add(&sb, it->address);
 		strbuf_text(&sb, ">\n");
@@ -158,7 +160,8 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 		strbuf_add(sb, id);
 	}
 	const struct header *subject;
-	if (log_selected(s->log, LOG_SUBJECT) && (subject = header_find(&m->headers, SL("Subject"), NULL)) != NULL) {
+	if (log_selected(s->log, LOG_SUBJECT) &&
+	    (subject = header_find(&m->headers, SL("Subject"), NULL)) != NULL) {
 		slice_t v = header_value(subject);
 		strbuf_text(sb, " T=\"");
 		for (uint32_t i = 0; i < v.len; i++) {

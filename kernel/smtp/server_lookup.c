@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The client's name: PTR, and then the addresses of that name, one of which must be the client's.
- * For host_lookup without a thread: a question is asked, the session is parked, the answer posts it.  Where a list or a
- * variable needs the name in the middle of an ACL, the worker waits.
+ * For host_lookup without a thread: a question is asked, the session is parked, the answer posts
+ * it.  Where a list or a variable needs the name in the middle of an ACL, the worker waits.
  */
 #include "smtp/server_private.h"
 
-#define LOOKUP_US  (INT64_C(30) * US_PER_SEC)
-#define NAMES_MAX  5
+#define LOOKUP_US (INT64_C(30) * US_PER_SEC)
+#define NAMES_MAX 5
 
 struct lookup {
 	struct dns_resolver *resolver;
 	struct reactor *reactor;
 	struct park_ref ref;
 	uint64_t question;
-	_Atomic(struct dns_answer *) answer; /* release by the resolver's thread, acquire by the runner */
+	_Atomic(struct dns_answer *)
+	    answer; /* release by the resolver's thread, acquire by the runner */
 	slice_t names[NAMES_MAX];
-	unsigned name_count, name;           /* name_count 0: PTR is being asked for */
+	unsigned name_count, name; /* name_count 0: PTR is being asked for */
 	int64_t deadline_us;
 	bool deferred, mismatch;
 };
@@ -108,17 +109,20 @@ static void set_result(struct session_facts *f, enum host_lookup_state state, sl
 static bool give_up(struct run *r, struct lookup *l)
 {
 	struct session *s = r->s;
-	set_result(&s->facts, l->deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
+	set_result(
+	    &s->facts, l->deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
 	if (!log_selected(s->log, LOG_HOST_LOOKUP_FAILED))
 		return true;
 	if (l->mismatch)
-		log_line(r, LOG_TO_MAIN, "%.*s does not match any IP address for %.*s", SL_ARG(s->facts.sender_host_address),
-		    SL_ARG(l->names[0]));
+		log_line(r, LOG_TO_MAIN, "%.*s does not match any IP address for %.*s",
+		    SL_ARG(s->facts.sender_host_address), SL_ARG(l->names[0]));
 	else if (l->name_count)
-		log_line(r, LOG_TO_MAIN, "no IP address found for host %.*s (during SMTP connection from %.*s)",
+		log_line(r, LOG_TO_MAIN,
+		    "no IP address found for host %.*s (during SMTP connection from %.*s)",
 		    SL_ARG(l->names[0]), SL_ARG(host_for_text(r)));
 	else
-		log_line(r, LOG_TO_MAIN, "no host name found for IP address %.*s", SL_ARG(s->facts.sender_host_address));
+		log_line(r, LOG_TO_MAIN, "no host name found for IP address %.*s",
+		    SL_ARG(s->facts.sender_host_address));
 	return true;
 }
 
@@ -152,7 +156,8 @@ bool lookup_done(struct run *r)
 {
 	struct lookup *l = r->s->lookup;
 	while (l) {
-		struct dns_answer *ans = atomic_exchange_explicit(&l->answer, NULL, memory_order_acq_rel);
+		struct dns_answer *ans =
+		    atomic_exchange_explicit(&l->answer, NULL, memory_order_acq_rel);
 		if (!ans)
 			return false;
 		bool done = take_answer(r, l, ans);
@@ -174,15 +179,17 @@ enum rc smtp_host_name_hook(struct eval *ev)
 	slice_t names[NAMES_MAX];
 	if (!f || f->host_lookup != HOST_LOOKUP_NONE)
 		return f && f->host_lookup == HOST_LOOKUP_OK ? RC_OK : RC_FAIL;
-	if (!ev->services || !ev->services->resolver || !net_addr_parse(f->sender_host_address, &peer))
+	if (!ev->services || !ev->services->resolver ||
+	    !net_addr_parse(f->sender_host_address, &peer))
 		return RC_FAIL;
 	struct dns_resolver *res = ev->services->resolver;
-	enum rc rc = dns_wait(
-	    res, dns_reverse_name(ev->arena, &peer, NULL), DNS_PTR, ev->deadline_us, ev->cancel, ev->arena, &ans);
+	enum rc rc = dns_wait(res, dns_reverse_name(ev->arena, &peer, NULL), DNS_PTR,
+	    ev->deadline_us, ev->cancel, ev->arena, &ans);
 	bool deferred = rc == RC_DEFER;
 	unsigned n = rc ? 0 : take_names(f->arena, ans, names);
 	for (unsigned i = 0; i < n; i++) {
-		rc = dns_wait(res, names[i], address_type(&peer), ev->deadline_us, ev->cancel, ev->arena, &ans);
+		rc = dns_wait(res, names[i], address_type(&peer), ev->deadline_us, ev->cancel,
+		    ev->arena, &ans);
 		deferred |= rc == RC_DEFER;
 		if (!rc && has_address(ans, &peer)) {
 			set_result(f, HOST_LOOKUP_OK, names[i]);

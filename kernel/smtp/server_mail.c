@@ -7,18 +7,20 @@ bool spool_has_room(struct run *r, int64_t extra)
 	struct session *s = r->s;
 	const struct smtp_queue_hooks *q = s->server->cfg.queue;
 	uint64_t bytes = 0, inodes = 0;
-	int64_t want = config_int(s->cfg, MO_check_spool_space), want_inodes = config_int(s->cfg, MO_check_spool_inodes);
+	int64_t want = config_int(s->cfg, MO_check_spool_space),
+	        want_inodes = config_int(s->cfg, MO_check_spool_inodes);
 	if (!q->space || (want <= 0 && want_inodes <= 0 && extra <= 0))
 		return true;
 	struct error err = {0};
 	if (q->space(q->ctx, &bytes, &inodes, &err))
 		return true; /* the append will say so if it is true */
-	bool room = (int64_t)(bytes > INT64_MAX ? INT64_MAX : bytes) >= (want > 0 ? want : 0) + (extra > 0 ? extra : 0);
+	bool room = (int64_t)(bytes > INT64_MAX ? INT64_MAX : bytes) >=
+	            (want > 0 ? want : 0) + (extra > 0 ? extra : 0);
 	bool names = want_inodes <= 0 || inodes == UINT64_MAX || inodes >= (uint64_t)want_inodes;
 	if (room && names)
 		return true;
-	log_line(r, LOG_TO_MAIN, "spool directory space check failed: space=%llu inodes=%llu", (unsigned long long)bytes,
-	    (unsigned long long)inodes);
+	log_line(r, LOG_TO_MAIN, "spool directory space check failed: space=%llu inodes=%llu",
+	    (unsigned long long)bytes, (unsigned long long)inodes);
 	reply(r, 452, SL("space shortage, please try later"));
 	return false;
 }
@@ -38,7 +40,8 @@ static bool xtext_decode(struct arena *a, slice_t in, slice_t *out)
 		int64_t v;
 		if (in.ptr[i] != '+') {
 			p[n++] = in.ptr[i];
-		} else if (i + 2 < in.len && slice_to_i64(slice_sub(in, i + 1, 2), 16, false, &v) && v >= 0) {
+		} else if (i + 2 < in.len && slice_to_i64(slice_sub(in, i + 1, 2), 16, false, &v) &&
+		           v >= 0) {
 			p[n++] = (char)v;
 			i += 2;
 		} else {
@@ -50,7 +53,8 @@ static bool xtext_decode(struct arena *a, slice_t in, slice_t *out)
 }
 
 enum param { PARAM_TAKEN, PARAM_UNKNOWN, PARAM_BAD };
-static enum param take_parameter(struct run *r, slice_t name, slice_t value, struct mail_parameters *out)
+static enum param take_parameter(
+    struct run *r, slice_t name, slice_t value, struct mail_parameters *out)
 {
 	struct session *s = r->s;
 	if (slice_eqis(name, "SIZE")) {
@@ -78,7 +82,8 @@ static enum param take_parameter(struct run *r, slice_t name, slice_t value, str
 	return PARAM_UNKNOWN;
 }
 
-/* Parameters are taken off the end as long as they are known, as Exim does: what is left is the address.  false: answered. */
+/* Parameters are taken off the end as long as they are known, as Exim does: what is left is the
+ * address.  false: answered. */
 static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
 {
 	*out = (struct mail_parameters){.size = -1, .auth = slice_absent()};
@@ -115,7 +120,8 @@ static bool mail_allowed(struct run *r)
 		return false;
 	}
 	if (!s->helo_seen && host_matches(r, MO_hosts_require_helo)) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL from %.*s: no HELO/EHLO given", SL_ARG(host_for_text(r)));
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "rejected MAIL from %.*s: no HELO/EHLO given", SL_ARG(host_for_text(r)));
 		reply(r, 503, SL("HELO or EHLO required"));
 		return false;
 	}
@@ -125,7 +131,8 @@ static bool mail_allowed(struct run *r)
 	}
 	if (s->mail_limit > 0 && (int64_t)s->mails >= s->mail_limit) {
 		reply(r, 421, SL("too many messages in this connection"));
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL command %.*s: too many messages in one connection",
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "rejected MAIL command %.*s: too many messages in one connection",
 		    SL_ARG(host_for_log(r, true)));
 		session_close(r, "bad-commands");
 		return false;
@@ -140,12 +147,14 @@ static bool size_acceptable(struct run *r, slice_t sender, int64_t size)
 	if (s->size_limit > 0 && size > s->size_limit) {
 		reply(r, 552, SL("Message size exceeds maximum permitted"));
 		if (log_selected(s->log, LOG_SIZE_REJECT))
-			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "rejected MAIL FROM:<%.*s> %.*s: message too big: size=%lld max=%lld",
+			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+			    "rejected MAIL FROM:<%.*s> %.*s: message too big: size=%lld max=%lld",
 			    SL_ARG(sender), SL_ARG(host_for_log(r, true)), (long long)size,
 			    (long long)s->size_limit);
 		return false;
 	}
-	return spool_has_room(r, config_bool(s->cfg, MO_smtp_check_spool_space) && size > 0 ? size : 0);
+	return spool_has_room(
+	    r, config_bool(s->cfg, MO_smtp_check_spool_space) && size > 0 ? size : 0);
 }
 
 /* The address in full; false: answered. */
@@ -154,7 +163,8 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 	struct session *s = r->s;
 	struct error err = {0};
 	slice_t local, domain;
-	if (address_parse_path(a, text, true, config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
+	if (address_parse_path(
+	        a, text, true, config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
 		synprot_error_told(r, false, 501, slice_cstr(err.text),
 		    arena_printf(r->scratch, "%.*s: %s", SL_ARG(text), err.text));
 		return false;
@@ -162,12 +172,13 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 	if (!out->len || address_split(*out, &local, &domain))
 		return true;
 	if (s->unqualified_sender_ok) {
-		*out = arena_printf(a, "%.*s@%.*s", SL_ARG(*out), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+		*out = arena_printf(
+		    a, "%.*s@%.*s", SL_ARG(*out), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
 		out->flags = 0;
 		return true;
 	}
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s", SL_ARG(*out),
-	    SL_ARG(host_for_log(r, true)));
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s",
+	    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
 	replyf(r, 501, "<%.*s>: sender address must contain a domain", SL_ARG(*out));
 	return false;
 }
@@ -204,7 +215,9 @@ void serve_mail(struct run *r)
 	if (v == ACL_DISCARD)
 		s->mail_discard = s->discarding = true;
 	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
-		reply(r, 250, slice_is_absent(out.user_text) || !out.user_text.len ? SL("OK") : out.user_text);
+		reply(r, 250,
+		    slice_is_absent(out.user_text) || !out.user_text.len ? SL("OK")
+		                                                         : out.user_text);
 		return;
 	}
 	/* the sender is forgotten, and with it the transaction */

@@ -23,14 +23,15 @@ void serve_quit(struct run *r)
 		text = out.user_text;
 	}
 	if (s->m && log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
-		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (QUIT) from <%.*s>", SL_ARG(host_for_log(r, true)),
-		    SL_ARG(s->m->sender));
+		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (QUIT) from <%.*s>",
+		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender));
 	if (slice_is_absent(text) || !text.len)
-		text = arena_printf(r->scratch, "%.*s closing connection", SL_ARG(s->facts.smtp_active_hostname));
+		text = arena_printf(
+		    r->scratch, "%.*s closing connection", SL_ARG(s->facts.smtp_active_hostname));
 	reply(r, 221, text);
 	if (log_selected(s->log, LOG_SMTP_CONNECTION))
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by QUIT", SL_ARG(host_for_text(r)),
-		    SL_ARG(session_age(r)));
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by QUIT",
+		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
 	session_close(r, NULL);
 }
 
@@ -40,13 +41,14 @@ void serve_vrfy(struct run *r)
 	struct acl_outcome out;
 	struct error err = {0};
 	slice_t address, local, domain, user = slice_absent(), logged = slice_absent();
-	if (address_parse_path(r->scratch, r->arg, false, config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
+	if (address_parse_path(r->scratch, r->arg, false,
+	        config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
 		reply(r, 501, slice_cstr(err.text));
 		return;
 	}
 	if (!address_split(address, &local, &domain)) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified verify rejected: <%.*s> %.*s", SL_ARG(address),
-		    SL_ARG(host_for_log(r, true)));
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified verify rejected: <%.*s> %.*s",
+		    SL_ARG(address), SL_ARG(host_for_log(r, true)));
 		replyf(r, 501, "%.*s: recipient address must contain a domain", SL_ARG(address));
 		return;
 	}
@@ -58,14 +60,16 @@ void serve_vrfy(struct run *r)
 	struct verify_options o = {0};
 	enum rc rc = RC_DEFER;
 	if (s->server->cfg.verify_address)
-		rc = s->server->cfg.verify_address(&r->ev, address, false, &o, &user, &logged, &err);
+		rc =
+		    s->server->cfg.verify_address(&r->ev, address, false, &o, &user, &logged, &err);
 	if (!rc) {
 		replyf(r, 250, "<%.*s> is deliverable", SL_ARG(address));
 		return;
 	}
 	slice_t why = !slice_is_absent(user) && user.len ? user : SL("Unrouteable address");
 	if (rc == RC_FAIL) {
-		log_line(r, LOG_TO_MAIN, "VRFY failed for %.*s %.*s", SL_ARG(r->arg), SL_ARG(host_for_log(r, true)));
+		log_line(r, LOG_TO_MAIN, "VRFY failed for %.*s %.*s", SL_ARG(r->arg),
+		    SL_ARG(host_for_log(r, true)));
 		replyf(r, 550, "<%.*s> %.*s", SL_ARG(address), SL_ARG(why));
 	} else {
 		replyf(r, 451, "<%.*s> Cannot resolve at this time", SL_ARG(address));
@@ -92,7 +96,8 @@ void serve_etrn(struct run *r)
 		return;
 	}
 	if (log_selected(s->log, LOG_ETRN))
-		log_line(r, LOG_TO_MAIN, "ETRN %.*s received from %.*s", SL_ARG(r->arg), SL_ARG(host_for_text(r)));
+		log_line(r, LOG_TO_MAIN, "ETRN %.*s received from %.*s", SL_ARG(r->arg),
+		    SL_ARG(host_for_text(r)));
 	if (session_acl(r, ACL_ETRN, MO_acl_smtp_etrn, slice_absent(), &out) != ACL_ACCEPT) {
 		if (acl_refuse(r, ACL_ETRN, &out, r->arg))
 			session_close(r, "acl-drop");

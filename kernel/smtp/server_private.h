@@ -13,22 +13,22 @@
 #define OUTPUT_BYTES     4096
 #define UNSENT_MAX       262144 /* replies that a client does not take */
 #define HISTORY          20
-#define COMMANDS_PER_RUN 64     /* then others have their turn */
+#define COMMANDS_PER_RUN 64 /* then others have their turn */
 
 enum session_state {
-	ST_START,     /* connected; nothing has been said */
-	ST_LOOKUP,    /* waits for the client's name */
+	ST_START,  /* connected; nothing has been said */
+	ST_LOOKUP, /* waits for the client's name */
 	ST_COMMAND,
-	ST_AUTH,      /* waits for the client's part of an exchange */
+	ST_AUTH, /* waits for the client's part of an exchange */
 	ST_DATA,
 	ST_SYNC_BODY, /* a body file is to be synced */
 	ST_COMMIT,    /* the queue has it */
 	ST_CLOSING,   /* what is unsent, then the end */
 };
 enum step {
-	STEP_AGAIN,   /* go on with the present state */
-	STEP_INPUT,   /* needs more of it */
-	STEP_WAIT,    /* for a post */
+	STEP_AGAIN, /* go on with the present state */
+	STEP_INPUT, /* needs more of it */
+	STEP_WAIT,  /* for a post */
 };
 enum command {
 #define SMTP_COMMAND(NAME, fn, sync, nonmail) CMD_##NAME,
@@ -48,13 +48,13 @@ struct smtp_client { /* one address and its sessions */
 struct smtp_server {
 	struct smtp_server_config cfg;
 	struct acl_hooks acl_hooks;
-	struct eval_hooks eval_hooks;            /* the configuration's, host_name replaced */
+	struct eval_hooks eval_hooks; /* the configuration's, host_name replaced */
 	struct mutex lock;
 	struct smtp_client *clients[CLIENT_BUCKETS] GUARDED_BY(lk_smtp_clients);
 	struct listener *listeners GUARDED_BY(lk_smtp_clients);
 	struct session *first GUARDED_BY(lk_smtp_clients);
-	_Atomic bool stopping;                   /* relaxed: seen at the next command */
-	_Atomic size_t sessions;                 /* acq_rel: 0 means that their memory is gone */
+	_Atomic bool stopping;   /* relaxed: seen at the next command */
+	_Atomic size_t sessions; /* acq_rel: 0 means that their memory is gone */
 	_Atomic uint64_t connections, refused, messages, rejected; /* relaxed: figures */
 };
 
@@ -68,46 +68,49 @@ struct session {
 	struct park_ref ref;
 	int fd;
 	uint8_t state, after_lookup;
-	struct arena *arena;             /* of the connection */
+	struct arena *arena; /* of the connection */
 	struct config *cfg;
 	struct log *log;
 	struct net_addr peer;
 	struct session_facts facts;
-	struct message_facts mf;         /* of the transaction, or of none */
-	struct message *m;               /* the transaction: MAIL was accepted */
+	struct message_facts mf; /* of the transaction, or of none */
+	struct message *m;       /* the transaction: MAIL was accepted */
 	struct acl_effects effects;
 	/* input and output that outlast a run */
 	char *held;
 	uint32_t held_len;
 	char *unsent;
 	uint32_t unsent_len, unsent_at;
-	int64_t delay_until_us;          /* unsent waits for it; 0: no delay */
-	int64_t deadline_us;             /* of the present wait for input */
-	bool skipping;                   /* the rest of an overlong line */
+	int64_t delay_until_us; /* unsent waits for it; 0: no delay */
+	int64_t deadline_us;    /* of the present wait for input */
+	bool skipping;          /* the rest of an overlong line */
 	/* what the client may do, worked out once */
-	int64_t connected_us;            /* monotonic */
+	int64_t connected_us; /* monotonic */
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
-	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted, queue_by_load, taken_limits;
+	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
+	    queue_by_load, taken_limits;
 	bool unqualified_sender_ok, unqualified_recipient_ok, enforce_sync, no_pipelining;
-	bool count_rset, count_helo, count_auth, rejected_rcpts_log, quit_seen, notquit_done, is_closing, discarding;
+	bool count_rset, count_helo, count_auth, rejected_rcpts_log, quit_seen, notquit_done,
+	    is_closing, discarding;
 	bool discarded_by_mail, lost, mail_discard;
 	uint32_t synprot_errors, unknown_commands, nonmail, mails, messages_accepted;
 	uint8_t history[HISTORY];
 	uint32_t history_count;
 	/* the transaction */
-	struct vec recipients;           /* struct recipient, on m's arena */
+	struct vec recipients; /* struct recipient, on m's arena */
 	uint32_t discarded;
-	slice_t rcpt_reply;              /* what all rejected RCPTs were told, or ABSENT */
+	slice_t rcpt_reply; /* what all rejected RCPTs were told, or ABSENT */
 	bool rcpt_reply_differs;
 	int64_t declared_size;
 	bool body_8bit;
 	/* DATA */
-	struct data_reader *reader;      /* on m's arena */
+	struct data_reader *reader; /* on m's arena */
 	struct body_builder *body;
 	struct header *received;
 	int64_t data_started_us;
 	/* commit */
-	_Atomic int commit_result;       /* 0: pending, else 1 + rc; release, paired with the runner's acquire */
+	_Atomic int
+	    commit_result; /* 0: pending, else 1 + rc; release, paired with the runner's acquire */
 	struct error commit_error;
 	/* AUTH */
 	const struct heddle_instance *auth;
@@ -122,13 +125,13 @@ struct run {
 	struct worker *w;
 	struct arena *scratch;
 	struct eval ev;
-	char *in;                        /* INPUT_BYTES */
+	char *in; /* INPUT_BYTES */
 	size_t in_at, in_len;
 	char out[OUTPUT_BYTES];
 	size_t out_len;
 	bool input_ended, read_dry;
 	unsigned commands;
-	slice_t line;                    /* the command being served, trimmed */
+	slice_t line; /* the command being served, trimmed */
 	slice_t arg;
 	enum command command;
 };
@@ -151,7 +154,8 @@ void reply_raw(struct run *r, slice_t text);
 /* One line, or several where the text has newlines: "250-a", "250 b". */
 void reply(struct run *r, int code, slice_t text);
 void replyf(struct run *r, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its own. */
+/* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its
+ * own. */
 void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text);
 /* Send what there is.  false: the client does not take it now (it is kept), or is gone. */
 bool reply_flush(struct run *r);
@@ -167,13 +171,15 @@ bool sync_violated(struct run *r);
 const char *command_name(enum command c);
 
 /* ---- server_acl.c ---- */
-enum acl_verdict session_acl(
-    struct run *r, enum acl_where where, enum main_option option, slice_t recipient, struct acl_outcome *out);
-/* Answer a verdict other than accept or discard: log line and reply.  true: the connection is to be dropped. */
+enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_option option,
+    slice_t recipient, struct acl_outcome *out);
+/* Answer a verdict other than accept or discard: log line and reply.  true: the connection is to be
+ * dropped. */
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what);
 enum rc server_verify_helo(struct eval *ev, struct error *err);
 enum rc server_verify_reverse_host(struct eval *ev, struct error *err);
-void server_acl_log_line(struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic);
+void server_acl_log_line(
+    struct eval *ev, enum acl_where where, slice_t text, bool main, bool reject, bool panic);
 
 /* ---- server_log.c ---- */
 /* Work sender_fullhost and sender_rcvhost out of what is known now. */
@@ -183,7 +189,8 @@ slice_t host_for_log(struct run *r, bool with_h);
 /* "(helo) [ip]" for sentences. */
 slice_t host_for_text(struct run *r);
 void log_line(struct run *r, unsigned where, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 void log_arrival(struct run *r, const struct message *m);
 /* Envelope and header for the reject log. */
 slice_t log_header_detail(struct run *r);
@@ -199,8 +206,8 @@ void lookup_drop(struct session *s);
 enum rc session_host_name(struct eval *ev); /* of evals whose hooks_ctx is a struct run */
 
 /* ---- commands ---- */
-void serve_start(struct run *r);  /* ST_START: limits, connect ACL, banner */
-void serve_greet(struct run *r);  /* after the look-up */
+void serve_start(struct run *r); /* ST_START: limits, connect ACL, banner */
+void serve_greet(struct run *r); /* after the look-up */
 enum step serve_auth_line(struct run *r, slice_t line);
 enum step serve_data(struct run *r);
 enum step serve_sync_body(struct run *r);
@@ -209,7 +216,7 @@ void data_lost(struct run *r, bool timeout);
 void auth_drop(struct run *r);
 /* May this authenticator be offered to the client now? */
 bool auth_offered(struct run *r, const struct heddle_instance *inst);
-void helo_limits(struct run *r);  /* options that depend on the client */
+void helo_limits(struct run *r); /* options that depend on the client */
 bool option_number(struct run *r, enum main_option o, int64_t *out);
 bool host_matches(struct run *r, enum main_option o);
 /* 452 when the spool is (or with `extra` bytes would be) full; true: there is room. */
@@ -221,7 +228,8 @@ bool spool_has_room(struct run *r, int64_t extra);
 
 /* Forget a session: the last touch of the server by it. */
 void server_remove(struct session *s) EXCLUDES(lk_smtp_clients);
-size_t server_client_count(struct smtp_server *server, const struct net_addr *peer) EXCLUDES(lk_smtp_clients);
+size_t server_client_count(struct smtp_server *server, const struct net_addr *peer)
+    EXCLUDES(lk_smtp_clients);
 void message_facts_clear(struct message_facts *mf, struct arena *a);
 void session_facts_clear(struct session_facts *f, struct arena *a);
 #endif

@@ -22,8 +22,8 @@ static bool too_many_recipients(struct run *r)
 	s->mf.rcpt_fail_count++;
 	if (!s->rejected_rcpts_log && !reject)
 		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-		    "too many recipients: excess temporarily rejected: sender=<%.*s> %.*s", SL_ARG(s->m->sender),
-		    SL_ARG(host_for_log(r, true)));
+		    "too many recipients: excess temporarily rejected: sender=<%.*s> %.*s",
+		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
 	s->rejected_rcpts_log = true;
 	reply(r, reject ? 552 : 452, SL("too many recipients"));
 	return true;
@@ -34,7 +34,8 @@ static bool recipient_address(struct run *r, slice_t *out)
 	struct session *s = r->s;
 	struct error err = {0};
 	slice_t local, domain;
-	if (address_parse_path(s->m->arena, r->arg, false, config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
+	if (address_parse_path(s->m->arena, r->arg, false,
+	        config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
 		slice_t text = arena_printf(r->scratch, "%.*s: %s", SL_ARG(r->arg), err.text);
 		s->mf.rcpt_fail_count++;
 		remember_refusal(r, 501, text);
@@ -45,7 +46,8 @@ static bool recipient_address(struct run *r, slice_t *out)
 		return true;
 	bool postmaster = slice_eqis(*out, "postmaster");
 	if (s->unqualified_recipient_ok || postmaster) {
-		slice_t qualify = config_text(s->cfg, postmaster ? MO_qualify_domain : MO_qualify_recipient);
+		slice_t qualify =
+		    config_text(s->cfg, postmaster ? MO_qualify_domain : MO_qualify_recipient);
 		if (!qualify.len)
 			qualify = config_text(s->cfg, MO_qualify_domain);
 		if (!qualify.len)
@@ -55,9 +57,10 @@ static bool recipient_address(struct run *r, slice_t *out)
 		return true;
 	}
 	s->mf.rcpt_fail_count++;
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified recipient rejected: <%.*s> %.*s", SL_ARG(*out),
-	    SL_ARG(host_for_log(r, true)));
-	slice_t text = arena_printf(r->scratch, "<%.*s>: recipient address must contain a domain", SL_ARG(*out));
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified recipient rejected: <%.*s> %.*s",
+	    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
+	slice_t text = arena_printf(
+	    r->scratch, "<%.*s>: recipient address must contain a domain", SL_ARG(*out));
 	remember_refusal(r, 501, text);
 	reply(r, 501, text);
 	return false;
@@ -89,18 +92,23 @@ void serve_rcpt(struct run *r)
 	}
 	if (!recipient_address(r, &address) || too_many_recipients(r))
 		return;
-	enum acl_verdict v = s->mail_discard ? ACL_DISCARD : session_acl(r, ACL_RCPT, MO_acl_smtp_rcpt, address, &out);
+	enum acl_verdict v = s->mail_discard
+	                         ? ACL_DISCARD
+	                         : session_acl(r, ACL_RCPT, MO_acl_smtp_rcpt, address, &out);
 	slice_t what = arena_printf(r->scratch, "<%.*s>", SL_ARG(address));
 	if (v == ACL_ACCEPT) {
 		accept_recipient(r, address);
 		s->mf.recipients_count = (int64_t)s->recipients.count;
-		reply(r, 250, slice_is_absent(out.user_text) || !out.user_text.len ? SL("Accepted") : out.user_text);
+		reply(r, 250,
+		    slice_is_absent(out.user_text) || !out.user_text.len ? SL("Accepted")
+		                                                         : out.user_text);
 	} else if (v == ACL_DISCARD) {
 		s->discarded++;
 		s->discarding = true;
 		s->discarded_by_mail = s->mail_discard;
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%.*s F=<%.*s> RCPT <%.*s>: discarded by %s ACL",
-		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender), SL_ARG(address), s->mail_discard ? "MAIL" : "RCPT");
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "%.*s F=<%.*s> RCPT <%.*s>: discarded by %s ACL", SL_ARG(host_for_log(r, true)),
+		    SL_ARG(s->m->sender), SL_ARG(address), s->mail_discard ? "MAIL" : "RCPT");
 		reply(r, 250, SL("Accepted"));
 	} else {
 		s->mf.rcpt_fail_count += v != ACL_DEFER;

@@ -2,8 +2,9 @@
 /*
  * The session's machine: input, states, waits and its end.
  *
- * A run works on buffers of its stack; what outlasts it (half a line, replies that the client does not take) is kept in
- * exactly as many bytes as it needs, so that a parked session is small.  Each run ends in one park_wait or in the end.
+ * A run works on buffers of its stack; what outlasts it (half a line, replies that the client does
+ * not take) is kept in exactly as many bytes as it needs, so that a parked session is small.  Each
+ * run ends in one park_wait or in the end.
  */
 #include "smtp/server_private.h"
 
@@ -42,22 +43,50 @@ void session_begin_eval(struct run *r)
 void message_facts_clear(struct message_facts *mf, struct arena *a)
 {
 	slice_t no = slice_absent();
-	*mf = (struct message_facts){
-	    .arena = a, .id = no, .sender_address = no, .sender_address_data = no, .sender_data = no, .recipient_data = no,
-	    .authenticated_sender = no, .received_for = no, .message_size = -1, .body_start = no, .body_end = no,
-	    .headers_added = no, .return_path = no, .bounce_recipient = no, .acl_verify_message = no,
-	    .sender_verify_failure = no, .recipient_verify_failure = no};
+	*mf = (struct message_facts){.arena = a,
+	    .id = no,
+	    .sender_address = no,
+	    .sender_address_data = no,
+	    .sender_data = no,
+	    .recipient_data = no,
+	    .authenticated_sender = no,
+	    .received_for = no,
+	    .message_size = -1,
+	    .body_start = no,
+	    .body_end = no,
+	    .headers_added = no,
+	    .return_path = no,
+	    .bounce_recipient = no,
+	    .acl_verify_message = no,
+	    .sender_verify_failure = no,
+	    .recipient_verify_failure = no};
 }
 
 void session_facts_clear(struct session_facts *f, struct arena *a)
 {
 	slice_t no = slice_absent();
-	*f = (struct session_facts){
-	    .arena = a, .sender_host_address = no, .sender_host_name = no, .sender_helo_name = no, .sender_ident = no,
-	    .sender_fullhost = no, .sender_rcvhost = no, .interface_address = no, .received_protocol = no,
-	    .smtp_active_hostname = no, .smtp_command = no, .smtp_command_argument = no, .smtp_notquit_reason = no,
-	    .sender_host_authenticated = no, .authenticated_id = no, .authenticated_fail_id = no, .auth = {no, no, no},
-	    .host_data = no, .tls_in_cipher = no, .tls_in_cipher_std = no, .tls_in_ver = no, .tls_in_sni = no,
+	*f = (struct session_facts){.arena = a,
+	    .sender_host_address = no,
+	    .sender_host_name = no,
+	    .sender_helo_name = no,
+	    .sender_ident = no,
+	    .sender_fullhost = no,
+	    .sender_rcvhost = no,
+	    .interface_address = no,
+	    .received_protocol = no,
+	    .smtp_active_hostname = no,
+	    .smtp_command = no,
+	    .smtp_command_argument = no,
+	    .smtp_notquit_reason = no,
+	    .sender_host_authenticated = no,
+	    .authenticated_id = no,
+	    .authenticated_fail_id = no,
+	    .auth = {no, no, no},
+	    .host_data = no,
+	    .tls_in_cipher = no,
+	    .tls_in_cipher_std = no,
+	    .tls_in_ver = no,
+	    .tls_in_sni = no,
 	    .tls_in_peerdn = no};
 }
 
@@ -78,8 +107,10 @@ void session_reset_transaction(struct session *s)
 	s->declared_size = -1;
 	message_unref(&s->m);
 	message_facts_clear(&s->mf, s->arena);
-	s->effects = (struct acl_effects){.arena = s->arena, .fake_text = slice_absent(),
-	    .submission_domain = slice_absent(), .submission_name = slice_absent()};
+	s->effects = (struct acl_effects){.arena = s->arena,
+	    .fake_text = slice_absent(),
+	    .submission_domain = slice_absent(),
+	    .submission_name = slice_absent()};
 }
 
 /* ---- the end ---- */
@@ -133,7 +164,8 @@ static void lost(struct run *r)
 		data_lost(r, false);
 	} else if (s->state == ST_COMMAND || s->state == ST_AUTH) {
 		if (log_selected(s->log, LOG_LOST_INCOMING_CONNECTION))
-			log_line(r, LOG_TO_MAIN, "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
+			log_line(r, LOG_TO_MAIN,
+			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
 			    drop_reason(s), SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
 	}
 	s->lost = true;
@@ -147,13 +179,15 @@ static void timed_out(struct run *r)
 	switch ((enum session_state)s->state) {
 	case ST_COMMAND:
 	case ST_AUTH:
-		log_line(r, LOG_TO_MAIN, "SMTP command timeout on connection from %.*s", SL_ARG(host_for_text(r)));
+		log_line(r, LOG_TO_MAIN, "SMTP command timeout on connection from %.*s",
+		    SL_ARG(host_for_text(r)));
 		replyf(r, 421, "%.*s: SMTP command timeout - closing connection", SL_ARG(host));
 		session_close(r, "command-timeout");
 		return;
 	case ST_DATA:
 		data_lost(r, true);
-		replyf(r, 421, "%.*s SMTP incoming data timeout - closing connection.", SL_ARG(host));
+		replyf(
+		    r, 421, "%.*s SMTP incoming data timeout - closing connection.", SL_ARG(host));
 		session_close(r, "data-timeout");
 		return;
 	case ST_START:
@@ -170,8 +204,10 @@ static void timed_out(struct run *r)
 static void shut_down(struct run *r)
 {
 	struct session *s = r->s;
-	log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s closed after SIGTERM", SL_ARG(host_for_text(r)));
-	replyf(r, 421, "%.*s: Service not available - closing connection", SL_ARG(s->facts.smtp_active_hostname));
+	log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s closed after SIGTERM",
+	    SL_ARG(host_for_text(r)));
+	replyf(r, 421, "%.*s: Service not available - closing connection",
+	    SL_ARG(s->facts.smtp_active_hostname));
 	session_close(r, "local-error");
 }
 
@@ -229,8 +265,8 @@ static bool read_more(struct run *r)
 	}
 }
 
-/* The next line without its end into *line; false: there is no whole one.  An overlong one comes out once, empty, with
- * s->skipping set before. */
+/* The next line without its end into *line; false: there is no whole one.  An overlong one comes
+ * out once, empty, with s->skipping set before. */
 static bool next_line(struct run *r, slice_t *line, bool *too_long)
 {
 	struct session *s = r->s;
@@ -387,8 +423,10 @@ static void run_loop(struct run *r)
 			return;
 		}
 		if (s->lost) {
-			/* a commit under way is waited for: the queue still holds pointers of ours */
-			if (s->state == ST_COMMIT && !atomic_load_explicit(&s->commit_result, memory_order_acquire)) {
+			/* a commit under way is waited for: the queue still holds pointers of ours
+			 */
+			if (s->state == ST_COMMIT &&
+			    !atomic_load_explicit(&s->commit_result, memory_order_acquire)) {
 				wait_post(r);
 				return;
 			}
@@ -419,7 +457,8 @@ static void run_loop(struct run *r)
 
 static bool waits_for_client(const struct session *s)
 {
-	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP || s->state == ST_START;
+	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP ||
+	       s->state == ST_START;
 }
 
 void session_run(void *owner, enum wake why, struct worker *w)

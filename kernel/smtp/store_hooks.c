@@ -78,10 +78,12 @@ enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct 
 	out->received_us = m->received_us;
 	out->next_attempt_us = m->queue_only ? INT64_MAX : 0; /* a queue run makes it due */
 	out->sender = m->sender;
-	out->flags = (m->deliver_freeze ? QUEUE_MSG_FROZEN : 0u) | (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u);
+	out->flags = (m->deliver_freeze ? QUEUE_MSG_FROZEN : 0u) |
+	             (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u);
 	out->frozen_us = m->deliver_freeze ? m->received_us : 0;
 	out->n_recipients = m->recipient_count;
-	out->recipients = ARENA_ARRAY(a, struct queue_recipient, m->recipient_count ? m->recipient_count : 1);
+	out->recipients =
+	    ARENA_ARRAY(a, struct queue_recipient, m->recipient_count ? m->recipient_count : 1);
 	for (uint32_t i = 0; i < m->recipient_count; i++) {
 		out->recipients[i].address = m->recipients[i].address;
 		out->recipients[i].params = message_encode_recipient(a, &m->recipients[i]);
@@ -95,10 +97,12 @@ enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct 
 	out->body_crc = m->body.crc;
 	if (m->body.in_file)
 		return RC_OK;
-	struct iovec *iov = ARENA_ARRAY(a, struct iovec, m->body.chunk_count ? m->body.chunk_count : 1);
+	struct iovec *iov =
+	    ARENA_ARRAY(a, struct iovec, m->body.chunk_count ? m->body.chunk_count : 1);
 	for (uint32_t i = 0; i < m->body.chunk_count; i++) {
 		const void *p = m->body.chunks[i].ptr;
-		memcpy(&iov[i].iov_base, &p, sizeof p); /* an iovec is not const; the store only reads */
+		memcpy(&iov[i].iov_base, &p,
+		    sizeof p); /* an iovec is not const; the store only reads */
 		iov[i].iov_len = m->body.chunks[i].len;
 	}
 	out->body = iov;
@@ -117,7 +121,8 @@ static void appended(void *arg, enum rc rc, const struct error *why)
 	ap->fn(ap->arg, rc, why);
 }
 
-static enum rc append(void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
+static enum rc append(
+    void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
 {
 	struct store_hooks *h = ctx;
 	struct queue_message *q = ARENA_NEW(m->arena, struct queue_message);
@@ -159,9 +164,14 @@ struct smtp_queue_hooks *smtp_store_hooks(
 	h->index = index;
 	h->accepted = fn;
 	h->ctx = ctx;
-	h->hooks = (struct smtp_queue_hooks){.ctx = h, .next_id = next_id, .body_threshold = store_body_threshold(store),
-	    .spill = {spill_begin, spill_write, spill_finish, spill_abort}, .discard_body = discard_body, .append = append,
-	    .accepted = accepted, .space = space};
+	h->hooks = (struct smtp_queue_hooks){.ctx = h,
+	    .next_id = next_id,
+	    .body_threshold = store_body_threshold(store),
+	    .spill = {spill_begin, spill_write, spill_finish, spill_abort},
+	    .discard_body = discard_body,
+	    .append = append,
+	    .accepted = accepted,
+	    .space = space};
 	return &h->hooks;
 }
 

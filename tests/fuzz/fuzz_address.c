@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Addresses: what is accepted is accepted again as it came out, unchanged, and holds nothing that ends a line. */
+/* Addresses: what is accepted is accepted again as it came out, unchanged, and holds nothing that
+ * ends a line. */
 #include "message/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			MUST(slice_eq(out, again));
 			(void)address_split(out, &local, &domain);
 			MUST(local.len + domain.len <= out.len);
-			MUST(!memchr(out.ptr, '\n', out.len) && !memchr(out.ptr, '\r', out.len) && !memchr(out.ptr, '\0', out.len));
+			MUST(!memchr(out.ptr, '\n', out.len) && !memchr(out.ptr, '\r', out.len) &&
+			     !memchr(out.ptr, '\0', out.len));
 		}
 	} else {
 		MUST(err.text[0] != '\0');

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Facts and recipient parameters from the queue: what is understood is written and understood the same. */
+/* Facts and recipient parameters from the queue: what is understood is written and understood the
+ * same. */
 #include "message/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,12 +15,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(!message_decode_envelope(n, once, NULL));
 		MUST(m->size_bytes == n->size_bytes && m->body_8bit == n->body_8bit);
 		MUST(slice_eq(m->session.sender_helo_name, n->session.sender_helo_name));
-		MUST(slice_is_absent(m->session.authenticated_id) == slice_is_absent(n->session.authenticated_id));
+		MUST(slice_is_absent(m->session.authenticated_id) ==
+		     slice_is_absent(n->session.authenticated_id));
 	}
 	if (!message_decode_recipient(m->arena, bytes, &r, NULL)) {
 		slice_t once = message_encode_recipient(m->arena, &r);
 		MUST(!message_decode_recipient(m->arena, once, &s, NULL));
-		MUST(r.dsn_flags == s.dsn_flags && slice_eq(r.orcpt, s.orcpt) && slice_eq(r.errors_to, s.errors_to));
+		MUST(r.dsn_flags == s.dsn_flags && slice_eq(r.orcpt, s.orcpt) &&
+		     slice_eq(r.errors_to, s.errors_to));
 	}
 	message_unref(&m);
 	message_unref(&n);

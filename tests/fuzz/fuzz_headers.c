@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Header sections: parsing loses nothing; the pieces are the text again; what looks things up stays inside. */
+/* Header sections: parsing loses nothing; the pieces are the text again; what looks things up stays
+ * inside. */
 #include "message/fixups.h"
 #include "message/message.h"
 
@@ -23,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		slice_t value = header_value(h), address;
 		size_t pos = 0;
 		for (int i = 0; i < 100; i++)
-			if (address_list_next(a, value, &pos, &address, NULL) == RC_OK && slice_is_absent(address))
+			if (address_list_next(a, value, &pos, &address, NULL) == RC_OK &&
+			    slice_is_absent(address))
 				break;
 		MUST(pos <= value.len);
 	}

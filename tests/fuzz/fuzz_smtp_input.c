@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What comes after DATA, cut into pieces as the network pleases.  The first byte chooses the pieces.
- * Whatever the pieces: the same header, body and end as when it comes at once; and the end is where CR LF . CR LF first is.
+ * What comes after DATA, cut into pieces as the network pleases.  The first byte chooses the
+ * pieces. Whatever the pieces: the same header, body and end as when it comes at once; and the end
+ * is where CR LF . CR LF first is.
  */
 #include "message/data_reader.h"
 
@@ -15,10 +16,12 @@ struct outcome {
 	uint64_t lines, bytes, longest;
 };
 
-static void read_in_pieces(struct arena *a, const char *p, size_t n, size_t step, struct outcome *out)
+static void read_in_pieces(
+    struct arena *a, const char *p, size_t n, size_t step, struct outcome *out)
 {
 	struct body_budget budget = {.limit = 4 << 20};
-	struct data_limits limits = {.header_max = 3000, .header_line_max = 1000, .message_max = 100000, .fields_max = 50};
+	struct data_limits limits = {
+	    .header_max = 3000, .header_line_max = 1000, .message_max = 100000, .fields_max = 50};
 	struct body_builder b;
 	struct data_reader r;
 	struct message *m = message_new();
@@ -49,7 +52,8 @@ static void read_in_pieces(struct arena *a, const char *p, size_t n, size_t step
 	MUST(atomic_load(&budget.used) == 0);
 }
 
-/* Where the data ends by the rule of RFC 5321: behind the first CR LF . CR LF, the CR LF of DATA counted. */
+/* Where the data ends by the rule of RFC 5321: behind the first CR LF . CR LF, the CR LF of DATA
+ * counted. */
 static size_t end_by_rule(const char *p, size_t n)
 {
 	if (n >= 3 && !memcmp(p, ".\r\n", 3))
@@ -70,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = size - 1;
 	read_in_pieces(a, p, n, n ? n : 1, &whole);
 	read_in_pieces(a, p, n, data[0] % 7u + 1u, &pieces);
-	MUST(whole.end == pieces.end && whole.consumed == pieces.consumed && whole.fault == pieces.fault);
+	MUST(whole.end == pieces.end && whole.consumed == pieces.consumed &&
+	     whole.fault == pieces.fault);
 	MUST(whole.lines == pieces.lines && whole.longest == pieces.longest);
 	MUST(slice_eq(whole.header, pieces.header) && slice_eq(whole.body, pieces.body));
 	size_t end = end_by_rule(p, n);

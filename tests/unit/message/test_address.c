@@ -7,54 +7,54 @@
 
 struct path_case {
 	const char *text;
-	const char *want;  /* address, or the error text when `fails` */
+	const char *want; /* address, or the error text when `fails` */
 	bool fails;
 };
 static const struct path_case paths[] = {
-	{"<a@b>", "a@b", false},
-	{"a@b.c", "a@b.c", false},
-	{" <a@b.c> ", "a@b.c", false},
-	{"<a..b@c>", "a..b@c", false},
-	{"<.ab@c>", ".ab@c", false},
-	{"<\"a b\"@c>", "\"a b\"@c", false},
-	{"<\"a\\\"b\"@c>", "\"a\\\"b\"@c", false},
-	{"foo <a@b>", "a@b", false},
-	{"Foo Bar <a@b>", "a@b", false},
-	{"(c) <a@b>", "a@b", false},
-	{"<a(x)@b>", "a@b", false},
-	{"<a(x(y))@b (z)>", "a@b", false},
-	{"<a\\@x@b>", "a\\@x@b", false},
-	{"<\xe9@b>", "\xe9@b", false},
-	{"<@x:a@b>", "a@b", false},
-	{"<@a,@b:c@d.example>", "c@d.example", false},
-	{"<unq>", "unq", false},
-	{"<\"\"@c>", "\"\"@c", false},
-	{"<>", "", false},
-	{"", "empty address", true},
-	{"a@b c", "malformed address: c may not follow a@b ", true},
-	{"<a@b", "'>' missing at end of address", true},
-	{"<a@@b>", "domain missing or malformed", true},
-	{"<a@[1.2.3.4]>", "domain literals not allowed", true},
-	{"<a@[IPv6:::1]>", "domain literals not allowed", true},
-	{"<a@b> FOO=BAR", "malformed address: FOO=BAR may not follow <a@b> ", true},
-	{"<a b@c>", "\"@\" or \".\" expected after \"a\"", true},
-	{"<\"a@c>", "unmatched doublequote in local part", true},
-	{"<a@c.>", "domain missing or malformed", true},
-	{"<a@-c>", "domain missing or malformed", true},
-	{"<a@c..d>", "domain missing or malformed", true},
-	{"<a@>", "domain missing or malformed", true},
-	{"<@>", "domain missing or malformed", true},
-	{"a@b>", "malformed address: > may not follow a@b", true},
-	{"<<a@b>>", "missing or malformed local part", true},
-	{"<a@b_c>", "malformed address: _c> may not follow <a@b", true},
-	{"<a@b!c>", "malformed address: !c> may not follow <a@b", true},
-	{"<a\x01@b>", "\"@\" or \".\" expected after \"a\"", true},
-	{"<a@\xe9>", "domain missing or malformed", true},
-	{"<a@b,c@d>", "malformed address: ,c@d> may not follow <a@b", true},
-	{"<@x a@b>", "no local part", true},
-	{"<a@b>x", "malformed address: x may not follow <a@b>", true},
-	{"<a:b;@c>", "\"@\" or \".\" expected after \"a\"", true},
-	{"a:b@c;", "missing or malformed local part (expected word or \"<\")", true},
+    {"<a@b>", "a@b", false},
+    {"a@b.c", "a@b.c", false},
+    {" <a@b.c> ", "a@b.c", false},
+    {"<a..b@c>", "a..b@c", false},
+    {"<.ab@c>", ".ab@c", false},
+    {"<\"a b\"@c>", "\"a b\"@c", false},
+    {"<\"a\\\"b\"@c>", "\"a\\\"b\"@c", false},
+    {"foo <a@b>", "a@b", false},
+    {"Foo Bar <a@b>", "a@b", false},
+    {"(c) <a@b>", "a@b", false},
+    {"<a(x)@b>", "a@b", false},
+    {"<a(x(y))@b (z)>", "a@b", false},
+    {"<a\\@x@b>", "a\\@x@b", false},
+    {"<\xe9@b>", "\xe9@b", false},
+    {"<@x:a@b>", "a@b", false},
+    {"<@a,@b:c@d.example>", "c@d.example", false},
+    {"<unq>", "unq", false},
+    {"<\"\"@c>", "\"\"@c", false},
+    {"<>", "", false},
+    {"", "empty address", true},
+    {"a@b c", "malformed address: c may not follow a@b ", true},
+    {"<a@b", "'>' missing at end of address", true},
+    {"<a@@b>", "domain missing or malformed", true},
+    {"<a@[1.2.3.4]>", "domain literals not allowed", true},
+    {"<a@[IPv6:::1]>", "domain literals not allowed", true},
+    {"<a@b> FOO=BAR", "malformed address: FOO=BAR may not follow <a@b> ", true},
+    {"<a b@c>", "\"@\" or \".\" expected after \"a\"", true},
+    {"<\"a@c>", "unmatched doublequote in local part", true},
+    {"<a@c.>", "domain missing or malformed", true},
+    {"<a@-c>", "domain missing or malformed", true},
+    {"<a@c..d>", "domain missing or malformed", true},
+    {"<a@>", "domain missing or malformed", true},
+    {"<@>", "domain missing or malformed", true},
+    {"a@b>", "malformed address: > may not follow a@b", true},
+    {"<<a@b>>", "missing or malformed local part", true},
+    {"<a@b_c>", "malformed address: _c> may not follow <a@b", true},
+    {"<a@b!c>", "malformed address: !c> may not follow <a@b", true},
+    {"<a\x01@b>", "\"@\" or \".\" expected after \"a\"", true},
+    {"<a@\xe9>", "domain missing or malformed", true},
+    {"<a@b,c@d>", "malformed address: ,c@d> may not follow <a@b", true},
+    {"<@x a@b>", "no local part", true},
+    {"<a@b>x", "malformed address: x may not follow <a@b>", true},
+    {"<a:b;@c>", "\"@\" or \".\" expected after \"a\"", true},
+    {"a:b@c;", "missing or malformed local part (expected word or \"<\")", true},
 };
 
 TEST(paths)
@@ -63,7 +63,8 @@ TEST(paths)
 		struct arena *a = arena_new(0);
 		slice_t out = SL("untouched");
 		struct error err = {0};
-		enum rc rc = address_parse_path(a, slice_tainted(paths[i].text, strlen(paths[i].text)), true, false, &out, &err);
+		enum rc rc = address_parse_path(a,
+		    slice_tainted(paths[i].text, strlen(paths[i].text)), true, false, &out, &err);
 		if (!CHECK_EQ_INT(rc, paths[i].fails ? RC_FAIL : RC_OK))
 			printf("# %s: %s\n", paths[i].text, err.text);
 		if (!CHECK_EQ_STR(paths[i].fails ? slice_cstr(err.text) : out, paths[i].want))
@@ -99,10 +100,12 @@ TEST(ridiculously_long)
 	struct error err;
 	memset(buf, 'x', sizeof buf);
 	memcpy(buf + 300, "@b", 2);
-	CHECK_EQ_INT(address_parse_path(a, slice_tainted(buf, 302), true, false, &out, &err), RC_FAIL);
+	CHECK_EQ_INT(
+	    address_parse_path(a, slice_tainted(buf, 302), true, false, &out, &err), RC_FAIL);
 	CHECK(!strncmp(err.text, "address is ridiculously long: xxx", 32));
 	memcpy(buf + 200, "@b", 2);
-	CHECK_EQ_INT(address_parse_path(a, slice_tainted(buf, 202), true, false, &out, &err), RC_OK);
+	CHECK_EQ_INT(
+	    address_parse_path(a, slice_tainted(buf, 202), true, false, &out, &err), RC_OK);
 	arena_free(&a);
 }
 

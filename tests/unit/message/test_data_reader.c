@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The end of DATA, line ends, and the border between header and body; whole and one byte at a time. */
+/* The end of DATA, line ends, and the border between header and body; whole and one byte at a time.
+ */
 #include "lib/tap.h"
 #include "message/data_reader.h"
 
@@ -14,7 +15,8 @@ struct result {
 	uint64_t lines, zeros, longest, bytes;
 };
 
-static void read_all(const char *in, size_t n, size_t step, const struct data_limits *limits, struct result *out)
+static void read_all(
+    const char *in, size_t n, size_t step, const struct data_limits *limits, struct result *out)
 {
 	struct body_budget budget = {.limit = 1 << 20};
 	struct arena *a = arena_new(0);
@@ -43,7 +45,8 @@ static void read_all(const char *in, size_t n, size_t step, const struct data_li
 	data_reader_release(&r);
 	if (!b.failed && CHECK_EQ_INT(body_builder_finish(&b, m, NULL), RC_OK))
 		for (uint32_t i = 0; i < m->body.chunk_count; i++)
-			for (uint32_t j = 0; j < m->body.chunks[i].len && out->body_len < sizeof out->body; j++)
+			for (uint32_t j = 0;
+			     j < m->body.chunks[i].len && out->body_len < sizeof out->body; j++)
 				out->body[out->body_len++] = m->body.chunks[i].ptr[j];
 	body_builder_drop(&b);
 	message_unref(&m);
@@ -62,45 +65,45 @@ struct data_case {
 	size_t rest; /* bytes behind the end; SIZE_MAX: it has not ended */
 };
 static const struct data_case cases[] = {
-	/* plain */
-	{T("A: b\r\n\r\nc\r\n.\r\n"), T("A: b\n"), T("c\n"), 0},
-	{T("A: b\r\n\r\nc\r\n.\r\nQUIT\r\n"), T("A: b\n"), T("c\n"), 6},
-	{T(".\r\n"), T(""), T(""), 0},
-	{T("\r\n.\r\n"), T(""), T(""), 0},
-	{T("A: b\r\n.\r\n"), T("A: b\n"), T(""), 0},
-	{T("A: b\r\n\tc\r\n\r\n.\r\n"), T("A: b\n\tc\n"), T(""), 0},
-	/* dots */
-	{T("\r\n..\r\n..x\r\n.y\r\nz.\r\n.\r\n"), T(""), T(".\n.x\ny\nz.\n"), 0},
-	{T(".A: b\r\n\r\n.\r\n"), T("A: b\n"), T(""), 0},
-	/* where the header ends */
-	{T("nohdr line\r\n.\r\n"), T(""), T("nohdr line\n"), 0},
-	{T("A: b\r\nnohdr\r\nmore\r\n.\r\n"), T("A: b\n"), T("nohdr\nmore\n"), 0},
-	{T("A : b\r\n\r\n.\r\n"), T("A : b\n"), T(""), 0},
-	{T(" A: b\r\n\r\n.\r\n"), T(""), T(" A: b\n\n"), 0},
-	{T("From x@y Mon\r\nA: b\r\n\r\n.\r\n"), T(""), T("From x@y Mon\nA: b\n\n"), 0},
-	/* NUL */
-	{T("X: a\0b\r\n\r\nc\0d\r\n.\r\n"), T("X: a?b\n"), T("c\0d\n"), 0},
-	{T("A: b\r\n\r\n\0.\r\n.\r\n"), T("A: b\n"), T("\0.\n"), 0},
-	{T("A: b\r\n\r\n.\0\r\n.\r\n"), T("A: b\n"), T("\0\n"), 0},
-	{T("A: b\r\n\r\nc\r\n\0.\r\n.\r\n"), T("A: b\n"), T("c\n\0.\n"), 0},
-	/* bare LF and CR never end it, nor begin a line whose dot is taken away */
-	{T("A: b\r\n\r\nc\n.\n"), T("A: b\n"), T(""), SIZE_MAX},
-	{T("A: b\r\n\r\nc\n.\nMAIL FROM:<x>\r\n.\r\n"), T("A: b\n"), T("c . MAIL FROM:<x>\n"), 0},
-	{T("A: b\r\n\r\nc\n.\r\nd\r\n.\r\n"), T("A: b\n"), T("c .\nd\n"), 0},
-	{T("A: b\r\n\r\nc\r\n.\nd\r\n.\r\n"), T("A: b\n"), T("c\n d\n"), 0},
-	{T("A: b\r\n\r\nc\r.\rd\r\n.\r\n"), T("A: b\n"), T("c\n.\nd\n"), 0},
-	{T("A: b\r\n\r\nc\r.\r\nd\r\n.\r\n"), T("A: b\n"), T("c\n.\nd\n"), 0},
-	{T("A: b\r\n\r\nc\r\n.\rd\r\n.\r\n"), T("A: b\n"), T("c\n\nd\n"), 0},
-	{T("A: b\r\n\r\nc\r\n.\r\r\nd\r\n.\r\n"), T("A: b\n"), T("c\n\n\nd\n"), 0},
-	{T("A: b\r\n\r\nc\n\r.\r\n\r\n.\r\n"), T("A: b\n"), T("c \n.\n\n"), 0},
-	{T("A: b\r\n\r\nc\r\r\n.\r\n"), T("A: b\n"), T("c\n\n"), 0},
-	/* the first line ended in LF: it is a line end of the content, still not of the protocol */
-	{T("A: b\nC: d\n\nxx\n.\r\n.\r\n"), T("A: b\nC: d\n"), T("xx\n.\n"), 0},
-	{T("A: b\nC: d\n\nxx\n.\nMAIL FROM:<x>\n.\n"), T("A: b\nC: d\n"), T(""), SIZE_MAX},
-	/* the header: what is bare cannot begin a field */
-	{T("A: b\r\nC: d\nE: f\r\n\r\n.\r\n"), T("A: b\nC: d\n E: f\n"), T(""), 0},
-	{T("A: b\rE: f\r\n\r\n.\r\n"), T("A: b\n E: f\n"), T(""), 0},
-	{T("A: b\n\r\n.\r\n"), T("A: b\n"), T(""), 0},
+    /* plain */
+    {T("A: b\r\n\r\nc\r\n.\r\n"), T("A: b\n"), T("c\n"), 0},
+    {T("A: b\r\n\r\nc\r\n.\r\nQUIT\r\n"), T("A: b\n"), T("c\n"), 6},
+    {T(".\r\n"), T(""), T(""), 0},
+    {T("\r\n.\r\n"), T(""), T(""), 0},
+    {T("A: b\r\n.\r\n"), T("A: b\n"), T(""), 0},
+    {T("A: b\r\n\tc\r\n\r\n.\r\n"), T("A: b\n\tc\n"), T(""), 0},
+    /* dots */
+    {T("\r\n..\r\n..x\r\n.y\r\nz.\r\n.\r\n"), T(""), T(".\n.x\ny\nz.\n"), 0},
+    {T(".A: b\r\n\r\n.\r\n"), T("A: b\n"), T(""), 0},
+    /* where the header ends */
+    {T("nohdr line\r\n.\r\n"), T(""), T("nohdr line\n"), 0},
+    {T("A: b\r\nnohdr\r\nmore\r\n.\r\n"), T("A: b\n"), T("nohdr\nmore\n"), 0},
+    {T("A : b\r\n\r\n.\r\n"), T("A : b\n"), T(""), 0},
+    {T(" A: b\r\n\r\n.\r\n"), T(""), T(" A: b\n\n"), 0},
+    {T("From x@y Mon\r\nA: b\r\n\r\n.\r\n"), T(""), T("From x@y Mon\nA: b\n\n"), 0},
+    /* NUL */
+    {T("X: a\0b\r\n\r\nc\0d\r\n.\r\n"), T("X: a?b\n"), T("c\0d\n"), 0},
+    {T("A: b\r\n\r\n\0.\r\n.\r\n"), T("A: b\n"), T("\0.\n"), 0},
+    {T("A: b\r\n\r\n.\0\r\n.\r\n"), T("A: b\n"), T("\0\n"), 0},
+    {T("A: b\r\n\r\nc\r\n\0.\r\n.\r\n"), T("A: b\n"), T("c\n\0.\n"), 0},
+    /* bare LF and CR never end it, nor begin a line whose dot is taken away */
+    {T("A: b\r\n\r\nc\n.\n"), T("A: b\n"), T(""), SIZE_MAX},
+    {T("A: b\r\n\r\nc\n.\nMAIL FROM:<x>\r\n.\r\n"), T("A: b\n"), T("c . MAIL FROM:<x>\n"), 0},
+    {T("A: b\r\n\r\nc\n.\r\nd\r\n.\r\n"), T("A: b\n"), T("c .\nd\n"), 0},
+    {T("A: b\r\n\r\nc\r\n.\nd\r\n.\r\n"), T("A: b\n"), T("c\n d\n"), 0},
+    {T("A: b\r\n\r\nc\r.\rd\r\n.\r\n"), T("A: b\n"), T("c\n.\nd\n"), 0},
+    {T("A: b\r\n\r\nc\r.\r\nd\r\n.\r\n"), T("A: b\n"), T("c\n.\nd\n"), 0},
+    {T("A: b\r\n\r\nc\r\n.\rd\r\n.\r\n"), T("A: b\n"), T("c\n\nd\n"), 0},
+    {T("A: b\r\n\r\nc\r\n.\r\r\nd\r\n.\r\n"), T("A: b\n"), T("c\n\n\nd\n"), 0},
+    {T("A: b\r\n\r\nc\n\r.\r\n\r\n.\r\n"), T("A: b\n"), T("c \n.\n\n"), 0},
+    {T("A: b\r\n\r\nc\r\r\n.\r\n"), T("A: b\n"), T("c\n\n"), 0},
+    /* the first line ended in LF: it is a line end of the content, still not of the protocol */
+    {T("A: b\nC: d\n\nxx\n.\r\n.\r\n"), T("A: b\nC: d\n"), T("xx\n.\n"), 0},
+    {T("A: b\nC: d\n\nxx\n.\nMAIL FROM:<x>\n.\n"), T("A: b\nC: d\n"), T(""), SIZE_MAX},
+    /* the header: what is bare cannot begin a field */
+    {T("A: b\r\nC: d\nE: f\r\n\r\n.\r\n"), T("A: b\nC: d\n E: f\n"), T(""), 0},
+    {T("A: b\rE: f\r\n\r\n.\r\n"), T("A: b\n E: f\n"), T(""), 0},
+    {T("A: b\n\r\n.\r\n"), T("A: b\n"), T(""), 0},
 };
 
 static void check_case(const struct data_case *c, size_t step)
@@ -122,8 +125,8 @@ static void check_case(const struct data_case *c, size_t step)
 		ok = CHECK_EQ_INT(r.lines, lines) && CHECK_EQ_INT(r.zeros, zeros) && ok;
 	}
 	if (!ok)
-		printf("# case %td, %zu bytes at a time: header \"%.*s\" body \"%.*s\"\n", c - cases, step, (int)r.header_len,
-		    r.header, (int)r.body_len, r.body);
+		printf("# case %td, %zu bytes at a time: header \"%.*s\" body \"%.*s\"\n",
+		    c - cases, step, (int)r.header_len, r.header, (int)r.body_len, r.body);
 }
 
 TEST(at_once)
@@ -195,10 +198,12 @@ TEST(limits)
 	CHECK_EQ_INT(r.fault, DATA_LINE_TOO_LONG);
 	read_all(big, sizeof big - 2, 1000, &(struct data_limits){.message_max = 60000}, &r);
 	CHECK_EQ_INT(r.fault, DATA_TOO_BIG);
-	read_all(big, sizeof big - 2, 1000, &(struct data_limits){.message_max = 70000, .header_max = 1 << 20}, &r);
+	read_all(big, sizeof big - 2, 1000,
+	    &(struct data_limits){.message_max = 70000, .header_max = 1 << 20}, &r);
 	CHECK_EQ_INT(r.fault, DATA_FINE);
 	CHECK_EQ_INT(r.longest, sizeof big - 9);
-	read_all(T("A: b\r\nC: d\r\nE: f\r\n\r\n.\r\n"), 5, &(struct data_limits){.fields_max = 2}, &r);
+	read_all(
+	    T("A: b\r\nC: d\r\nE: f\r\n\r\n.\r\n"), 5, &(struct data_limits){.fields_max = 2}, &r);
 	CHECK_EQ_INT(r.fault, DATA_HEADER_TOO_LONG);
 	CHECK(r.ended);
 }

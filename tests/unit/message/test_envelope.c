@@ -46,7 +46,8 @@ TEST(round_trip)
 	message_unref(&n);
 }
 
-/* Cut anywhere, or any byte changed: an answer, never a read past the end (the sanitizer watches). */
+/* Cut anywhere, or any byte changed: an answer, never a read past the end (the sanitizer watches).
+ */
 TEST(damaged)
 {
 	struct message *m = sample();
@@ -74,8 +75,10 @@ TEST(damaged)
 TEST(recipient_parameters)
 {
 	struct arena *a = arena_new(0);
-	struct recipient r = {.errors_to = SL("e@f"), .orcpt = slice_absent(), .dsn_flags = 7}, out = {0};
-	CHECK_EQ_INT(message_decode_recipient(a, message_encode_recipient(a, &r), &out, NULL), RC_OK);
+	struct recipient r = {.errors_to = SL("e@f"), .orcpt = slice_absent(), .dsn_flags = 7},
+	                 out = {0};
+	CHECK_EQ_INT(
+	    message_decode_recipient(a, message_encode_recipient(a, &r), &out, NULL), RC_OK);
 	CHECK_EQ_STR(out.errors_to, "e@f");
 	CHECK(slice_is_absent(out.orcpt));
 	CHECK_EQ_INT(out.dsn_flags, 7);

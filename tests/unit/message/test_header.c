@@ -7,7 +7,8 @@ TEST(parse_and_find)
 {
 	struct arena *a = arena_new(0);
 	struct header_list l = {0};
-	header_parse(a, SL("From: a@b\nSubject:  hi\n there \nReceived: x\nX-Y : z\nReceived: y\nFrom:\n"), &l);
+	header_parse(a,
+	    SL("From: a@b\nSubject:  hi\n there \nReceived: x\nX-Y : z\nReceived: y\nFrom:\n"), &l);
 	CHECK_EQ_INT(l.count, 6);
 	CHECK_EQ_INT(l.first->type, 'F');
 	CHECK_EQ_STR(header_value(header_find(&l, SL("SUBJECT"), NULL)), "hi\n there");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A real server on socket pairs, with a queue that is memory, and a client that sends text and compares replies.
- * Replies are given as in a session: lines joined by "\n", no CR.
+ * A real server on socket pairs, with a queue that is memory, and a client that sends text and
+ * compares replies. Replies are given as in a session: lines joined by "\n", no CR.
  */
 #ifndef HEDDLE_TESTS_SMTP_RIG_H
 #define HEDDLE_TESTS_SMTP_RIG_H
@@ -41,7 +41,7 @@ struct rig {
 	struct smtp_queue_hooks hooks;
 	struct body_budget budget;
 	struct services services;
-	struct drivers *drivers;   /* of the build; only if rig_with_drivers was asked for */
+	struct drivers *drivers; /* of the build; only if rig_with_drivers was asked for */
 	struct dns_resolver *resolver;
 	struct rig_message *messages;
 	_Atomic size_t begun, count;
@@ -60,7 +60,8 @@ struct rig {
 static inline void rig_next_id(void *ctx, char out[MESSAGE_ID_LEN + 1])
 {
 	struct rig *g = ctx;
-	(void)snprintf(out, MESSAGE_ID_LEN + 1, "1aaaaa-%06u-AA", (unsigned)(atomic_fetch_add(&g->ids, 1) % 1000000));
+	(void)snprintf(out, MESSAGE_ID_LEN + 1, "1aaaaa-%06u-AA",
+	    (unsigned)(atomic_fetch_add(&g->ids, 1) % 1000000));
 }
 
 static inline char *rig_dup(const char *p, size_t n)
@@ -71,7 +72,8 @@ static inline char *rig_dup(const char *p, size_t n)
 	return s;
 }
 
-static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
+static inline enum rc rig_append(
+    void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
 {
 	struct rig *g = ctx;
 	if (g->refuse)
@@ -86,7 +88,8 @@ static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *f
 		strbuf_add(&sb, m->recipients[i].address);
 		strbuf_char(&sb, ',');
 	}
-	*r = (struct rig_message){.envelope = rig_dup(strbuf_slice(&sb).ptr, strbuf_slice(&sb).len), .in_file = m->body.in_file};
+	*r = (struct rig_message){.envelope = rig_dup(strbuf_slice(&sb).ptr, strbuf_slice(&sb).len),
+	    .in_file = m->body.in_file};
 	memcpy(r->id, m->id, sizeof r->id);
 	strbuf_init(&sb, a, (size_t)64 << 20);
 	slice_t *pieces;
@@ -99,7 +102,8 @@ static inline enum rc rig_append(void *ctx, struct message *m, smtp_commit_fn *f
 	for (uint32_t i = 0; i < m->body.chunk_count; i++)
 		strbuf_add(&sb, m->body.chunks[i]);
 	if (m->body.in_file)
-		strbuf_add(&sb, slice_tainted(g->files[m->body.crc]->bytes, g->files[m->body.crc]->len));
+		strbuf_add(
+		    &sb, slice_tainted(g->files[m->body.crc]->bytes, g->files[m->body.crc]->len));
 	CHECK_EQ_INT(strbuf_slice(&sb).len, m->size_bytes);
 	r->text_len = strbuf_slice(&sb).len;
 	r->text = rig_dup(strbuf_slice(&sb).ptr, r->text_len);
@@ -197,9 +201,11 @@ static inline void rig_open_drivers(struct rig *g)
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	MUST(n > 0);
 	exe[n] = '\0';
-	folders[0] = arena_cstr(g->arena, arena_printf(g->arena, "%s/../../../drivers", dirname(exe)));
+	folders[0] =
+	    arena_cstr(g->arena, arena_printf(g->arena, "%s/../../../drivers", dirname(exe)));
 	services_init(&g->services);
-	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &g->services.host};
+	struct drivers_config dc = {
+	    .folders = folders, .any_owner = true, .host = &g->services.host};
 	if (!CHECK_EQ_INT(drivers_new(&dc, &g->drivers, &err), RC_OK))
 		printf("# %s\n", err.text);
 }
@@ -208,11 +214,15 @@ static inline bool rig_load(struct rig *g, const char *text)
 {
 	static const struct config_hooks hooks = {.compile_acls = acl_compile_all};
 	struct vec problems = {0}, warnings = {0};
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .process = &g->facts, .hooks = &hooks,
-	    .drivers = g->drivers, .services = g->drivers ? &g->services : NULL};
+	struct config_source src = {.path = "test.conf",
+	    .content = slice_cstr(text),
+	    .process = &g->facts,
+	    .hooks = &hooks,
+	    .drivers = g->drivers,
+	    .services = g->drivers ? &g->services : NULL};
 	enum rc rc = config_load(&src, g->arena, &problems, &warnings, &g->cfg);
 	VEC_FOREACH(&problems, struct error, e)
-		printf("# line %u: %s\n", e->line, e->text);
+	printf("# line %u: %s\n", e->line, e->text);
 	return CHECK_EQ_INT(rc, RC_OK);
 }
 
@@ -223,8 +233,10 @@ static inline bool rig_start(struct rig *g, const char *config)
 	g->messages = calloc(RIG_MESSAGES, sizeof *g->messages);
 	g->free_bytes = (uint64_t)1 << 40;
 	g->budget.limit = 64 << 20;
-	g->facts = (struct process_facts){.primary_hostname = SL("mx.test.example"), .version_number = SL("4.98"),
-	    .heddle_version = SL("0.1"), .pid = 1};
+	g->facts = (struct process_facts){.primary_hostname = SL("mx.test.example"),
+	    .version_number = SL("4.98"),
+	    .heddle_version = SL("0.1"),
+	    .pid = 1};
 	if (rig_wants.drivers)
 		rig_open_drivers(g);
 	g->resolver = g->services.resolver = rig_wants.resolver;
@@ -240,18 +252,33 @@ static inline bool rig_start(struct rig *g, const char *config)
 	log_config_init(&lc);
 	lc.path = slice_cstr(path);
 	lc.message_logs = false;
-	(void)!log_selector_parse(SL("+smtp_protocol_error +smtp_syntax_error"), &lc.selector, NULL);
+	(void)!log_selector_parse(
+	    SL("+smtp_protocol_error +smtp_syntax_error"), &lc.selector, NULL);
 	if (!CHECK_EQ_INT(log_open(&lc, &g->log, &err), RC_OK))
 		printf("# %s\n", err.text);
-	if (!CHECK_EQ_INT(pool_new(&(struct pool_config){.name = "test", .min = 2, .max = 16}, &g->pool, &err), RC_OK) ||
-	    !CHECK_EQ_INT(
-	        reactor_new(&(struct reactor_config){.name = "test", .threads = 1}, g->pool, &g->reactor, &err), RC_OK))
+	if (!CHECK_EQ_INT(pool_new(&(struct pool_config){.name = "test", .min = 2, .max = 16},
+	                      &g->pool, &err),
+	        RC_OK) ||
+	    !CHECK_EQ_INT(reactor_new(&(struct reactor_config){.name = "test", .threads = 1},
+	                      g->pool, &g->reactor, &err),
+	        RC_OK))
 		return false;
-	g->hooks = (struct smtp_queue_hooks){.ctx = g, .next_id = rig_next_id, .body_threshold = 262144,
-	    .spill = {rig_begin, rig_write, rig_finish, rig_abort}, .append = rig_append, .accepted = rig_accepted,
+	g->hooks = (struct smtp_queue_hooks){.ctx = g,
+	    .next_id = rig_next_id,
+	    .body_threshold = 262144,
+	    .spill = {rig_begin, rig_write, rig_finish, rig_abort},
+	    .append = rig_append,
+	    .accepted = rig_accepted,
 	    .space = rig_space};
-	struct smtp_server_config sc = {.snapshot = rig_snapshot, .ctx = g, .log = g->log, .reactor = g->reactor,
-	    .pool = g->pool, .queue = &g->hooks, .budget = &g->budget, .services = &g->services, .resolver = g->resolver};
+	struct smtp_server_config sc = {.snapshot = rig_snapshot,
+	    .ctx = g,
+	    .log = g->log,
+	    .reactor = g->reactor,
+	    .pool = g->pool,
+	    .queue = &g->hooks,
+	    .budget = &g->budget,
+	    .services = &g->services,
+	    .resolver = g->resolver};
 	return CHECK_EQ_INT(smtp_server_new(&sc, &g->server, &err), RC_OK);
 }
 
@@ -372,7 +399,8 @@ static inline const char *rig_reply(struct rig_client *c)
 	}
 }
 
-/* Send a line (CRLF is added) and compare the reply; "" wants the end; a want that ends in * is a beginning. */
+/* Send a line (CRLF is added) and compare the reply; "" wants the end; a want that ends in * is a
+ * beginning. */
 static inline bool rig_want(struct rig_client *c, const char *want)
 {
 	const char *got = rig_reply(c);
@@ -416,7 +444,9 @@ static inline bool rig_logged(struct rig *g, const char *part)
 		(void)!io_read_file(a, g->log_path, 16 << 20, &text, NULL);
 		bool found = slice_search(text, slice_cstr(part)) != SIZE_MAX;
 		if (!found && i == 99)
-			printf("# log: %.*s\n# lacks: %s\n", SL_ARG(slice_sub(text, text.len > 3000 ? text.len - 3000 : 0, 3000)), part);
+			printf("# log: %.*s\n# lacks: %s\n",
+			    SL_ARG(slice_sub(text, text.len > 3000 ? text.len - 3000 : 0, 3000)),
+			    part);
 		arena_free(&a);
 		if (found)
 			return true;

@@ -3,21 +3,28 @@
 #include "smtp/server.h"
 #include "unit/smtp/rig.h"
 
-#define CONFIG \
-	"primary_hostname = mx.test.example\nhost_lookup =\nsmtp_accept_max = 0\nsmtp_banner = $smtp_active_hostname ESMTP\n" \
-	"tls_advertise_hosts =\nacl_smtp_rcpt = accept\nsmtp_max_synprot_errors = 100\nsmtp_accept_max_nonmail = 1000\n"
-#define AUTHS \
-	"begin authenticators\n" \
-	"plain:\n  driver = plaintext\n  public_name = PLAIN\n" \
-	"  server_condition = ${if eq{$auth2}{u}{${if eq{$auth3}{p}}}}\n  server_set_id = $auth2\n  server_prompts = :\n" \
-	"login:\n  driver = plaintext\n  public_name = LOGIN\n" \
-	"  server_condition = ${if eq{$auth1}{u}{${if eq{$auth2}{p}}}}\n  server_set_id = $auth1\n" \
-	"  server_prompts = Username:: : Password::\n" \
-	"later:\n  driver = plaintext\n  public_name = LATER\n  server_condition = come back\n  server_prompts = :\n" \
-	"never:\n  driver = plaintext\n  public_name = NEVER\n  server_condition = yes\n  server_prompts = :\n" \
+#define CONFIG                                                                                   \
+	"primary_hostname = mx.test.example\nhost_lookup =\nsmtp_accept_max = 0\nsmtp_banner = " \
+	"$smtp_active_hostname ESMTP\n"                                                          \
+	"tls_advertise_hosts =\nacl_smtp_rcpt = accept\nsmtp_max_synprot_errors = "              \
+	"100\nsmtp_accept_max_nonmail = 1000\n"
+#define AUTHS                                                                                     \
+	"begin authenticators\n"                                                                  \
+	"plain:\n  driver = plaintext\n  public_name = PLAIN\n"                                   \
+	"  server_condition = ${if eq{$auth2}{u}{${if eq{$auth3}{p}}}}\n  server_set_id = "       \
+	"$auth2\n  server_prompts = :\n"                                                          \
+	"login:\n  driver = plaintext\n  public_name = LOGIN\n"                                   \
+	"  server_condition = ${if eq{$auth1}{u}{${if eq{$auth2}{p}}}}\n  server_set_id = "       \
+	"$auth1\n"                                                                                \
+	"  server_prompts = Username:: : Password::\n"                                            \
+	"later:\n  driver = plaintext\n  public_name = LATER\n  server_condition = come back\n  " \
+	"server_prompts = :\n"                                                                    \
+	"never:\n  driver = plaintext\n  public_name = NEVER\n  server_condition = yes\n  "       \
+	"server_prompts = :\n"                                                                    \
 	"  server_advertise_condition = ${if eq{$sender_host_address}{10.0.0.1}}\n"
-#define EHLO \
-	"250-mx.test.example Hello c.example [192.0.2.1]\n250-SIZE 52428800\n250-8BITMIME\n250-PIPELINING\n" \
+#define EHLO                                                         \
+	"250-mx.test.example Hello c.example [192.0.2.1]\n250-SIZE " \
+	"52428800\n250-8BITMIME\n250-PIPELINING\n"                   \
 	"250-AUTH PLAIN LOGIN LATER\n250 HELP"
 #define DATA "354 Enter message, ending with \".\" on a line by itself"
 
@@ -62,14 +69,19 @@ TEST(before_and_after)
 	};
 	if (start()) {
 		rig_dialogue(&g, lines);
-		CHECK_LOGGED(
-		    &g, " plain authenticator failed for (c.example) [192.0.2.1]: 535 Incorrect authentication data (set_id=u)\n");
-		CHECK_LOGGED(&g, " plain authenticator failed for (c.example) [192.0.2.1]: 501 Invalid base64 data\n");
-		CHECK_LOGGED(&g, " plain authenticator failed for (c.example) [192.0.2.1]: 501 Authentication cancelled\n");
+		CHECK_LOGGED(&g, " plain authenticator failed for (c.example) [192.0.2.1]: 535 "
+		                 "Incorrect authentication data (set_id=u)\n");
+		CHECK_LOGGED(&g, " plain authenticator failed for (c.example) [192.0.2.1]: 501 "
+		                 "Invalid base64 data\n");
+		CHECK_LOGGED(&g, " plain authenticator failed for (c.example) [192.0.2.1]: 501 "
+		                 "Authentication cancelled\n");
 		CHECK_LOGGED(&g, " <= a@b.example H=(c.example) [192.0.2.1] P=esmtpa A=login:u S=");
-		CHECK_LOGGED(&g, " SMTP protocol error in \"AUTH PLAIN\" H=(c.example) [192.0.2.1] already authenticated\n");
+		CHECK_LOGGED(&g, " SMTP protocol error in \"AUTH PLAIN\" H=(c.example) [192.0.2.1] "
+		                 "already authenticated\n");
 		if (CHECK_EQ_INT(atomic_load(&g.count), 1))
-			CHECK(slice_search(slice_tainted(g.messages[0].text, g.messages[0].text_len), SL(" with esmtpa ")) != SIZE_MAX);
+			CHECK(
+			    slice_search(slice_tainted(g.messages[0].text, g.messages[0].text_len),
+			        SL(" with esmtpa ")) != SIZE_MAX);
 	}
 	rig_stop(&g);
 }
@@ -90,7 +102,8 @@ TEST(gone_in_the_middle)
 		rig_connect(&g, &c);
 		(void)rig_want(&c, "220 *");
 		(void)rig_say(&c, "HELO x", "250 mx.test.example Hello x [192.0.2.1]");
-		(void)rig_say(&c, "AUTH PLAIN AHUAcA==", "503 AUTH command used when not advertised");
+		(void)rig_say(
+		    &c, "AUTH PLAIN AHUAcA==", "503 AUTH command used when not advertised");
 		rig_close(&c);
 	}
 	rig_stop(&g);

@@ -3,11 +3,12 @@
 #include "smtp/server.h"
 #include "unit/smtp/rig.h"
 
-#define BASE \
-	"primary_hostname = mx.test.example\nhost_lookup =\nsmtp_banner = $smtp_active_hostname ESMTP\n" \
+#define BASE                                                                                      \
+	"primary_hostname = mx.test.example\nhost_lookup =\nsmtp_banner = $smtp_active_hostname " \
+	"ESMTP\n"                                                                                 \
 	"message_size_limit = 20M\nacl_smtp_rcpt = accept\ntls_advertise_hosts =\n"
 #define CONFIG BASE "smtp_accept_max = 0\n"
-#define DATA "354 Enter message, ending with \".\" on a line by itself"
+#define DATA   "354 Enter message, ending with \".\" on a line by itself"
 
 static struct rig g;
 static struct rig_client c;
@@ -28,18 +29,43 @@ struct smuggle {
 	const char *end;
 	size_t n;
 };
-#define E(s) {s, sizeof(s) - 1}
+#define E(s)                     \
+	{                        \
+		s, sizeof(s) - 1 \
+	}
 static const struct smuggle ends[] = {
-	E("\n.\n"), E("\n.\r\n"), E("\r\n.\n"), E("\r.\r"), E("\r\n.\r"), E("\r.\r\n"), E("\n.\r"), E("\r.\n"),
-	E("\r\n\0.\r\n"), E("\r\n.\0\r\n"), E("\r\n.\r\0\n"), E("\0\r\n.\0\r\n"), E("\r\r\n.\r\r\n"), E("\r\n.\r\r\n"),
-	E("\n\n.\r\n"), E("\r\n. \r\n"), E("\r\n .\r\n"), E("\r\n\t.\r\n"), E("\r\n.\v\r\n"), E("\n.\n\r\n"),
-	E("\r\n..\r\n"), E("\x85.\x85"), E("\r\n.\r \n"), E("\n\r.\n\r"), E("\n\r.\r\n"),
+    E("\n.\n"),
+    E("\n.\r\n"),
+    E("\r\n.\n"),
+    E("\r.\r"),
+    E("\r\n.\r"),
+    E("\r.\r\n"),
+    E("\n.\r"),
+    E("\r.\n"),
+    E("\r\n\0.\r\n"),
+    E("\r\n.\0\r\n"),
+    E("\r\n.\r\0\n"),
+    E("\0\r\n.\0\r\n"),
+    E("\r\r\n.\r\r\n"),
+    E("\r\n.\r\r\n"),
+    E("\n\n.\r\n"),
+    E("\r\n. \r\n"),
+    E("\r\n .\r\n"),
+    E("\r\n\t.\r\n"),
+    E("\r\n.\v\r\n"),
+    E("\n.\n\r\n"),
+    E("\r\n..\r\n"),
+    E("\x85.\x85"),
+    E("\r\n.\r \n"),
+    E("\n\r.\n\r"),
+    E("\n\r.\r\n"),
 };
 
 static void smuggle(const struct smuggle *e, const char *first_line, size_t step)
 {
 	char text[1024];
-	size_t n = (size_t)snprintf(text, sizeof text, "%s", first_line), before = atomic_load(&g.count);
+	size_t n = (size_t)snprintf(text, sizeof text, "%s", first_line),
+	       before = atomic_load(&g.count);
 	memcpy(text + n, "one", 3);
 	n += 3;
 	memcpy(text + n, e->end, e->n);
@@ -183,8 +209,10 @@ TEST(vanishing)
 		}
 		rig_connect(&g, &c);
 		rig_close(&c);
-		CHECK_LOGGED(&g, " SMTP connection from (c.example) [192.0.2.1] lost while reading message data (header)\n");
-		CHECK_LOGGED(&g, " SMTP connection from (c.example) [192.0.2.1] lost while reading message data\n");
+		CHECK_LOGGED(&g, " SMTP connection from (c.example) [192.0.2.1] lost while reading "
+		                 "message data (header)\n");
+		CHECK_LOGGED(&g, " SMTP connection from (c.example) [192.0.2.1] lost while reading "
+		                 "message data\n");
 		CHECK_EQ_INT(atomic_load(&g.count), 0);
 	}
 	rig_stop(&g);
@@ -200,7 +228,8 @@ TEST(nul_in_commands)
 		(void)rig_send(&c, "MAIL FROM:<a\0@b>\r\n", 18);
 		(void)rig_want(&c, "501 NUL characters are not allowed in SMTP commands");
 		rig_close(&c);
-		CHECK_LOGGED(&g, " SMTP syntax error in \"NO?OP\" H=[192.0.2.1] NUL character(s) present (shown as '?')\n");
+		CHECK_LOGGED(&g, " SMTP syntax error in \"NO?OP\" H=[192.0.2.1] NUL character(s) "
+		                 "present (shown as '?')\n");
 	}
 	rig_stop(&g);
 }
@@ -210,15 +239,18 @@ TEST(timeouts)
 	if (rig_start(&g, CONFIG "smtp_receive_timeout = 1s\n")) {
 		rig_connect(&g, &c);
 		(void)rig_want(&c, "220 *");
-		(void)rig_want(&c, "421 mx.test.example: SMTP command timeout - closing connection");
+		(void)rig_want(
+		    &c, "421 mx.test.example: SMTP command timeout - closing connection");
 		(void)rig_want(&c, "");
 		rig_close(&c);
 		to_data();
 		(void)rig_send(&c, "A: b\r\n\r\nabc", 11);
-		(void)rig_want(&c, "421 mx.test.example SMTP incoming data timeout - closing connection.");
+		(void)rig_want(
+		    &c, "421 mx.test.example SMTP incoming data timeout - closing connection.");
 		rig_close(&c);
 		CHECK_LOGGED(&g, " SMTP command timeout on connection from [192.0.2.1]\n");
-		CHECK_LOGGED(&g, " SMTP data timeout (message abandoned) on connection from (c.example) [192.0.2.1] F=<a@b>\n");
+		CHECK_LOGGED(&g, " SMTP data timeout (message abandoned) on connection from "
+		                 "(c.example) [192.0.2.1] F=<a@b>\n");
 	}
 	rig_stop(&g);
 }
@@ -230,7 +262,8 @@ TEST(takes_no_replies)
 	char flood[8000];
 	for (size_t i = 0; i < sizeof flood; i += 10)
 		memcpy(flood + i, "RSET    \r\n", 10);
-	if (rig_start(&g, CONFIG "smtp_accept_max_nonmail = 100000000\nsmtp_receive_timeout = 2s\n")) {
+	if (rig_start(
+	        &g, CONFIG "smtp_accept_max_nonmail = 100000000\nsmtp_receive_timeout = 2s\n")) {
 		rig_connect(&g, &c);
 		(void)rig_want(&c, "220 *");
 		(void)rig_say(&c, "EHLO c.example", "250-*");
@@ -253,13 +286,15 @@ TEST(takes_no_replies)
 TEST(connection_limits)
 {
 	static struct rig_client d, e;
-	if (rig_start(&g, BASE "smtp_accept_max = 3\nsmtp_accept_max_per_host = 2\nsmtp_accept_max_per_connection = 2\n")) {
+	if (rig_start(&g, BASE "smtp_accept_max = 3\nsmtp_accept_max_per_host = "
+	                       "2\nsmtp_accept_max_per_connection = 2\n")) {
 		rig_connect(&g, &c);
 		(void)rig_want(&c, "220 *");
 		rig_connect(&g, &d);
 		(void)rig_want(&d, "220 *");
 		rig_connect(&g, &e);
-		(void)rig_want(&e, "421 Too many concurrent SMTP connections from this IP address; please try again later.");
+		(void)rig_want(&e, "421 Too many concurrent SMTP connections from this IP address; "
+		                   "please try again later.");
 		rig_close(&e);
 		for (int i = 0; i < 100 && smtp_server_count(g.server) > 2; i++)
 			(void)poll(NULL, 0, 10);
@@ -267,7 +302,8 @@ TEST(connection_limits)
 		(void)rig_want(&e, "220 *");
 		static struct rig_client f;
 		rig_connect_from(&g, &f, "192.0.2.3");
-		(void)rig_want(&f, "421 Too many concurrent SMTP connections; please try again later.");
+		(void)rig_want(
+		    &f, "421 Too many concurrent SMTP connections; please try again later.");
 		rig_close(&f);
 		(void)rig_say(&c, "EHLO c.example", "250-*");
 		for (int i = 0; i < 2; i++) {
@@ -279,7 +315,8 @@ TEST(connection_limits)
 		rig_close(&c);
 		rig_close(&d);
 		rig_close(&e);
-		CHECK_LOGGED(&g, " Connection from [192.0.2.1] refused: too many connections from that IP address\n");
+		CHECK_LOGGED(&g, " Connection from [192.0.2.1] refused: too many connections from "
+		                 "that IP address\n");
 		CHECK_LOGGED(&g, " Connection from [192.0.2.3] refused: too many connections\n");
 	}
 	rig_stop(&g);

@@ -6,8 +6,9 @@
 
 #include <arpa/inet.h>
 
-#define CONFIG \
-	"primary_hostname = mx.test.example\nhost_lookup = *\nsmtp_accept_max = 0\nsmtp_banner = $smtp_active_hostname ESMTP\n" \
+#define CONFIG                                                                                     \
+	"primary_hostname = mx.test.example\nhost_lookup = *\nsmtp_accept_max = 0\nsmtp_banner = " \
+	"$smtp_active_hostname ESMTP\n"                                                            \
 	"tls_advertise_hosts =\nacl_smtp_rcpt = accept\n"
 
 static struct rig g;
@@ -97,7 +98,8 @@ static struct dns_resolver *start_dns(void)
 	struct dns_resolver *r = NULL;
 	struct error err = {0};
 	dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	MUST(!bind(dns_fd, (struct sockaddr *)&at, sizeof at) && !getsockname(dns_fd, (struct sockaddr *)&at, &len));
+	MUST(!bind(dns_fd, (struct sockaddr *)&at, sizeof at) &&
+	     !getsockname(dns_fd, (struct sockaddr *)&at, &len));
 	(void)snprintf(forward, sizeof forward, "127.0.0.1@%u", ntohs(at.sin_port));
 	MUST(!thread_start(&dns_thread, 0, dns_main, NULL));
 	struct dns_config dc = {.forwards = forwards, .n_forwards = 1};
