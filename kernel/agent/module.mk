@@ -15,7 +15,7 @@ $(PROXY_OBJ): $(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/gen/proxy.stamp
 	$(call say,CC $<)
 	$(Q)$(CC) $(H_CPPFLAGS) $(CPPFLAGS) $(H_CFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(call module_obj,agent) $(B)/obj/kernel/main/prog_agent.o: | $(B)/gen/proxy.stamp
+$(call module_obj,agent) $(B)/obj/kernel/main/prog_agent.o $(B)/obj/tests/fuzz/fuzz_proxy.o: | $(B)/gen/proxy.stamp
 $(call archive,agent): $(PROXY_OBJ)
 
 -include $(PROXY_OBJ:.o=.d)

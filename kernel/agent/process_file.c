@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,7 +47,7 @@ static const char *skip_slashes(const char *s)
 static bool follow(struct walk *w, int link, const char *after)
 {
 	struct stat st;
-	char target[PATH_MAX], joined[PATH_MAX];
+	char target[PATH_MAX];
 	if (fstat(link, &st) != 0)
 		return false;
 	if (!is_trusted(st.st_uid) || ++w->links > LINKS_MAX) {
@@ -58,12 +57,15 @@ static bool follow(struct walk *w, int link, const char *after)
 	ssize_t n = readlinkat(link, "", target, sizeof target);
 	if (n <= 0 || (size_t)n >= sizeof target)
 		return false;
-	int len = snprintf(joined, sizeof joined, "%.*s%s%s", (int)n, target, *after ? "/" : "", after);
-	if (len < 0 || (size_t)len >= sizeof joined) {
+	size_t len = (size_t)n, behind = strlen(after);
+	if (len + 1 + behind >= sizeof w->rest) {
 		errno = ENAMETOOLONG;
 		return false;
 	}
-	memcpy(w->rest, joined, (size_t)len + 1);
+	memcpy(w->rest, target, len);
+	if (behind)
+		w->rest[len++] = '/';
+	memcpy(w->rest + len, after, behind + 1);
 	w->linked = true;
 	return target[0] != '/' || enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
