@@ -304,12 +304,13 @@ TEST(nesting_fits_a_small_stack)
 TEST(time_is_bounded)
 {
 	fixture_init(&f);
-	char *text = repeat("", "${map{a:b}{", 90, "}}");
+	char *text = repeat("", "${reduce{a:b}{}{", 90, "}}");
 	slice_t out;
 	struct error err;
 	f.ev.deadline_us = clock_mono_us() + 20000;
 	CHECK_EQ_INT(run(text, &out, &err), RC_DEFER);
-	CHECK(strstr(err.text, "took too long") != NULL);
+	if (!CHECK(strstr(err.text, "took too long") != NULL))
+		(void)printf("# %s\n", err.text);
 	free(text);
 	f.ev.deadline_us = clock_mono_us() + 20000;
 	CHECK(expand_variable_set(
