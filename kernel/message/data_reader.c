@@ -47,9 +47,9 @@ static void count(struct data_reader *r, size_t n)
 
 static void to_body(struct data_reader *r, const char *p, size_t n)
 {
-	if (r->fault || !n)
+	if (!n)
 		return;
-	count(r, n);
+	count(r, n); /* also of what is not wanted any more: the log tells the size */
 	if (r->fault)
 		return;
 	r->mid_line = p[n - 1] != '\n';
@@ -96,9 +96,9 @@ static void header_line(struct data_reader *r)
 
 static void to_header(struct data_reader *r, const char *p, size_t n)
 {
+	count(r, n);
 	if (r->fault)
 		return;
-	count(r, n);
 	if (r->limits.header_max && r->header.len + n > r->limits.header_max)
 		set_fault(r, DATA_HEADER_TOO_LONG);
 	else if (r->limits.header_line_max &&

@@ -224,6 +224,13 @@ static bool helo_verified(struct run *r, const char *verb)
 	return false;
 }
 
+/* helo_lookup_domains: who says it is us is looked up. */
+static bool claims_our_name(struct run *r)
+{
+	struct match_list *l = config_list(r->s->cfg, MO_helo_lookup_domains);
+	return l && match_domain(&r->ev, l, r->arg, NULL, NULL) == RC_OK;
+}
+
 static bool greeted(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
@@ -254,6 +261,8 @@ static bool greeted(struct run *r, const char *verb)
 		s->facts.sender_helo_name = arena_dup(s->arena, r->arg);
 		session_update_host(&s->facts);
 	}
+	if (s->facts.host_lookup == HOST_LOOKUP_NONE && claims_our_name(r))
+		(void)session_host_name(&r->ev);
 	if (!helo_verified(r, verb))
 		return false;
 	if (session_acl(r, ACL_HELO, MO_acl_smtp_helo, slice_absent(), &out) != ACL_ACCEPT) {

@@ -142,6 +142,9 @@ void session_close(struct run *r, const char *why)
 		return;
 	s->state = ST_CLOSING;
 	s->deadline_us = clock_mono_us() + CLOSE_WAIT_US;
+	if (!s->mails && log_selected(s->log, LOG_SMTP_NO_MAIL))
+		log_line(r, LOG_TO_MAIN, "no MAIL in SMTP connection from %.*s D=%.*s %.*s",
+		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)), SL_ARG(log_history(r)));
 	if (!why || s->notquit_done)
 		return;
 	s->notquit_done = true;

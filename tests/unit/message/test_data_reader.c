@@ -198,6 +198,7 @@ TEST(limits)
 	CHECK_EQ_INT(r.fault, DATA_LINE_TOO_LONG);
 	read_all(big, sizeof big - 2, 1000, &(struct data_limits){.message_max = 60000}, &r);
 	CHECK_EQ_INT(r.fault, DATA_TOO_BIG);
+	CHECK(r.bytes > 69900);
 	read_all(big, sizeof big - 2, 1000,
 	    &(struct data_limits){.message_max = 70000, .header_max = 1 << 20}, &r);
 	CHECK_EQ_INT(r.fault, DATA_FINE);
