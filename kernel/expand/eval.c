@@ -161,14 +161,11 @@ void captures_restore(struct eval *ev, const struct captures *c)
 enum rc eval_regex(
     struct eval *ev, const struct regex *re, slice_t subject, bool *out, struct error *err)
 {
-	slice_t found[EVAL_CAPTURES];
-	uint32_t count = 0;
-	enum rc rc = regex_match(ev->arena, re, subject, found, EVAL_CAPTURES, &count, err);
-	if (rc == RC_OK) {
-		memcpy(ev->captures, found, count * sizeof found[0]);
-		ev->capture_count = count;
+	/* written only when it matches: those of an earlier match stay */
+	enum rc rc = regex_match(
+	    ev->arena, re, subject, ev->captures, EVAL_CAPTURES, &ev->capture_count, err);
+	if (rc == RC_OK)
 		ev->held++;
-	}
 	*out = rc == RC_OK;
 	return rc == RC_FAIL ? RC_OK : rc;
 }
