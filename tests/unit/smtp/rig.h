@@ -372,8 +372,10 @@ static inline const char *rig_reply(struct rig_client *c)
 		char *nl = memchr(c->buf + at, '\n', c->len - at);
 		if (!nl) {
 			struct pollfd p = {.fd = c->fd, .events = POLLIN};
-			if (poll(&p, 1, 10000) <= 0)
-				return memcpy(c->reply, "(timeout)", 10), c->reply;
+			if (poll(&p, 1, 10000) <= 0) {
+				memcpy(c->reply, "(timeout)", 10);
+				return c->reply;
+			}
 			ssize_t k = read(c->fd, c->buf + c->len, sizeof c->buf - c->len);
 			if (k <= 0) {
 				c->reply[out] = '\0';

@@ -165,6 +165,10 @@ TEST(through_the_store)
 				    small ? 5 : large + 1);
 			}
 		queue_list_free(&l);
+		/* the committer may still be on its way out of a post: it ends before the pool */
+		smtp_server_stop(g.server);
+		CHECK(reactor_wait_empty(g.reactor, clock_mono_us() + 10 * US_PER_SEC));
+		store_close(&s.store);
 	}
 	rig_stop(&g);
 	smtp_store_hooks_free(&s.hooks);
