@@ -27,7 +27,8 @@
 	X(text_cache, lookup_pool, "lists and ACLs that were compiled at run time, by text") \
 	X(drivers, text_cache, "which drivers are open, under which names") \
 	X(smtp_clients, drivers, "how many sessions each client has") \
-	X(cancel, smtp_clients, "listeners and descriptor of one cancellation token") \
+	X(smtp_hosts, smtp_clients, "hosts that mail is sent to, and connections kept to them") \
+	X(cancel, smtp_hosts, "listeners and descriptor of one cancellation token") \
 	X(dns, cancel, "a resolver's outstanding questions") \
 	X(dns_wait, dns, "one worker's wait for an answer") \
 	X(reactor_slots, dns_wait, "free slots of a reactor") \

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * smtp/client: sessions with other servers, by SMTP (RFC 5321) or LMTP (RFC 2033).
+ *
+ * A session is opened for one delivery, sends one or more messages, and is closed; its connection then stays open for a few
+ * seconds for whoever comes next to the same host with the same key.  For each host there is a limit of connections, and
+ * those who come while it is reached wait.  A host that could not be reached is left alone for some seconds, and never
+ * do more than a set number of callers wait for such hosts: the others are told at once.
+ * Owns: connections and the table of hosts (struct smtp_clients).  Threads: smtp_clients any; a session one at a time.
+ * Blocks: client_open, client_send, client_close: the caller has bracketed them.  Locks: lk_smtp_hosts, held across nothing
+ * that waits for the network.
+ * Failure: whatever the peer sends ends in an outcome; replies are bounded, and free of control characters.
+ * Errors are sorted as in Exim's specification, 49.2.
+ */
+#ifndef HEDDLE_SMTP_CLIENT_H
+#define HEDDLE_SMTP_CLIENT_H
+#include "net/net.h"
+#include "thread/cancel.h"
+
+#include <heddle/transport.h>
+
+struct smtp_clients;
+struct client_session;
+
+struct smtp_clients_config { /* 0: the default */
+	unsigned per_host;       /* connections in use at a time, 20 */
+	unsigned unproven;       /* as long as it has never answered, 4 */
+	unsigned max_failing;    /* callers that wait for hosts that failed last time, 100 */
+	unsigned max_idle;       /* connections kept, in all, 200 */
+	int64_t idle_us;         /* for how long, 5 s */
+	int64_t avoid_us;        /* how long a host that failed is left alone, 5 s */
+	int64_t unproven_wait_us; /* how long others wait for a host that has never answered, 3 s */
+};
+MUST_USE enum rc smtp_clients_new(const struct smtp_clients_config *cfg, struct smtp_clients **out, struct error *err);
+/* No session may be open. */
+void smtp_clients_free(struct smtp_clients **c);
+/* Close what has been idle for too long; called every second or so. */
+void smtp_clients_tidy(struct smtp_clients *c);
+
+struct client_target {
+	struct net_addr to, from;  /* from: family 0: the system chooses */
+	slice_t name;              /* of the host, for texts */
+	slice_t key;               /* connections are shared where it and the address are equal */
+	slice_t helo;
+	bool lmtp, avoid_esmtp, avoid_pipelining, keepalive;
+	bool forced;               /* try even a host that has just failed */
+	int64_t connect_ms, command_ms, data_ms, final_ms; /* 0: no limit but the deadline */
+	uint32_t max_messages;     /* on one connection; 0: no limit */
+};
+
+struct client_wait {
+	int64_t deadline_us;
+	struct cancel *cancel;     /* or NULL */
+};
+
+struct client_outcome {
+	enum rc result;            /* FAIL or DEFER when it is about a failure */
+	int smtp;                  /* reply code or 0 */
+	uint32_t about;            /* HEDDLE_X_HOST, _MESSAGE, _RECIPIENT */
+	char enhanced[12];
+	slice_t text;              /* in the session's arena */
+};
+
+struct client_recipient {
+	slice_t address;
+	bool has_outcome;          /* `outcome` is about this one alone, or it was delivered */
+	bool good;                 /* the server takes it */
+	struct client_outcome outcome;
+};
+
+struct client_message {
+	slice_t sender;
+	uint64_t size;             /* for SIZE=; 0: not said */
+	bool body_8bit, smtputf8;
+	void *ctx;
+	/* Dot-stuffed lines with CRLF, no final dot.  open begins at the start; read: *got 0 at the end. */
+	enum rc (*open)(void *ctx, struct error *err);
+	enum rc (*read)(void *ctx, char *buf, size_t cap, size_t *got, struct error *err);
+};
+
+/* Connected, greeted.  DEFER or FAIL: *why says what about.  The texts of the target must live as long as the session. */
+MUST_USE enum rc client_open(struct smtp_clients *c, const struct client_target *t, const struct client_wait *w, struct arena *a,
+    struct client_session **out, struct client_outcome *why);
+/* One message to recipients that have no outcome yet.  OK: each has its own now.  Else *why is that of those without. */
+MUST_USE enum rc client_send(struct client_session *s, const struct client_message *m, struct client_recipient *r, size_t n,
+    struct client_outcome *why);
+/* Keeps the connection for others, or ends it. */
+void client_close(struct client_session **s);
+
+struct client_stats {
+	uint64_t connects, reused, retried, avoided; /* avoided: told at once that a host had failed */
+	unsigned active, idle, hosts;
+};
+void smtp_clients_stats(struct smtp_clients *c, struct client_stats *out);
+/* Our end of the connection; false: not connected. */
+bool client_local_addr(const struct client_session *s, struct net_addr *out);
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Replies of other servers: foreign bytes.  What is kept is bounded, printable, and has its code in front of each line. */
+#include "smtp/client_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void reply_begin(struct reply *r)
+{
+	r->code = 0;
+	r->lines = 0;
+	r->len = 0;
+	r->text[0] = r->enhanced[0] = '\0';
+}
+
+/* "5.1.1 ": RFC 3463; its class must be that of the code. */
+static void take_enhanced(struct reply *r, const char *p, size_t n)
+{
+	size_t i = 0;
+	unsigned dots = 0, digits = 0;
+
+	if (n < 5 || p[0] != (char)('0' + r->code / 100))
+		return;
+	for (; i < n && p[i] != ' '; i++) {
+		if (p[i] == '.' && digits && dots < 2) {
+			dots++;
+			digits = 0;
+		} else if (ascii_isdigit(p[i]) && digits < 3) {
+			digits++;
+		} else {
+			return;
+		}
+	}
+	if (dots == 2 && digits && i < sizeof r->enhanced) {
+		memcpy(r->enhanced, p, i);
+		r->enhanced[i] = '\0';
+	}
+}
+
+static void keep_text(struct reply *r, const char *p, size_t n)
+{
+	if (r->lines && r->len < REPLY_TEXT_MAX)
+		r->text[r->len++] = '\n';
+	for (size_t i = 0; i < n && r->len < REPLY_TEXT_MAX; i++) {
+		unsigned char ch = (unsigned char)p[i];
+		r->text[r->len++] = ch == '\t' ? ' ' : ch < ' ' || ch == 127 ? '?' : (char)ch;
+	}
+	r->text[r->len] = '\0';
+}
+
+int reply_line(struct reply *r, const char *p, size_t n)
+{
+	bool is_number = n >= 3 && p[0] >= '2' && p[0] <= '5' && ascii_isdigit(p[1]) && ascii_isdigit(p[2]);
+	int code = is_number ? (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0') : 0;
+	bool good = is_number && (n == 3 || p[3] == ' ' || p[3] == '-') && (r->lines == 0 || code == r->code) &&
+	    r->lines < REPLY_LINES_MAX;
+
+	keep_text(r, p, n);
+	r->lines++;
+	if (!good)
+		return -1;
+	r->code = code;
+	if (r->lines == 1 && n > 4)
+		take_enhanced(r, p + 4, n - 4);
+	return n > 3 && p[3] == '-';
+}
+
+/* A whole reply.  Its time begins anew with each line, as the server is alive; the number of lines is bounded. */
+enum io reply_read(struct client_session *s, int64_t ms)
+{
+	struct client_conn *c = s->conn;
+	struct reply *r = &s->reply;
+
+	reply_begin(r);
+	for (;;) {
+		int64_t deadline = phase_deadline(s, ms);
+		char *nl;
+		while (!(nl = memchr(c->in + c->in_at, '\n', c->in_len - c->in_at))) {
+			enum io io = io_fill(s, deadline);
+			if (io != IO_OK) {
+				c->broken = true;
+				return io;
+			}
+		}
+		const char *line = c->in + c->in_at;
+		size_t n = (size_t)(nl - line);
+		c->in_at += (uint32_t)n + 1;
+		if (n && line[n - 1] == '\r')
+			n--;
+		int more = reply_line(r, line, n);
+		if (more < 0)
+			c->broken = true;
+		if (more <= 0) {
+			s->heard = true;
+			if (r->code == 421)
+				c->broken = true;
+			return more < 0 ? IO_MALFORMED : IO_OK;
+		}
+	}
+}
+
+static uint32_t extension(slice_t line)
+{
+	static const struct {
+		const char *name;
+		uint32_t bit;
+	} rows[] = {{"PIPELINING", EXT_PIPELINING}, {"SIZE", EXT_SIZE}, {"8BITMIME", EXT_8BITMIME}, {"SMTPUTF8", EXT_SMTPUTF8},
+	    {"ENHANCEDSTATUSCODES", EXT_ENHANCED}};
+	slice_t rest = slice_sub(line, 4, line.len), word;
+
+	if (!slice_next(&rest, ' ', &word))
+		return 0;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (slice_eqis(word, rows[i].name))
+			return rows[i].bit;
+	return 0;
+}
+
+/* The first line is the greeting. */
+uint32_t reply_extensions(const struct reply *r)
+{
+	slice_t rest = slice_tainted(r->text, r->len), line;
+	uint32_t bits = 0;
+	bool first = true;
+
+	while (slice_next(&rest, '\n', &line)) {
+		if (!first)
+			bits |= extension(line);
+		first = false;
+	}
+	return bits;
+}
+
+/* ---- outcomes ------------------------------------------------------------------------------------------- */
+
+enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about, const char *fmt, ...)
+{
+	va_list ap;
+	char text[1200];
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	*o = (struct client_outcome){.result = rc, .about = about, .text = arena_dup(s->arena, slice_tainted(text, strlen(text)))};
+	return rc;
+}
+
+enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about, bool pipelined, const char *after)
+{
+	const char *pre = pipelined ? "pipelined " : "";
+	char buf[128];
+
+	if (s->conn)
+		s->conn->broken = true;
+	switch (io) {
+	case IO_TIMEOUT:
+		return outcome_set(s, o, RC_DEFER, about, "Connection timed out: SMTP timeout after %s%s", pre, after);
+	case IO_MALFORMED:
+		return outcome_set(s, o, RC_DEFER, about, "Malformed SMTP reply in response to %s%s: %.512s", pre, after, s->reply.text);
+	case IO_CANCELLED:
+		return outcome_set(s, o, RC_DEFER, 0, "delivery was cut short");
+	case IO_CLOSED:
+	case IO_OK:
+		break;
+	}
+	if (s->error)
+		return outcome_set(s, o, RC_DEFER, about, "%s: Remote host closed connection in response to %s%s",
+		    strerror_r(s->error, buf, sizeof buf), pre, after);
+	return outcome_set(s, o, RC_DEFER, about, "Remote host closed connection in response to %s%s", pre, after);
+}
+
+enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about, bool pipelined, const char *after)
+{
+	const struct reply *r = &s->reply;
+	enum rc rc = r->code >= 500 ? RC_FAIL : RC_DEFER;
+
+	outcome_set(s, o, rc, r->code == 421 ? HEDDLE_X_HOST : about, "SMTP error from remote mail server after %s%s: %.900s",
+	    pipelined ? "pipelined " : "", after, r->text);
+	o->smtp = r->code;
+	memcpy(o->enhanced, r->enhanced, sizeof o->enhanced);
+	return rc;
+}
