@@ -12,14 +12,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PER_IDENTITY  8U
-#define TOTAL         64U
-#define IDLE_US       (60 * US_PER_SEC)
-#define AGE_US        (1200 * US_PER_SEC) /* master ends an agent after an hour: it must not be at work then */
-#define DOZE_US       (US_PER_SEC / 10)
-#define RETRY_US      (60 * US_PER_SEC / 1000)
-#define IDENTITIES    1024U
-#define MASTER_US     (30 * US_PER_SEC) /* for a request of a call without a deadline */
+#define PER_IDENTITY 8U
+#define TOTAL        64U
+#define IDLE_US      (60 * US_PER_SEC)
+#define AGE_US \
+	(1200 * US_PER_SEC) /* master ends an agent after an hour: it must not be at work then */
+#define DOZE_US    (US_PER_SEC / 10)
+#define RETRY_US   (60 * US_PER_SEC / 1000)
+#define IDENTITIES 1024U
+#define MASTER_US  (30 * US_PER_SEC) /* for a request of a call without a deadline */
 
 static const char too_many[] = "too many agents started within a second";
 
@@ -30,8 +31,8 @@ static void agent_free(struct agent *g)
 	free(g);
 }
 
-enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct log *log, struct agents **out,
-    struct error *err)
+enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct log *log,
+    struct agents **out, struct error *err)
 {
 	struct agents *a = calloc(1, sizeof *a);
 	if (!a)
@@ -87,7 +88,8 @@ void agents_doze(struct agents *a, int64_t deadline_us)
 	(void)agents_wait(a, &a->changed, until < deadline_us ? until : deadline_us);
 }
 
-/* ---- master ------------------------------------------------------------------------------------------- */
+/* ---- master
+ * ------------------------------------------------------------------------------------------- */
 
 static void forget_request(struct agents *a, struct master_request *r) REQUIRES(lk_agents);
 static void forget_request(struct agents *a, struct master_request *r)
@@ -100,10 +102,10 @@ static void forget_request(struct agents *a, struct master_request *r)
 		condvar_broadcast(&a->changed);
 }
 
-static enum rc wait_for_answer(struct agents *a, struct master_request *r, struct cancel *cancel, int64_t deadline_us,
-    struct error *err) REQUIRES(lk_agents);
-static enum rc wait_for_answer(struct agents *a, struct master_request *r, struct cancel *cancel, int64_t deadline_us,
-    struct error *err)
+static enum rc wait_for_answer(struct agents *a, struct master_request *r, struct cancel *cancel,
+    int64_t deadline_us, struct error *err) REQUIRES(lk_agents);
+static enum rc wait_for_answer(struct agents *a, struct master_request *r, struct cancel *cancel,
+    int64_t deadline_us, struct error *err)
 {
 	while (!r->answered) {
 		if (a->ending)
@@ -117,8 +119,8 @@ static enum rc wait_for_answer(struct agents *a, struct master_request *r, struc
 	return RC_OK;
 }
 
-enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *cancel, int64_t deadline_us,
-    struct link_message *out, int *out_fd, struct error *err)
+enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *cancel,
+    int64_t deadline_us, struct master_answer *out, struct error *err)
 {
 	struct master_request r = {.fd = -1};
 	int64_t latest = clock_mono_us() + MASTER_US;
@@ -133,7 +135,7 @@ enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *canc
 	int why = errno;
 	agents_lock(a);
 	enum rc rc = sent == 0 ? wait_for_answer(a, &r, cancel, deadline_us, err)
-			       : error_errno(err, RC_DEFER, why, "asking master");
+	                       : error_errno(err, RC_DEFER, why, "asking master");
 	forget_request(a, &r);
 	agents_unlock(a);
 	if (rc != RC_OK) {
@@ -141,8 +143,7 @@ enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *canc
 			(void)close(r.fd);
 		return rc;
 	}
-	*out = r.answer;
-	*out_fd = r.fd;
+	*out = (struct master_answer){r.answer, r.fd};
 	return RC_OK;
 }
 
@@ -164,12 +165,15 @@ void agents_answer(struct agents *a, const struct link_message *m, int fd)
 		(void)close(fd); /* too late: nobody waits any more */
 }
 
-/* ---- the pool ----------------------------------------------------------------------------------------- */
+/* ---- the pool
+ * ----------------------------------------------------------------------------------------- */
 
 static bool is_alive(const struct agent *g)
 {
 	struct pollfd p = {.fd = g->sock, .events = POLLIN};
-	return poll(&p, 1, 0) == 0; /* an idle one says nothing: input is as bad as the end */
+	/* one that was idle for long may be about to leave by itself */
+	return clock_mono_us() - g->idle_since_us < IDLE_US &&
+	       poll(&p, 1, 0) == 0; /* an idle one says nothing: input is as bad as the end */
 }
 
 static struct identity *identity_of(struct agents *a, const char *key) REQUIRES(lk_agents);
@@ -204,7 +208,8 @@ static void uncount(struct agents *a, const char *key)
 	condvar_broadcast(&a->changed);
 }
 
-/* Unlink the first idle one of this identity (NULL: the one that was idle for longest, which is the last). */
+/* Unlink the first idle one of this identity (NULL: the one that was idle for longest, which is the
+ * last). */
 static struct agent *unlink_idle(struct agents *a, const char *key) REQUIRES(lk_agents);
 static struct agent *unlink_idle(struct agents *a, const char *key)
 {
@@ -218,10 +223,10 @@ static struct agent *unlink_idle(struct agents *a, const char *key)
 }
 
 /* An idle one, or a place for a new one (*out NULL).  DEFER: neither in time. */
-static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel, int64_t deadline_us, struct agent **out,
-    struct error *err) EXCLUDES(lk_agents);
-static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel, int64_t deadline_us, struct agent **out,
-    struct error *err)
+static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel,
+    int64_t deadline_us, struct agent **out, struct error *err) EXCLUDES(lk_agents);
+static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel,
+    int64_t deadline_us, struct agent **out, struct error *err)
 {
 	enum rc rc = RC_OK;
 	struct agent *victim = NULL;
@@ -268,42 +273,47 @@ static void pause_for(struct agents *a, int64_t us)
 }
 
 /* Master's answer, asked again while it only says that there were too many at once. */
-static enum rc start_agent(struct agents *a, const struct agent_identity *who, struct cancel *cancel, int64_t deadline_us,
-    int *out_sock, struct error *err)
+static enum rc start_agent(struct agents *a, const struct agent_identity *who,
+    struct cancel *cancel, int64_t deadline_us, int *out_sock, struct error *err)
 {
-	struct link_message m = {.type = LINK_AGENT}, answer;
-	m.number[0] = (who->initgroups ? LINK_AGENT_INITGROUPS : 0) | (who->is_constant ? LINK_AGENT_CONSTANT : 0);
+	struct link_message m = {.type = LINK_AGENT};
+	struct master_answer answer;
+	m.number[0] = (who->initgroups ? LINK_AGENT_INITGROUPS : 0) |
+	              (who->is_constant ? LINK_AGENT_CONSTANT : 0);
 	if (!link_set_text(&m, 0, who->user) || !link_set_text(&m, 1, who->group))
 		return error_set(err, RC_ERROR, "the name of a user or group is too long");
 	link_put_text(&m, 2, who->purpose);
 	for (;;) {
-		int fd = -1;
-		enum rc rc = agents_ask(a, &m, cancel, deadline_us, &answer, &fd, err);
+		enum rc rc = agents_ask(a, &m, cancel, deadline_us, &answer, err);
 		if (rc != RC_OK)
 			return rc;
-		if (answer.number[0] == RC_OK && fd >= 0 && io_cloexec(fd, true) == 0 && io_nonblock(fd) == 0) {
+		const int64_t said = answer.m.number[0];
+		const int fd = answer.fd;
+		if (said == RC_OK && fd >= 0 && io_cloexec(fd, true) == 0 && io_nonblock(fd) == 0) {
 			*out_sock = fd;
 			return RC_OK;
 		}
 		if (fd >= 0)
 			(void)close(fd);
-		slice_t why = link_get_text(&answer, 0);
-		bool again = answer.number[0] == RC_DEFER && slice_eqs(why, too_many);
+		slice_t why = link_get_text(&answer.m, 0);
+		bool again = said == RC_DEFER && slice_eqs(why, too_many);
 		if (!again || cancel_is_set(cancel) || clock_mono_us() + RETRY_US >= deadline_us)
-			return error_set(err, answer.number[0] == RC_FAIL ? RC_FAIL : RC_DEFER, "no agent for user \"%.*s\": %.*s",
-			    SL_ARG(who->user), SL_ARG(why));
+			return error_set(err, said == RC_FAIL ? RC_FAIL : RC_DEFER,
+			    "no agent for user \"%.*s\": %.*s", SL_ARG(who->user), SL_ARG(why));
 		pause_for(a, RETRY_US);
 	}
 }
 
 static void make_key(const struct agent_identity *who, char key[AGENTS_KEY])
 {
-	slice_t user = slice_sub(who->user, 0, LINK_TEXT), group = slice_sub(who->group, 0, LINK_TEXT);
-	(void)snprintf(key, AGENTS_KEY, "%.*s\n%.*s\n%d%d", SL_ARG(user), SL_ARG(group), who->initgroups, who->is_constant);
+	slice_t user = slice_sub(who->user, 0, LINK_TEXT),
+	        group = slice_sub(who->group, 0, LINK_TEXT);
+	(void)snprintf(key, AGENTS_KEY, "%.*s\n%.*s\n%d%d", SL_ARG(user), SL_ARG(group),
+	    who->initgroups, who->is_constant);
 }
 
-enum rc agents_take(struct agents *a, const struct agent_identity *who, struct cancel *cancel, int64_t deadline_us,
-    struct agent **out, struct error *err)
+enum rc agents_take(struct agents *a, const struct agent_identity *who, struct cancel *cancel,
+    int64_t deadline_us, struct agent **out, struct error *err)
 {
 	char key[AGENTS_KEY];
 	int64_t latest = clock_mono_us() + 300 * US_PER_SEC;

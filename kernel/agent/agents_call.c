@@ -17,8 +17,8 @@ struct conversation {
 	struct exchange x;
 };
 
-static enum rc begin(struct agents *a, const struct agent_identity *who, struct heddle_call *c, struct conversation *v,
-    struct error *err)
+static enum rc begin(struct agents *a, const struct agent_identity *who, struct heddle_call *c,
+    struct conversation *v, struct error *err)
 {
 	if (!a)
 		return error_set(err, RC_DEFER, "there are no agents in this process");
@@ -32,21 +32,22 @@ static enum rc begin(struct agents *a, const struct agent_identity *who, struct 
 	return rc;
 }
 
-static enum rc end(struct conversation *v, const struct agent_identity *who, int32_t result, const char *what,
-    struct error *err)
+static enum rc end(struct conversation *v, const struct agent_identity *who, int32_t result,
+    const char *what, struct error *err)
 {
 	struct heddle_call *c = v->x.call;
 	v->agent->broken = v->x.broken;
 	if (v->x.broken)
-		log_panic(v->agents->log, c->eval && c->eval->message ? c->eval->message->id : slice_absent(),
+		log_panic(v->agents->log,
+		    c->eval && c->eval->message ? c->eval->message->id : slice_absent(),
 		    "agent of user \"%.*s\" (%s): %s", SL_ARG(who->user), what, v->x.why.text);
 	exchange_fini(&v->x);
 	agents_give(v->agents, &v->agent);
 	return call_result(c, result, what, err);
 }
 
-enum rc agents_deliver(struct agents *a, const struct agent_identity *who, struct heddle_call *c, struct heddle_job *job,
-    struct error *err)
+enum rc agents_deliver(struct agents *a, const struct agent_identity *who, struct heddle_call *c,
+    struct heddle_job *job, struct error *err)
 {
 	struct conversation v;
 	const struct driver *drv = c->instance ? c->instance->driver : NULL;
@@ -60,8 +61,8 @@ enum rc agents_deliver(struct agents *a, const struct agent_identity *who, struc
 }
 
 /* Outputs of our own operations are read here: the generator knows the tables only. */
-enum rc agents_read_file(struct agents *a, const struct agent_identity *who, struct heddle_call *c, slice_t path,
-    uint64_t max, slice_t *out, struct error *err)
+enum rc agents_read_file(struct agents *a, const struct agent_identity *who, struct heddle_call *c,
+    slice_t path, uint64_t max, slice_t *out, struct error *err)
 {
 	struct conversation v;
 	slice_t text = slice_absent();
@@ -73,7 +74,8 @@ enum rc agents_read_file(struct agents *a, const struct agent_identity *who, str
 	struct wire_out *w = exchange_begin(&v.x, EXCHANGE_OP_READ_FILE);
 	wire_put_slice(w, path);
 	wire_put_u64(w, max < UINT32_MAX ? max : UINT32_MAX);
-	/* who is this user could own such a file: what the agent says of the owner is as good as the file */
+	/* who is this user could own such a file: what the agent says of the owner is as good as
+	 * the file */
 	int32_t result = exchange_run(&v.x, true);
 	if (result == HEDDLE_OK)
 		text = exchange_get_slice(&v.x, &v.x.in);
@@ -84,8 +86,8 @@ enum rc agents_read_file(struct agents *a, const struct agent_identity *who, str
 	return rc;
 }
 
-enum rc agents_run(struct agents *a, const struct agent_identity *who, struct eval *ev, const slice_t *argv, uint32_t argc,
-    slice_t *out_text, int *out_status, struct error *err)
+enum rc agents_run(struct agents *a, const struct agent_identity *who, struct eval *ev,
+    const slice_t *argv, uint32_t argc, slice_t *out_text, int *out_status, struct error *err)
 {
 	struct heddle_call c;
 	struct conversation v;

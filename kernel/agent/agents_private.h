@@ -10,19 +10,19 @@
 
 /* A process.  Owner thread only: whoever took it from the pool. */
 struct agent {
-	struct agent *next;       /* of the idle list */
-	char key[AGENTS_KEY];     /* user, group, flags: the identity it was asked for */
+	struct agent *next;   /* of the idle list */
+	char key[AGENTS_KEY]; /* user, group, flags: the identity it was asked for */
 	int sock;
-	uint32_t serial;          /* of its last operation */
+	uint32_t serial; /* of its last operation */
 	int64_t born_us, idle_since_us;
-	bool broken;              /* to be closed, not kept */
+	bool broken; /* to be closed, not kept */
 };
 
 /* How many there are of one identity; entries with none stay, bounded by AGENTS_IDENTITIES. */
 struct identity {
 	struct identity *next;
 	char key[AGENTS_KEY];
-	unsigned count;           /* idle, busy, being started */
+	unsigned count; /* idle, busy, being started */
 };
 
 /* A request that waits for master, on the waiter's stack. */
@@ -38,7 +38,7 @@ struct user_slot {
 	struct user_slot *next;
 	char login[LINK_TEXT + 1];
 	uint32_t login_len;
-	bool asking;              /* one thread asks master, the others wait for it */
+	bool asking; /* one thread asks master, the others wait for it */
 	unsigned waiters;
 	int64_t until_us;
 	struct link_message answer;
@@ -49,7 +49,7 @@ struct agents {
 	unsigned per_identity, total;
 	struct log *log;
 	struct mutex lock;
-	struct condvar changed;   /* an answer, a free place, a user, the end */
+	struct condvar changed; /* an answer, a free place, a user, the end */
 	struct agent *idle GUARDED_BY(lk_agents);
 	unsigned count GUARDED_BY(lk_agents);
 	struct identity *identities GUARDED_BY(lk_agents);
@@ -61,14 +61,20 @@ struct agents {
 };
 LOCK_FNS(agents, struct agents, lock, lk_agents)
 
-/* Ask master, wait for the answer.  DEFER: none in time.  out_fd: -1, or the caller's. */
-MUST_USE enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *cancel, int64_t deadline_us,
-    struct link_message *out, int *out_fd, struct error *err) EXCLUDES(lk_agents);
+struct master_answer {
+	struct link_message m;
+	int fd; /* -1, or the caller's */
+};
+/* Ask master, wait for the answer.  DEFER: none in time. */
+MUST_USE enum rc agents_ask(struct agents *a, struct link_message *m, struct cancel *cancel,
+    int64_t deadline_us, struct master_answer *out, struct error *err) EXCLUDES(lk_agents);
 /* An agent of this identity, idle or new. */
-MUST_USE enum rc agents_take(struct agents *a, const struct agent_identity *who, struct cancel *cancel, int64_t deadline_us,
-    struct agent **out, struct error *err) EXCLUDES(lk_agents);
+MUST_USE enum rc agents_take(struct agents *a, const struct agent_identity *who,
+    struct cancel *cancel, int64_t deadline_us, struct agent **out, struct error *err)
+    EXCLUDES(lk_agents);
 /* Back to the pool, or closed when it is broken or old. */
 void agents_give(struct agents *a, struct agent **agent) EXCLUDES(lk_agents);
-/* Sleep until something changed, at most 100 ms: a cancellation has no way to wake us under our lock. */
+/* Sleep until something changed, at most 100 ms: a cancellation has no way to wake us under our
+ * lock. */
 void agents_doze(struct agents *a, int64_t deadline_us) REQUIRES(lk_agents);
 #endif

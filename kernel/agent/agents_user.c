@@ -32,7 +32,8 @@ static void trim(struct agents *a, int64_t now)
 		}
 }
 
-static struct user_slot *find_slot(struct agents *a, slice_t login, int64_t now) REQUIRES(lk_agents);
+static struct user_slot *find_slot(struct agents *a, slice_t login, int64_t now)
+    REQUIRES(lk_agents);
 static struct user_slot *find_slot(struct agents *a, slice_t login, int64_t now)
 {
 	for (struct user_slot *u = a->users; u; u = u->next)
@@ -56,41 +57,49 @@ static slice_t text_of(struct arena *arena, const struct link_message *m, unsign
 	return s;
 }
 
-static enum rc tell(const struct link_message *m, struct arena *arena, slice_t login, struct user_info *out,
-    struct error *err)
+static enum rc tell(const struct link_message *m, struct arena *arena, slice_t login,
+    struct user_info *out, struct error *err)
 {
 	if (m->number[0] == RC_FAIL)
 		return error_set(err, RC_FAIL, "no such user: %.*s", SL_ARG(login));
 	if (m->number[0] != RC_OK)
-		return error_set(err, RC_DEFER, "user %.*s: %.*s", SL_ARG(login), SL_ARG(link_get_text(m, 0)));
-	*out = (struct user_info){.name = text_of(arena, m, 0), .home = text_of(arena, m, 1), .shell = text_of(arena, m, 2),
-	    .gecos = text_of(arena, m, 3), .uid = m->number[1], .gid = m->number[2]};
+		return error_set(
+		    err, RC_DEFER, "user %.*s: %.*s", SL_ARG(login), SL_ARG(link_get_text(m, 0)));
+	*out = (struct user_info){.name = text_of(arena, m, 0),
+	    .home = text_of(arena, m, 1),
+	    .shell = text_of(arena, m, 2),
+	    .gecos = text_of(arena, m, 3),
+	    .uid = m->number[1],
+	    .gid = m->number[2]};
 	return RC_OK;
 }
 
 /* The caller has set asking. */
-static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_t deadline_us) EXCLUDES(lk_agents);
+static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_t deadline_us)
+    EXCLUDES(lk_agents);
 static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_t deadline_us)
 {
-	struct link_message m = {.type = LINK_USER}, answer = {.number = {RC_DEFER}};
+	struct link_message m = {.type = LINK_USER};
+	struct master_answer answer = {.m = {.number = {RC_DEFER}}, .fd = -1};
 	struct error e = {.text = ""};
-	int fd = -1;
 	link_put_text(&m, 0, login);
-	if (agents_ask(a, &m, NULL, deadline_us, &answer, &fd, &e) != RC_OK)
-		link_put_text(&answer, 0, slice_cstr(e.text));
-	if (fd >= 0)
-		(void)close(fd);
+	if (agents_ask(a, &m, NULL, deadline_us, &answer, &e) != RC_OK)
+		link_put_text(&answer.m, 0, slice_cstr(e.text));
+	if (answer.fd >= 0)
+		(void)close(answer.fd);
 	agents_lock(a);
-	u->answer = answer;
+	u->answer = answer.m;
 	u->asking = false;
 	/* "cannot say" serves those who waited for it, and nobody later */
-	u->until_us = answer.number[0] == RC_OK || answer.number[0] == RC_FAIL ? clock_mono_us() + CACHE_US : 0;
+	u->until_us = answer.m.number[0] == RC_OK || answer.m.number[0] == RC_FAIL
+	                  ? clock_mono_us() + CACHE_US
+	                  : 0;
 	condvar_broadcast(&a->changed);
 	agents_unlock(a);
 }
 
-enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us, struct user_info *out,
-    struct error *err)
+enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us,
+    struct user_info *out, struct error *err)
 {
 	if (login.len == 0 || login.len > LINK_TEXT || memchr(login.ptr, '\0', login.len))
 		return error_set(err, RC_FAIL, "no such user: %.*s", SL_ARG(login));

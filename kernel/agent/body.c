@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The message as it is to be sent, for an agent: a sealed memfd, never a descriptor of the queue. */
+/* The message as it is to be sent, for an agent: a sealed memfd, never a descriptor of the queue.
+ */
 #include "agent/exchange.h"
 
 #include "base/io.h"
@@ -23,7 +24,8 @@ static int32_t copy_message(struct heddle_call *c, int fd)
 		if (result != HEDDLE_OK || got == 0)
 			break;
 		if (io_write_full(fd, piece, (size_t)got) < 0)
-			result = call_refuse(c, HEDDLE_DEFER, "no memory for the message: errno %d", errno);
+			result = call_refuse(
+			    c, HEDDLE_DEFER, "no memory for the message: errno %d", errno);
 	}
 	return result;
 }
@@ -33,12 +35,14 @@ int exchange_body_fd(struct heddle_call *c, int32_t *out_result)
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	int fd = memfd_create("heddle-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0) {
-		*out_result = call_refuse(c, HEDDLE_DEFER, "no descriptor for the message: errno %d", errno);
+		*out_result =
+		    call_refuse(c, HEDDLE_DEFER, "no descriptor for the message: errno %d", errno);
 		return -1;
 	}
 	int32_t result = copy_message(c, fd);
 	if (result == HEDDLE_OK && fcntl(fd, F_ADD_SEALS, seals) != 0)
-		result = call_refuse(c, HEDDLE_DEFER, "the message's memory cannot be sealed: errno %d", errno);
+		result = call_refuse(
+		    c, HEDDLE_DEFER, "the message's memory cannot be sealed: errno %d", errno);
 	if (result == HEDDLE_OK)
 		return fd;
 	(void)close(fd);

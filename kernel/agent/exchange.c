@@ -10,11 +10,14 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define HANDLES_MAX     4095U
-#define NOTES_MAX       200U                  /* log lines of one operation */
-#define MEMORY_MAX      ((size_t)256 << 20)   /* of the call and of the exchange: what an agent can make us keep */
-#define WAIT_MAX_US     (3000 * US_PER_SEC)   /* of a call without a deadline: less than an agent lives */
-#define SLICE_FIELD_MIN 8U                    /* bytes of an empty slice on the wire */
+#define HANDLES_MAX 4095U
+#define BODIES_MAX  4U   /* it needs one; each costs memory of its own */
+#define NOTES_MAX   200U /* log lines of one operation */
+#define MEMORY_MAX \
+	((size_t)256 << 20) /* of the call and of the exchange: what an agent can make us keep */
+#define WAIT_MAX_US (3000 * US_PER_SEC) /* of a call without a deadline: less than an agent lives \
+	                                 */
+#define SLICE_FIELD_MIN 8U              /* bytes of an empty slice on the wire */
 #define THE_INSTANCE    1U
 
 void exchange_init(struct exchange *x, struct heddle_call *c, int sock, uint32_t serial)
@@ -44,7 +47,8 @@ void exchange_break(struct exchange *x, const char *fmt, ...)
 	x->broken = true;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------- */
+/* ---- fields
+ * ------------------------------------------------------------------------------------------- */
 
 void exchange_put_slice(struct exchange *x, struct wire_out *out, slice_t s)
 {
@@ -57,7 +61,8 @@ void exchange_put_slice(struct exchange *x, struct wire_out *out, slice_t s)
 slice_t exchange_get_slice(struct exchange *x, struct wire_in *in)
 {
 	slice_t s = wire_get_slice(in);
-	bool believed = slice_is_absent(s) || (x->in_result && x->trusts_results) || map_get(x->clean, s) != NULL;
+	bool believed = slice_is_absent(s) || (x->in_result && x->trusts_results) ||
+	                map_get(x->clean, s) != NULL;
 	if (!believed)
 		s.flags &= (uint16_t)~HEDDLE_CLEAN;
 	s.quoter = 0;
@@ -78,7 +83,8 @@ const slice_t *exchange_get_slices(struct exchange *x, struct wire_in *in, uint3
 	return all;
 }
 
-/* A handle is the exchange's serial, so that one of an earlier call is known for stale, and a place. */
+/* A handle is the exchange's serial, so that one of an earlier call is known for stale, and a
+ * place. */
 static uint64_t handle_number(const struct exchange *x, size_t place)
 {
 	return ((uint64_t)(x->serial & 0xffff) << 16 | (place + 1)) & UINT32_MAX;
@@ -91,20 +97,23 @@ void exchange_put_handle(struct exchange *x, struct wire_out *out, uint32_t kind
 		return;
 	}
 	size_t place = 0;
-	while (place < x->handles.count && (VEC_AT(&x->handles, struct exchange_handle, place)->ptr != ptr ||
-					     VEC_AT(&x->handles, struct exchange_handle, place)->kind != kind))
+	while (place < x->handles.count &&
+	       (VEC_AT(&x->handles, struct exchange_handle, place)->ptr != ptr ||
+	           VEC_AT(&x->handles, struct exchange_handle, place)->kind != kind))
 		place++;
 	if (place == x->handles.count) {
 		if (place >= HANDLES_MAX) {
 			exchange_break(x, "the agent holds too many handles");
 			return;
 		}
-		*VEC_PUSH(x->arena, &x->handles, struct exchange_handle) = (struct exchange_handle){ptr, kind};
+		*VEC_PUSH(x->arena, &x->handles, struct exchange_handle) =
+		    (struct exchange_handle){ptr, kind};
 	}
 	wire_put_u64(out, handle_number(x, place));
 }
 
-/* Gives back what drivers get as a pointer they may change through: who made it handed it out so. */
+/* Gives back what drivers get as a pointer they may change through: who made it handed it out so.
+ */
 static void *writable(const void *p)
 {
 	void *w;
@@ -112,11 +121,11 @@ static void *writable(const void *p)
 	return w;
 }
 
-void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind)
+void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind, bool optional)
 {
 	uint64_t n = wire_get_uint(in, UINT32_MAX);
 	size_t place = (size_t)(n & 0xffff) - 1;
-	if (n == 0)
+	if (n == 0 && optional)
 		return NULL;
 	if (place >= x->handles.count || handle_number(x, place) != n ||
 	    VEC_AT(&x->handles, struct exchange_handle, place)->kind != kind) {
@@ -149,7 +158,8 @@ void *exchange_get_own(struct exchange *x, struct wire_in *in)
 	return p;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
+/* ---- answers
+ * ------------------------------------------------------------------------------------------ */
 
 void exchange_put_result(struct exchange *x, struct wire_out *out, int32_t result)
 {
@@ -173,7 +183,8 @@ static int32_t refuse(struct exchange *x, struct wire_out *out, int32_t result, 
 	return result;
 }
 
-bool exchange_ready(struct exchange *x, const struct wire_in *in, struct wire_out *out, bool offered)
+bool exchange_ready(
+    struct exchange *x, const struct wire_in *in, struct wire_out *out, bool offered)
 {
 	if (!wire_is_done(in))
 		exchange_break(x, "the agent sent a malformed request");
@@ -186,7 +197,8 @@ bool exchange_ready(struct exchange *x, const struct wire_in *in, struct wire_ou
 	return false;
 }
 
-/* ---- the conversation --------------------------------------------------------------------------------- */
+/* ---- the conversation
+ * --------------------------------------------------------------------------------- */
 
 static void put_context(struct exchange *x)
 {
@@ -213,14 +225,19 @@ struct wire_out *exchange_begin(struct exchange *x, uint16_t op)
 
 static bool over_memory(const struct exchange *x)
 {
-	return arena_used(x->arena) > MEMORY_MAX || (x->call->arena && arena_used(x->call->arena) > MEMORY_MAX);
+	return arena_used(x->arena) > MEMORY_MAX ||
+	       (x->call->arena && arena_used(x->call->arena) > MEMORY_MAX);
 }
 
-static void answer_body(struct exchange *x, const struct wire_in *in, struct wire_out *out, int *out_fd)
+static void answer_body(
+    struct exchange *x, const struct wire_in *in, struct wire_out *out, int *out_fd)
 {
 	const struct services *s = x->call->services;
 	int32_t result = HEDDLE_ERROR;
-	if (!exchange_ready(x, in, out, s && s->message))
+	if (++x->bodies > BODIES_MAX)
+		exchange_break(x, "the agent asked for the message again and again");
+	if (x->broken ||
+	    !exchange_ready(x, in, out, s && s->message && s->message->open && s->message->read))
 		return;
 	*out_fd = exchange_body_fd(x->call, &result);
 	exchange_put_result(x, out, *out_fd >= 0 ? HEDDLE_OK : result);
@@ -235,7 +252,8 @@ static int32_t take_result(struct exchange *x, struct wire_frame *f)
 	if (result != HEDDLE_OK) {
 		bool given = wire_get_uint(&f->in, 1) != 0;
 		int64_t smtp = wire_get_int(&f->in, 0, 999);
-		slice_t shown = exchange_get_slice(x, &f->in), logged = exchange_get_slice(x, &f->in);
+		slice_t shown = exchange_get_slice(x, &f->in),
+		        logged = exchange_get_slice(x, &f->in);
 		bool deferred = wire_get_uint(&f->in, 1) != 0;
 		if (f->in.bad) {
 			exchange_break(x, "the agent sent a malformed result");
@@ -267,7 +285,8 @@ static bool is_expected(const struct wire_frame *f)
 	}
 }
 
-bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd, int32_t *out_result)
+bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd,
+    int32_t *out_result)
 {
 	*out_answer = false;
 	*out_answer_fd = -1;
@@ -276,7 +295,8 @@ bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, i
 		f->fd = -1;
 		exchange_break(x, "the agent sent a descriptor");
 	} else if (f->head.serial != x->serial || !is_expected(f)) {
-		exchange_break(x, "the agent sent a message of type %u, which is not due", (unsigned)f->head.type);
+		exchange_break(x, "the agent sent a message of type %u, which is not due",
+		    (unsigned)f->head.type);
 	} else if (over_memory(x)) {
 		exchange_break(x, "the agent asked for too much memory");
 	}
@@ -296,7 +316,8 @@ bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, i
 	else if (f->head.fn < PROXY_SERVICES && x->call->services)
 		proxy_services[f->head.fn](x, &f->in, &x->out);
 	else
-		exchange_break(x, "the agent asked for service %u, which does not exist", (unsigned)f->head.fn);
+		exchange_break(x, "the agent asked for service %u, which does not exist",
+		    (unsigned)f->head.fn);
 	*out_answer = *out_answer && !x->broken;
 	return false;
 }
@@ -306,7 +327,8 @@ static bool wait_for(struct exchange *x, short events)
 {
 	struct cancel *cancel = x->call->cancel;
 	for (;;) {
-		struct pollfd p[2] = {{.fd = x->sock, .events = events}, {.fd = cancel ? cancel_fd(cancel) : -1, .events = POLLIN}};
+		struct pollfd p[2] = {{.fd = x->sock, .events = events},
+		    {.fd = cancel ? cancel_fd(cancel) : -1, .events = POLLIN}};
 		int64_t left = x->deadline_us - clock_mono_us();
 		if (cancel_is_set(cancel)) {
 			exchange_break(x, "cancelled while an agent was at work");
@@ -316,7 +338,8 @@ static bool wait_for(struct exchange *x, short events)
 			exchange_break(x, "timed out: the agent is overdue");
 			return false;
 		}
-		int n = poll(p, 2, (int)((left < 3600 * US_PER_SEC ? left : 3600 * US_PER_SEC) / 1000) + 1);
+		int n = poll(
+		    p, 2, (int)((left < 3600 * US_PER_SEC ? left : 3600 * US_PER_SEC) / 1000) + 1);
 		if (n < 0 && errno != EINTR) {
 			exchange_break(x, "waiting for an agent failed");
 			return false;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * agent/exchange: one operation asked of an agent, seen from the kernel: the request, the services that the agent asks
- * for meanwhile, the result.  What the agent sends is not trusted: sizes, numbers and handles are checked, a text is
- * CLEAN only if this operation gave that very text to the agent as clean, and only an id of ours quotes.
- * Threads: the one that runs the call.  Blocks: exchange_run.  Locks: none.
- * Failure: anything malformed ends the exchange (`broken`): DEFER, and the agent is closed.
+ * agent/exchange: one operation asked of an agent, seen from the kernel: the request, the services
+ * that the agent asks for meanwhile, the result.  What the agent sends is not trusted: sizes,
+ * numbers and handles are checked, a text is CLEAN only if this operation gave that very text to
+ * the agent as clean, and only an id of ours quotes. Threads: the one that runs the call.  Blocks:
+ * exchange_run.  Locks: none. Failure: anything malformed ends the exchange (`broken`): DEFER, and
+ * the agent is closed.
  */
 #ifndef HEDDLE_AGENT_EXCHANGE_H
 #define HEDDLE_AGENT_EXCHANGE_H
@@ -18,26 +19,27 @@
 enum { EXCHANGE_OP_READ_FILE = 0x4000, EXCHANGE_OP_RUN };
 enum { EXCHANGE_SERVICE_BODY = 0x4000 };
 
-#define EXCHANGE_GRACE_US (2 * US_PER_SEC) /* beyond the deadline: for the agent to say itself that it is over */
+#define EXCHANGE_GRACE_US \
+	(2 * US_PER_SEC) /* beyond the deadline: for the agent to say itself that it is over */
 
 struct exchange {
 	struct heddle_call *call;
-	int sock;               /* non-blocking */
-	int64_t deadline_us;    /* of the wait */
-	struct arena *arena;    /* as long as the exchange */
-	struct arena *scratch;  /* one frame */
+	int sock;              /* non-blocking */
+	int64_t deadline_us;   /* of the wait */
+	struct arena *arena;   /* as long as the exchange */
+	struct arena *scratch; /* one frame */
 	uint32_t serial;
 	uint16_t op;
 	struct vec handles;     /* struct exchange_handle */
 	struct map *clean;      /* texts given as clean */
-	uint32_t notes;         /* log lines so far */
+	uint32_t notes, bodies; /* log lines, requests for the message so far */
 	bool trusts_results;    /* CLEAN in the operation's own results is believed */
 	bool in_result;         /* what is read now is such a result */
 	bool stale;             /* a handle of this request means nothing */
 	bool broken;
-	struct error why;       /* broken */
+	struct error why; /* broken */
 	struct wire_out out;
-	struct wire_in in;      /* the result's outputs */
+	struct wire_in in; /* the result's outputs */
 };
 struct exchange_handle {
 	const void *ptr;
@@ -55,20 +57,24 @@ void exchange_put_slice(struct exchange *x, struct wire_out *out, slice_t s);
 slice_t exchange_get_slice(struct exchange *x, struct wire_in *in);
 const slice_t *exchange_get_slices(struct exchange *x, struct wire_in *in, uint32_t *count);
 void exchange_put_handle(struct exchange *x, struct wire_out *out, uint32_t kind, const void *ptr);
-void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind);
+void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind, bool optional);
 const struct heddle_instance *exchange_get_instance(struct exchange *x, struct wire_in *in);
 /* The driver's own pointers: numbers here. */
 void exchange_put_own(struct exchange *x, struct wire_out *out, const void *number);
 void *exchange_get_own(struct exchange *x, struct wire_in *in);
-/* Has all been read, and is the service there?  Else the answer says why not, or the exchange is broken. */
-bool exchange_ready(struct exchange *x, const struct wire_in *in, struct wire_out *out, bool offered);
+/* Has all been read, and is the service there?  Else the answer says why not, or the exchange is
+ * broken. */
+bool exchange_ready(
+    struct exchange *x, const struct wire_in *in, struct wire_out *out, bool offered);
 void exchange_put_result(struct exchange *x, struct wire_out *out, int32_t result);
 
-/* What exchange_run does with one frame from the agent: true: it was the result, x->in has it and *out_result.
- * answer_fd: a descriptor to pass with the answer, -1 none.  No socket is touched. */
-bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd, int32_t *out_result);
+/* What exchange_run does with one frame from the agent: true: it was the result, x->in has it and
+ * *out_result. answer_fd: a descriptor to pass with the answer, -1 none.  No socket is touched. */
+bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd,
+    int32_t *out_result);
 void exchange_break(struct exchange *x, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* body.c: the message as services->message gives it, LF form, in a sealed memfd; -1: the call has the reason. */
+/* body.c: the message as services->message gives it, LF form, in a sealed memfd; -1: the call has
+ * the reason. */
 int exchange_body_fd(struct heddle_call *c, int32_t *out_result);
 #endif

@@ -32,7 +32,9 @@ int link_send(int sock, const struct link_message *m, int fd)
 	struct link_message copy = *m;
 
 	copy.version = LINK_VERSION;
-	return io_send_fds(sock, &copy, sizeof copy, &fd, fd >= 0 ? 1 : 0) == (ssize_t)sizeof copy ? 0 : -1;
+	return io_send_fds(sock, &copy, sizeof copy, &fd, fd >= 0 ? 1 : 0) == (ssize_t)sizeof copy
+	           ? 0
+	           : -1;
 }
 
 static bool is_well_formed(const struct link_message *m)
@@ -81,7 +83,8 @@ bool link_bundle_find(slice_t bundle, slice_t path, slice_t *out_content)
 		slice_t head = slice_sub(bundle, 0, nl);
 		size_t space = slice_rfind(head, ' ');
 		int64_t len;
-		if (space == SIZE_MAX || !slice_to_i64(slice_sub(head, space + 1, head.len), 10, false, &len))
+		if (space == SIZE_MAX ||
+		    !slice_to_i64(slice_sub(head, space + 1, head.len), 10, false, &len))
 			return false;
 		slice_t rest = slice_sub(bundle, nl + 1, bundle.len);
 		if (len < 0 || (uint64_t)len + 1 > rest.len)

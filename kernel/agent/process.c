@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXIT_PROTOCOL 76
@@ -19,7 +20,8 @@ _Noreturn static void protocol_error(void)
 	_exit(EXIT_PROTOCOL); /* nothing of ours is half done that a destructor would finish */
 }
 
-/* ---- asking the kernel -------------------------------------------------------------------------------- */
+/* ---- asking the kernel
+ * -------------------------------------------------------------------------------- */
 
 bool process_ask(struct heddle_call *c, struct request *r)
 {
@@ -41,7 +43,8 @@ static bool send_request(struct request *r, enum wire_type type, uint16_t fn)
 
 void process_note(struct request *r, uint16_t fn)
 {
-	(void)send_request(r, WIRE_NOTE, fn); /* if the kernel is gone, the next request finds out */
+	(void)send_request(
+	    r, WIRE_NOTE, fn); /* if the kernel is gone, the next request finds out */
 }
 
 int32_t process_malformed(struct request *r)
@@ -61,7 +64,8 @@ int32_t process_exchange(struct request *r, uint16_t fn)
 	int n = wire_receive(p->sock, c->arena, &f);
 	if (n == 0)
 		return call_refuse(c, HEDDLE_DEFER, "the kernel is gone");
-	if (n < 0 || f.head.type != WIRE_SERVICE_END || f.head.serial != p->serial || f.head.fn != fn)
+	if (n < 0 || f.head.type != WIRE_SERVICE_END || f.head.serial != p->serial ||
+	    f.head.fn != fn)
 		protocol_error();
 	if (f.fd >= 0)
 		p->body_fd = f.fd;
@@ -103,7 +107,8 @@ void *process_handle(struct wire_in *in)
 	return pointer_of(wire_get_uint(in, UINT32_MAX));
 }
 
-/* ---- being asked -------------------------------------------------------------------------------------- */
+/* ---- being asked
+ * -------------------------------------------------------------------------------------- */
 
 void process_op_result(struct op *o, int32_t result)
 {
@@ -123,9 +128,11 @@ bool process_op_ready(struct op *o, bool offered)
 	if (!wire_is_done(o->in))
 		protocol_error();
 	if (o->stale)
-		process_op_result(o, call_refuse(o->call, HEDDLE_ERROR, "stale handle of a driver"));
+		process_op_result(
+		    o, call_refuse(o->call, HEDDLE_ERROR, "stale handle of a driver"));
 	else if (!offered)
-		process_op_result(o, call_refuse(o->call, HEDDLE_ERROR, "the driver has no such operation"));
+		process_op_result(
+		    o, call_refuse(o->call, HEDDLE_ERROR, "the driver has no such operation"));
 	else
 		return true;
 	return false;
@@ -163,7 +170,8 @@ void *process_forget_own(struct op *o, struct wire_in *in)
 	return ptr;
 }
 
-/* ---- the host table, as far as it is answered here ---------------------------------------------------- */
+/* ---- the host table, as far as it is answered here
+ * ---------------------------------------------------- */
 
 static const struct service_row {
 	const char *id;
@@ -181,11 +189,14 @@ static const struct service_row {
 
 const void *agent_host_service(const struct heddle_host *host, const char *id)
 {
-	const void *self = host; /* the first member of struct services, which is the first of struct process */
+	const void *self =
+	    host; /* the first member of struct services, which is the first of struct process */
 	const struct process *p = self;
 	for (size_t i = 0; id && i < sizeof service_rows / sizeof *service_rows; i++)
 		if (strcmp(service_rows[i].id, id) == 0)
-			return (p->offered & service_rows[i].needs) == service_rows[i].needs ? service_rows[i].table : NULL;
+			return (p->offered & service_rows[i].needs) == service_rows[i].needs
+			           ? service_rows[i].table
+			           : NULL;
 	return NULL;
 }
 
@@ -214,13 +225,14 @@ struct heddle_slice agent_host_instance_name(const struct heddle_instance *inst)
 	return inst ? inst->name : slice_absent();
 }
 
-int32_t agent_host_digest(struct heddle_call *c, uint32_t algo, struct heddle_slice key, struct heddle_slice in,
-    struct heddle_slice *out)
+int32_t agent_host_digest(struct heddle_call *c, uint32_t algo, struct heddle_slice key,
+    struct heddle_slice in, struct heddle_slice *out)
 {
 	return services_digest(c, algo, key, in, out);
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ----------------------------------------------------------------------------------------- */
 
 static bool prepare(struct process *p, bool any_owner, const char *const *folders)
 {
@@ -230,6 +242,7 @@ static bool prepare(struct process *p, bool any_owner, const char *const *folder
 	const struct sigaction plain = {.sa_handler = SIG_DFL};
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	(void)sigaction(SIGCHLD, &plain, NULL); /* ignored, it would reap our commands without us */
+	(void)umask(0);                         /* modes are the configuration's, as written */
 	services_init_basic(h);
 	h->release = "heddle";
 	proxy_client_host(h);
@@ -237,7 +250,7 @@ static bool prepare(struct process *p, bool any_owner, const char *const *folder
 	p->services.spawn = &proxy_client_spawn;
 	p->services.file = &proxy_client_file;
 	return io_cloexec(p->sock, true) == 0 && p->services.never_fd >= 0 &&
-	    drivers_new(&cfg, &p->drivers, NULL) == RC_OK;
+	       drivers_new(&cfg, &p->drivers, NULL) == RC_OK;
 }
 
 int process_run(int sock, bool any_owner, const char *const *folders)

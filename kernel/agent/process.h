@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * agent/process: an agent from within: one user, one operation at a time, everything it does not know it asks the kernel.
- * It has no configuration and no expansion engine.  It opens drivers (kernel/driver's loader), gives them a host table
- * whose functions are the generated stubs, and serves their operations until its socket closes.
- * Threads: one works; a second one watches the socket and the clock, and ends the process, with all commands it has
- * started, when the kernel is gone or the operation overdue, whatever the driver is doing.
- * The kernel is trusted: what it sends malformed ends the process.
+ * agent/process: an agent from within: one user, one operation at a time, everything it does not
+ * know it asks the kernel. It has no configuration and no expansion engine.  It opens drivers
+ * (kernel/driver's loader), gives them a host table whose functions are the generated stubs, and
+ * serves their operations until its socket closes. Threads: one works; a second one watches the
+ * socket and the clock, and ends the process, with all commands it has started, when the kernel is
+ * gone or the operation overdue, whatever the driver is doing. The kernel is trusted: what it sends
+ * malformed ends the process.
  */
 #ifndef HEDDLE_AGENT_PROCESS_H
 #define HEDDLE_AGENT_PROCESS_H
@@ -20,20 +21,22 @@
 #define PROCESS_CHILDREN 16
 
 struct process {
-	struct services services;    /* first: its host table is what drivers hold */
+	struct services services; /* first: its host table is what drivers hold */
 	int sock;
 	struct drivers *drivers;
-	struct arena *arena;         /* of the process */
-	struct vec instances;        /* struct instance_slot */
-	struct vec own;              /* void *: what drivers gave us to keep */
+	struct arena *arena;  /* of the process */
+	struct vec instances; /* struct instance_slot */
+	struct vec own;       /* void *: what drivers gave us to keep */
 	uint32_t instance_tick;
 	/* the operation that is running */
 	uint32_t serial, offered;
 	bool debugging;
-	int body_fd;                 /* the message, once it was asked for; -1 */
+	int body_fd; /* the message, once it was asked for; -1 */
 	/* for the watcher */
 	int timer_fd;
-	_Atomic int64_t overdue_us;  /* when the running operation is; 0: none runs.  seq_cst throughout: nothing is hot */
+	_Atomic int64_t
+	    end_us;        /* when the watcher ends us.  seq_cst throughout: nothing here is hot */
+	_Atomic bool busy; /* an operation runs */
 	_Atomic pid_t children[PROCESS_CHILDREN];
 };
 
@@ -82,9 +85,10 @@ void process_instances_free(struct process *p);
 
 /* process_watch.c */
 void process_watch(struct process *p);
-void process_arm(struct process *p, int64_t deadline_us); /* 0: no operation */
+void process_arm(struct process *p, int64_t deadline_us); /* 0: idle from now on */
 bool process_note_child(struct process *p, pid_t pid);
 void process_forget_child(struct process *p, pid_t pid);
-/* Has the kernel hung up?  While an operation runs it sends nothing unasked, so input means that, too. */
+/* Has the kernel hung up?  While an operation runs it sends nothing unasked, so input means that,
+ * too. */
 bool process_is_cancelled(const struct process *p);
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * agent/process: the file service.  A path is walked component by component; a symbolic link on the way is followed only
- * if root or ourselves made it, so that nobody else can point us at a file of ours.
+ * agent/process: the file service.  A path is walked component by component; a symbolic link on the
+ * way is followed only if root or ourselves made it, so that nobody else can point us at a file of
+ * ours.
  */
 #include "agent/process.h"
 
@@ -16,10 +17,10 @@
 #define LINKS_MAX 16
 
 struct walk {
-	int dir;              /* where we are */
-	char rest[PATH_MAX];  /* still to go */
+	int dir;             /* where we are */
+	char rest[PATH_MAX]; /* still to go */
 	unsigned links;
-	bool linked;          /* the last component was reached through a link */
+	bool linked; /* the last component was reached through a link */
 };
 
 static bool is_trusted(uid_t owner)
@@ -124,8 +125,10 @@ static int open_walked(const char *path, int flags, mode_t mode)
 		how = step(&w);
 	if (how > 0)
 		fd = openat(w.dir, w.rest, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, mode);
-	/* the far end of a link: a file of somebody else's that we may write is not what it was meant for */
-	if (fd >= 0 && w.linked && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !is_trusted(st.st_uid)) {
+	/* the far end of a link: a file of somebody else's that we may write is not what it was
+	 * meant for */
+	if (fd >= 0 && w.linked && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    !is_trusted(st.st_uid)) {
 		(void)close(fd);
 		fd = -1;
 		errno = ELOOP;
@@ -139,7 +142,8 @@ static int open_walked(const char *path, int flags, mode_t mode)
 
 static int32_t check_path(struct heddle_call *c, slice_t path, const char **out)
 {
-	if ((!path.ptr && path.len) || (path.len && memchr(path.ptr, '\0', path.len)) || !slice_starts(path, "/"))
+	if ((!path.ptr && path.len) || (path.len && memchr(path.ptr, '\0', path.len)) ||
+	    !slice_starts(path, "/"))
 		return call_refuse(c, HEDDLE_ERROR, "\"%.*s\" is no absolute path", SL_ARG(path));
 	if (!slice_is_clean(path))
 		return call_refuse(c, HEDDLE_ERROR, "tainted file name \"%.*s\"", SL_ARG(path));
@@ -155,7 +159,8 @@ static int32_t failed(struct heddle_call *c, const char *path)
 	return call_refuse(c, missing ? HEDDLE_FAIL : HEDDLE_DEFER, "%s", e.text);
 }
 
-int32_t agent_file_open(struct heddle_call *c, slice_t path, int32_t flags, uint32_t mode, int32_t *fd)
+int32_t agent_file_open(
+    struct heddle_call *c, slice_t path, int32_t flags, uint32_t mode, int32_t *fd)
 {
 	const char *name = NULL;
 	int32_t result = check_path(c, path, &name);
@@ -168,7 +173,8 @@ int32_t agent_file_open(struct heddle_call *c, slice_t path, int32_t flags, uint
 	return HEDDLE_OK;
 }
 
-static int32_t read_regular(struct heddle_call *c, int fd, const char *name, uint64_t max, slice_t *out)
+static int32_t read_regular(
+    struct heddle_call *c, int fd, const char *name, uint64_t max, slice_t *out)
 {
 	struct stat st;
 	if (fstat(fd, &st) != 0)
@@ -177,7 +183,8 @@ static int32_t read_regular(struct heddle_call *c, int fd, const char *name, uin
 		return call_refuse(c, HEDDLE_DEFER, "%s: not a regular file", name);
 	uint64_t size = (uint64_t)st.st_size;
 	if (size > max || size >= WIRE_MAX)
-		return call_refuse(c, HEDDLE_DEFER, "%s: larger than %llu bytes", name, (unsigned long long)max);
+		return call_refuse(
+		    c, HEDDLE_DEFER, "%s: larger than %llu bytes", name, (unsigned long long)max);
 	char *p = arena_bytes(c->arena, (size_t)size + 1);
 	ssize_t n = io_pread_full(fd, p, (size_t)size, 0);
 	if (n < 0)
@@ -188,14 +195,16 @@ static int32_t read_regular(struct heddle_call *c, int fd, const char *name, uin
 	return HEDDLE_OK;
 }
 
-int32_t agent_file_read_all(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
+int32_t agent_file_read_all(
+    struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
 {
 	const char *name = NULL;
 	int32_t result = check_path(c, path, &name);
 	if (result != HEDDLE_OK)
 		return result;
 	if (uid != UINT32_MAX && uid != geteuid())
-		return call_refuse(c, HEDDLE_DEFER, "this process reads files as uid %lu only", (unsigned long)geteuid());
+		return call_refuse(c, HEDDLE_DEFER, "this process reads files as uid %lu only",
+		    (unsigned long)geteuid());
 	int fd = open_walked(name, O_RDONLY | O_NONBLOCK, 0); /* a FIFO has no writer to wait for */
 	if (fd < 0)
 		return failed(c, name);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * agent/process: the message service's reader.  The kernel gives the message once, LF line ends, in a sealed memfd; each
- * reader goes through it at its own place and makes the form that the driver asked for.
+ * agent/process: the message service's reader.  The kernel gives the message once, LF line ends, in
+ * a sealed memfd; each reader goes through it at its own place and makes the form that the driver
+ * asked for.
  */
 #include "agent/exchange.h"
 #include "agent/process.h"
@@ -20,13 +21,14 @@ struct heddle_reader {
 	uint64_t size;
 	bool crlf, dots;
 	slice_t from, prefix;
-	char *buf;          /* PIECE */
+	char *buf; /* PIECE */
 	size_t pos, have;
 	bool at_line_start, at_end;
-	slice_t pending;    /* put out before anything else is read */
+	slice_t pending; /* put out before anything else is read */
 };
 
-int32_t agent_message_open(struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
+int32_t agent_message_open(
+    struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
 {
 	struct process *p = process_of(c);
 	struct request r;
@@ -34,7 +36,8 @@ int32_t agent_message_open(struct heddle_call *c, uint32_t wire, slice_t from, s
 	if (!process_ask(c, &r))
 		return HEDDLE_ERROR;
 	if (wire != HEDDLE_WIRE_LF && wire != HEDDLE_WIRE_CRLF && wire != HEDDLE_WIRE_DOTS)
-		return call_refuse(c, HEDDLE_ERROR, "wire form %lu is unknown", (unsigned long)wire);
+		return call_refuse(
+		    c, HEDDLE_ERROR, "wire form %lu is unknown", (unsigned long)wire);
 	if (from.len > PIECE / 2 || (!from.ptr && from.len) || (!prefix.ptr && prefix.len))
 		return process_malformed(&r);
 	if (p->body_fd < 0) {
@@ -115,10 +118,12 @@ static size_t put_line(struct heddle_reader *r, char *to, size_t cap)
 
 static bool needs_fill(const struct heddle_reader *r)
 {
-	return !r->at_end && (r->pos == r->have || (r->at_line_start && r->have - r->pos < r->from.len));
+	return !r->at_end &&
+	       (r->pos == r->have || (r->at_line_start && r->have - r->pos < r->from.len));
 }
 
-int32_t agent_message_read(struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
+int32_t agent_message_read(
+    struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
 {
 	char *to = buf;
 	size_t done = 0, room = cap < SIZE_MAX ? (size_t)cap : SIZE_MAX;
@@ -131,7 +136,8 @@ int32_t agent_message_read(struct heddle_call *c, struct heddle_reader *r, void 
 			continue;
 		}
 		if (needs_fill(r) && !fill(r))
-			return call_refuse(c, HEDDLE_DEFER, "reading the message failed: errno %d", errno);
+			return call_refuse(
+			    c, HEDDLE_DEFER, "reading the message failed: errno %d", errno);
 		if (r->pos == r->have)
 			break;
 		if (r->at_line_start) {
@@ -149,7 +155,8 @@ int32_t agent_message_length(struct heddle_call *c, struct heddle_reader *r, uin
 {
 	(void)c;
 	if (r->crlf || r->from.len)
-		return HEDDLE_FAIL; /* not known before it was read: an answer, so no reason is given */
+		return HEDDLE_FAIL; /* not known before it was read: an answer, so no reason is
+		                       given */
 	*bytes = r->size;
 	return HEDDLE_OK;
 }

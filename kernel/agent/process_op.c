@@ -11,7 +11,8 @@
 #define INSTANCES_MAX 32
 #define ARGS_MAX      4096U
 
-/* An instance is one section of one snapshot; what it was made from is compared, not trusted to be at an address. */
+/* An instance is one section of one snapshot; what it was made from is compared, not trusted to be
+ * at an address. */
 struct instance_slot {
 	struct heddle_instance inst;
 	struct arena *arena;
@@ -31,14 +32,15 @@ static void slot_free(struct instance_slot *s)
 void process_instances_free(struct process *p)
 {
 	VEC_FOREACH(&p->instances, struct instance_slot *, s)
-		slot_free(*s);
+	slot_free(*s);
 }
 
 /* A slot is an allocation of its own: drivers keep the address of the instance in it. */
 static struct instance_slot *free_slot(struct process *p)
 {
 	struct instance_slot *oldest = NULL;
-	VEC_FOREACH(&p->instances, struct instance_slot *, s) {
+	VEC_FOREACH(&p->instances, struct instance_slot *, s)
+	{
 		if (!(*s)->arena)
 			return *s;
 		if (!oldest || (*s)->used < oldest->used)
@@ -53,8 +55,8 @@ static struct instance_slot *free_slot(struct process *p)
 	return oldest;
 }
 
-static int32_t make_instance(struct process *p, struct heddle_call *c, const struct driver *drv, slice_t name,
-    uint64_t snapshot, struct instance_slot **out)
+static int32_t make_instance(struct process *p, struct heddle_call *c, const struct driver *drv,
+    slice_t name, uint64_t snapshot, struct instance_slot **out)
 {
 	struct instance_slot *s = free_slot(p);
 	int32_t result = HEDDLE_OK;
@@ -63,7 +65,8 @@ static int32_t make_instance(struct process *p, struct heddle_call *c, const str
 	s->inst = (struct heddle_instance){.name = arena_dup(s->arena, name), .driver = drv};
 	c->instance = &s->inst;
 	if (drv->desc->instance_new)
-		result = drv->desc->instance_new(c, &p->services.host, drv->state, &s->inst, &s->inst.inst);
+		result = drv->desc->instance_new(
+		    c, &p->services.host, drv->state, &s->inst, &s->inst.inst);
 	if (result != HEDDLE_OK) {
 		s->inst.inst = NULL;
 		slot_free(s);
@@ -78,8 +81,8 @@ struct context {
 	slice_t driver, name;
 };
 
-static int32_t find_instance(struct process *p, struct heddle_call *c, const struct context *x,
-    struct instance_slot **out)
+static int32_t find_instance(
+    struct process *p, struct heddle_call *c, const struct context *x, struct instance_slot **out)
 {
 	struct error e = {.text = ""};
 	const struct driver *drv = NULL;
@@ -89,9 +92,9 @@ static int32_t find_instance(struct process *p, struct heddle_call *c, const str
 		return call_refuse(c, rc == RC_DEFER ? HEDDLE_DEFER : HEDDLE_ERROR, "%s", e.text);
 	*out = NULL;
 	VEC_FOREACH(&p->instances, struct instance_slot *, s)
-		if ((*s)->arena && (*s)->inst.driver == drv && (*s)->snapshot == x->snapshot &&
-		    slice_eq((*s)->inst.name, x->name))
-			*out = *s;
+	if ((*s)->arena && (*s)->inst.driver == drv && (*s)->snapshot == x->snapshot &&
+	    slice_eq((*s)->inst.name, x->name))
+		*out = *s;
 	int32_t result = *out ? HEDDLE_OK : make_instance(p, c, drv, x->name, x->snapshot, out);
 	if (result != HEDDLE_OK)
 		return result;
@@ -100,7 +103,8 @@ static int32_t find_instance(struct process *p, struct heddle_call *c, const str
 	return HEDDLE_OK;
 }
 
-/* ---- the agent's own operations ----------------------------------------------------------------------- */
+/* ---- the agent's own operations
+ * ----------------------------------------------------------------------- */
 
 static void serve_read_file(struct op *o)
 {
@@ -114,7 +118,8 @@ static void serve_read_file(struct op *o)
 		wire_put_slice(&o->out, text);
 }
 
-static int32_t run_command(struct heddle_call *c, const struct heddle_command *cmd, slice_t *out_text, int32_t *status)
+static int32_t run_command(
+    struct heddle_call *c, const struct heddle_command *cmd, slice_t *out_text, int32_t *status)
 {
 	struct heddle_child *child = NULL;
 	struct strbuf sb;
@@ -139,7 +144,11 @@ static int32_t run_command(struct heddle_call *c, const struct heddle_command *c
 static void serve_run(struct op *o)
 {
 	static const slice_t env[] = {SL_INIT("PATH=/bin:/usr/bin")};
-	struct heddle_command cmd = {.struct_size = sizeof cmd, .uid = UINT32_MAX, .gid = UINT32_MAX, .env = env, .envc = 1,
+	struct heddle_command cmd = {.struct_size = sizeof cmd,
+	    .uid = UINT32_MAX,
+	    .gid = UINT32_MAX,
+	    .env = env,
+	    .envc = 1,
 	    .directory = slice_absent()};
 	cmd.output_limit = wire_get_uint(o->in, UINT32_MAX);
 	cmd.argc = (uint32_t)wire_get_uint(o->in, ARGS_MAX);
@@ -159,7 +168,8 @@ static void serve_run(struct op *o)
 	}
 }
 
-/* ---- operations of drivers ----------------------------------------------------------------------------- */
+/* ---- operations of drivers
+ * ----------------------------------------------------------------------------- */
 
 static void serve_driver(struct op *o, uint16_t fn, const struct context *x)
 {
@@ -174,7 +184,8 @@ static void serve_driver(struct op *o, uint16_t fn, const struct context *x)
 	proxy_ops[fn](o);
 }
 
-static void get_context(struct process *p, struct heddle_call *c, struct wire_in *in, struct context *x)
+static void get_context(
+    struct process *p, struct heddle_call *c, struct wire_in *in, struct context *x)
 {
 	c->deadline_us = wire_get_int(in, 0, INT64_MAX);
 	p->debugging = wire_get_uint(in, 1) != 0;
@@ -205,7 +216,8 @@ void process_serve(struct process *p, struct wire_frame *f)
 	else if (fn < PROXY_OPS)
 		serve_driver(&o, fn, &x);
 	else
-		process_op_result(&o, call_refuse(&c, HEDDLE_ERROR, "operation %u is unknown to this agent", (unsigned)fn));
+		process_op_result(&o, call_refuse(&c, HEDDLE_ERROR,
+		                          "operation %u is unknown to this agent", (unsigned)fn));
 	const struct wire_head head = {.type = WIRE_OP_END, .fn = fn, .serial = p->serial};
 	int sent = wire_send(p->sock, head, &o.out, -1);
 	if (p->body_fd >= 0)
@@ -214,5 +226,6 @@ void process_serve(struct process *p, struct wire_frame *f)
 	process_arm(p, 0);
 	arena_free(&c.arena); /* kills what commands are left */
 	if (sent != 0)
-		_exit(1); /* the kernel is gone, or a driver's texts are malformed: it learns of the latter by our end */
+		_exit(1); /* the kernel is gone, or a driver's texts are malformed: it learns of the
+		             latter by our end */
 }

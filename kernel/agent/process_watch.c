@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * agent/process: the thread that ends the process.  A driver may hang where no cancellation reaches it, and nobody else
- * may signal a process of another user: so when the kernel has hung up, or the operation is overdue, this thread gives
- * the driver a moment to end by itself, kills the commands that it started, and leaves.
+ * agent/process: the thread that ends the process.  A driver may hang where no cancellation reaches
+ * it, and nobody else may signal a process of another user: so when the kernel has hung up, or the
+ * operation is overdue, this thread gives the driver a moment to end by itself, kills the commands
+ * that it started, and leaves.
  */
 #include "agent/process.h"
 
@@ -16,8 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OVERDUE_US (4 * US_PER_SEC) /* after the deadline; the kernel has given us up by then */
-#define GRACE_MS   2000             /* after the kernel hung up */
+#define OVERDUE_US (4 * US_PER_SEC)   /* after the deadline; the kernel has given us up by then */
+#define GRACE_S    2                  /* after the kernel hung up */
+#define IDLE_US    (120 * US_PER_SEC) /* the kernel takes none that was idle for half as long */
 #define EXIT_LATE  75
 
 static void kill_children(struct process *p)
@@ -35,22 +37,22 @@ static void *watch(void *arg)
 	struct pollfd fds[2] = {{.fd = p->sock}, {.fd = p->timer_fd, .events = POLLIN}};
 	for (;;) {
 		uint64_t ticks;
-		int64_t overdue;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents)
 			break;
 		/* the tick may be of an operation that has just ended */
-		if (fds[1].revents && read(p->timer_fd, &ticks, sizeof ticks) == (ssize_t)sizeof ticks &&
-		    (overdue = atomic_load(&p->overdue_us)) != 0 && overdue <= clock_mono_us())
+		if (fds[1].revents &&
+		    read(p->timer_fd, &ticks, sizeof ticks) == (ssize_t)sizeof ticks &&
+		    atomic_load(&p->end_us) <= clock_mono_us())
 			break;
 	}
-	if (fds[0].revents && atomic_load(&p->overdue_us) != 0) {
-		struct timespec grace = {.tv_sec = GRACE_MS / 1000};
+	if (fds[0].revents && atomic_load(&p->busy)) {
+		struct timespec grace = {.tv_sec = GRACE_S};
 		(void)nanosleep(&grace, NULL);
 	}
 	kill_children(p);
-	_exit(EXIT_LATE);
+	_exit(atomic_load(&p->busy) ? EXIT_LATE : 0);
 }
 
 void process_watch(struct process *p)
@@ -61,6 +63,7 @@ void process_watch(struct process *p)
 	if (p->timer_fd < 0 || pthread_attr_init(&attr) != 0)
 		_exit(1);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	process_arm(p, 0);
 	if (pthread_create(&t, &attr, watch, p) != 0)
 		_exit(1);
 	(void)pthread_attr_destroy(&attr);
@@ -69,9 +72,12 @@ void process_watch(struct process *p)
 void process_arm(struct process *p, int64_t deadline_us)
 {
 	struct itimerspec when = {.it_value = {0, 0}};
-	int64_t at = deadline_us < DEADLINE_NEVER - OVERDUE_US ? deadline_us + OVERDUE_US : DEADLINE_NEVER;
-	atomic_store(&p->overdue_us, deadline_us ? at : 0);
-	if (deadline_us && at != DEADLINE_NEVER) {
+	int64_t at = deadline_us == 0 ? clock_mono_us() + IDLE_US : deadline_us;
+	if (deadline_us)
+		at = at < DEADLINE_NEVER - OVERDUE_US ? at + OVERDUE_US : DEADLINE_NEVER;
+	atomic_store(&p->end_us, at);
+	atomic_store(&p->busy, deadline_us != 0);
+	if (at != DEADLINE_NEVER) {
 		when.it_value.tv_sec = (time_t)(at / US_PER_SEC);
 		when.it_value.tv_nsec = (long)(at % US_PER_SEC * 1000);
 	}

@@ -32,7 +32,7 @@ def fail(text):
 
 class Param:
     def __init__(self, ctype, name):
-        self.ctype, self.name, self.kind, self.inout = ctype, name, None, False
+        self.ctype, self.name, self.kind, self.inout, self.optional = ctype, name, None, False, False
 
 
 class Member:
@@ -169,12 +169,12 @@ def read_rows(path, tables):
             for word in row[1:]:
                 if word == 'clean':
                     member.clean = True
-                elif word.startswith('inout='):
-                    name = word[6:]
+                elif word.startswith(('inout=', 'optional=')):
+                    name = word.split('=')[1]
                     found = [p for i, p in enumerate(member.params) if name in (p.name, str(i))]
                     if not found:
                         fail('%s: no parameter %s' % (member.key, name))
-                    found[0].inout = True
+                    setattr(found[0], word.split('=')[0], True)
                 else:
                     fail('%s: "%s"?' % (member.key, word))
     if rows:
@@ -204,7 +204,7 @@ class Half:
 
     def get_handle(self, inp, p):
         if self.is_kernel:
-            return 'exchange_get_handle(x, %s, PROXY_H_%s)' % (inp, p.struct)
+            return 'exchange_get_handle(x, %s, PROXY_H_%s, %s)' % (inp, p.struct, 'true' if p.optional else 'false')
         return 'process_handle(%s)' % inp
 
     def put_struct(self, struct, out, value):

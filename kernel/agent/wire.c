@@ -11,7 +11,8 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* ---- fields ------------------------------------------------------------------------------------------- */
+/* ---- fields
+ * ------------------------------------------------------------------------------------------- */
 
 void wire_out_init(struct wire_out *o, struct arena *a)
 {
@@ -138,7 +139,8 @@ void wire_give_struct(void *theirs, const void *ours, size_t size)
 		    n - sizeof theirs_size);
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ------------------------------------------------------------------------------------------- */
 
 int wire_send(int sock, struct wire_head head, const struct wire_out *o, int fd)
 {
@@ -178,9 +180,10 @@ int wire_send(int sock, struct wire_head head, const struct wire_out *o, int fd)
 
 static bool is_ours(const struct wire_head *h, size_t payload, size_t n_fds)
 {
-	return h->version == WIRE_VERSION && h->type >= WIRE_OP && h->type < WIRE_TYPES && h->is_memfd <= 1 &&
-	    h->fds <= 1 && n_fds == h->is_memfd + h->fds && h->length <= WIRE_MAX &&
-	    (h->is_memfd ? payload == 0 && h->length > WIRE_INLINE : payload == h->length);
+	return h->version == WIRE_VERSION && h->type >= WIRE_OP && h->type < WIRE_TYPES &&
+	       h->is_memfd <= 1 && h->fds <= 1 && n_fds == h->is_memfd + h->fds &&
+	       h->length <= WIRE_MAX &&
+	       (h->is_memfd ? payload == 0 && h->length > WIRE_INLINE : payload == h->length);
 }
 
 /* A memfd that nobody can change or shorten any more: reading it neither blocks nor surprises. */
@@ -188,7 +191,8 @@ static bool read_memfd(struct arena *a, int fd, size_t length, struct wire_in *i
 {
 	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) != 0 || st.st_size != (off_t)length)
+	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) != 0 ||
+	    st.st_size != (off_t)length)
 		return false;
 	char *p = arena_bytes(a, length);
 	in->p = p;
@@ -196,7 +200,8 @@ static bool read_memfd(struct arena *a, int fd, size_t length, struct wire_in *i
 	return io_pread_full(fd, p, length, 0) == (ssize_t)length;
 }
 
-int wire_parse(struct arena *a, const void *bytes, size_t n, int *fds, size_t n_fds, struct wire_frame *out)
+int wire_parse(
+    struct arena *a, const void *bytes, size_t n, int *fds, size_t n_fds, struct wire_frame *out)
 {
 	struct wire_frame f = {.fd = -1};
 	bool ok = n >= sizeof f.head;

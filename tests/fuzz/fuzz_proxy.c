@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What the kernel makes of a hostile agent: datagrams, and the requests and results in them.
- * The input is a row of frames: two bytes of length, then the frame as it would come from the socket; the head's version
- * and serial are put right, so that the fuzzer gets past them.  Whatever comes: no text is CLEAN that was not given as
- * clean, and no service sees a handle that is not of this call.
+ * The input is a row of frames: two bytes of length, then the frame as it would come from the
+ * socket; the head's version and serial are put right, so that the fuzzer gets past them.  Whatever
+ * comes: no text is CLEAN that was not given as clean, and no service sees a handle that is not of
+ * this call.
  */
 #include "agent/exchange.h"
 #include "base/clock.h"
@@ -19,8 +20,10 @@ struct heddle_job {
 #define SERIAL 7U
 static const char given[] = "the site's own";
 static struct heddle_job the_job = {42};
-static const struct driver the_driver = {.head = {.driver_class = HEDDLE_TRANSPORT, .name = "probe"}};
-static const struct heddle_instance the_instance = {.name = SL_INIT("local"), .driver = &the_driver};
+static const struct driver the_driver = {
+    .head = {.driver_class = HEDDLE_TRANSPORT, .name = "probe"}};
+static const struct heddle_instance the_instance = {
+    .name = SL_INIT("local"), .driver = &the_driver};
 
 static void check(slice_t s)
 {
@@ -31,14 +34,16 @@ static void check(slice_t s)
 		sum = (char)(sum + s.ptr[i]); /* asan looks at each byte */
 }
 
-static int32_t opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	MUST(inst == &the_instance);
 	*out = slice_cstr(given);
 	return i < 3 ? HEDDLE_OK : call_refuse(c, HEDDLE_ERROR, "no such option");
 }
 
-static int32_t opt_match(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t subject, slice_t *out)
+static int32_t opt_match(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i,
+    slice_t subject, slice_t *out)
 {
 	(void)c, (void)i;
 	MUST(inst == &the_instance);
@@ -77,17 +82,18 @@ static int32_t debugging(struct heddle_call *c)
 	return 0;
 }
 
-static int32_t outcome(struct heddle_call *c, struct heddle_job *job, uint32_t i, const struct heddle_outcome *o)
+static int32_t outcome(
+    struct heddle_call *c, struct heddle_job *job, uint32_t i, const struct heddle_outcome *o)
 {
 	(void)c, (void)i;
-	MUST(!job || job == &the_job);
+	MUST(job == &the_job);
 	MUST(o->struct_size == sizeof *o && memchr(o->enhanced, '\0', sizeof o->enhanced));
 	check(o->text);
 	return HEDDLE_OK;
 }
 
-static int32_t draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count, slice_t headers,
-    struct heddle_draft **out)
+static int32_t draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count,
+    slice_t headers, struct heddle_draft **out)
 {
 	(void)c;
 	void *place = &the_job; /* something to be a handle of another kind */
@@ -99,16 +105,18 @@ static int32_t draft(struct heddle_call *c, slice_t sender, const slice_t *to, u
 	return HEDDLE_OK;
 }
 
-static int32_t draft_write(struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
+static int32_t draft_write(
+    struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
 {
 	const void *place = d;
 	(void)c;
-	MUST(!d || place == &the_job);
+	MUST(place == &the_job);
 	check(slice_tainted(buf, (size_t)len));
 	return HEDDLE_OK;
 }
 
-static const struct heddle_delivery_service delivery = {.struct_size = sizeof delivery, .outcome = outcome};
+static const struct heddle_delivery_service delivery = {
+    .struct_size = sizeof delivery, .outcome = outcome};
 static const struct heddle_message_service message = {
     .struct_size = sizeof message, .draft = draft, .draft_write = draft_write};
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the agent's tests run on: real heddle-agent processes over a socket pair, started by a thread that stands for
- * master; and a site that answers for the kernel's modules above: options, a message, recipients, variables.
+ * What the agent's tests run on: real heddle-agent processes over a socket pair, started by a
+ * thread that stands for master; and a site that answers for the kernel's modules above: options, a
+ * message, recipients, variables.
  */
 #ifndef HEDDLE_TESTS_AGENT_RIG_H
 #define HEDDLE_TESTS_AGENT_RIG_H
@@ -16,23 +17,23 @@ struct rig {
 	struct agents *agents;
 	int kernel_fd, master_fd;
 	pthread_t reader, master;
-	_Atomic int refusals;      /* how many times yet master says "too many agents" */
+	_Atomic int refusals; /* how many times yet master says "too many agents" */
 	_Atomic int started, user_requests;
-	_Atomic bool silent;       /* master answers nothing */
+	_Atomic bool silent; /* master answers nothing */
 };
 void rig_start(struct rig *r, unsigned per_identity, unsigned total);
 void rig_stop(struct rig *r);
 
 #define SITE_VARS 8
 struct site {
-	struct services services;  /* first */
+	struct services services; /* first */
 	struct heddle_call call;
 	struct arena *arena;
 	struct driver driver;
 	struct heddle_instance instance;
-	const char *act, *text;    /* the probe's options; text NULL: unset */
+	const char *act, *text; /* the probe's options; text NULL: unset */
 	int64_t number;
-	slice_t message;           /* LF form */
+	slice_t message; /* LF form */
 	uint32_t recipients;
 	slice_t path;
 	struct {

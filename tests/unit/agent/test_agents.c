@@ -7,7 +7,8 @@
 
 #include <sys/stat.h>
 
-static const struct agent_identity self = {.user = {NULL, 0, HEDDLE_ABSENT, 0}, .group = {NULL, 0, HEDDLE_ABSENT, 0},
+static const struct agent_identity self = {.user = {NULL, 0, HEDDLE_ABSENT, 0},
+    .group = {NULL, 0, HEDDLE_ABSENT, 0},
     .purpose = SL_INIT("test")};
 
 /* "PID CALLS NUMBER" */
@@ -31,7 +32,8 @@ TEST(an_agent_and_its_instances_are_used_again)
 		texts[i] = arena_dup(a, s.outcomes[0].text);
 		site_fini(&s);
 	}
-	CHECK(slice_eq(pid_of(texts[0]), pid_of(texts[1])) && slice_eq(pid_of(texts[0]), pid_of(texts[2])));
+	CHECK(slice_eq(pid_of(texts[0]), pid_of(texts[1])) &&
+	      slice_eq(pid_of(texts[0]), pid_of(texts[2])));
 	CHECK(slice_search(texts[0], SL(" 1 7")) != SIZE_MAX);
 	CHECK(slice_search(texts[1], SL(" 2 7")) != SIZE_MAX);
 	CHECK(slice_search(texts[2], SL(" 1 7")) != SIZE_MAX);
@@ -114,7 +116,8 @@ TEST(masters_refusals_are_waited_out_or_told)
 	site_init(&s, "a", "pid", NULL, 0);
 	CHECK_EQ_INT(site_deliver(&r, &s, &e), RC_OK);
 	CHECK_EQ_INT(atomic_load(&r.refusals), 0);
-	const struct agent_identity who = {.user = SL("nosuch"), .group = slice_absent(), .purpose = SL("test")};
+	const struct agent_identity who = {
+	    .user = SL("nosuch"), .group = slice_absent(), .purpose = SL("test")};
 	struct heddle_job job = {&s};
 	CHECK_EQ_INT(agents_deliver(r.agents, &who, &s.call, &job, &e), RC_DEFER);
 	CHECK_EQ_STR(slice_cstr(e.text), "no agent for user \"nosuch\": no such user");
@@ -159,7 +162,8 @@ TEST(only_local_transports_are_served)
 	rig_stop(&r);
 }
 
-/* ---- many at once ---------------------------------------------------------------------------------------- */
+/* ---- many at once
+ * ---------------------------------------------------------------------------------------- */
 
 struct job_arg {
 	struct rig *r;
@@ -207,7 +211,8 @@ TEST(an_idle_agent_makes_room_for_another_identity)
 	struct error e = {.text = ""};
 	rig_start(&r, 0, 1);
 	for (int i = 0; i < 3; i++) {
-		const struct agent_identity who = {.user = i == 1 ? SL("other") : slice_absent(), .group = slice_absent()};
+		const struct agent_identity who = {
+		    .user = i == 1 ? SL("other") : slice_absent(), .group = slice_absent()};
 		site_init(&s, "a", "pid", NULL, 0);
 		struct heddle_job job = {&s};
 		CHECK_EQ_INT(agents_deliver(r.agents, &who, &s.call, &job, &e), RC_OK);
@@ -217,7 +222,8 @@ TEST(an_idle_agent_makes_room_for_another_identity)
 	rig_stop(&r);
 }
 
-/* ---- files and commands ---------------------------------------------------------------------------------- */
+/* ---- files and commands
+ * ---------------------------------------------------------------------------------- */
 
 static void write_file(const char *path, const char *text, mode_t mode)
 {
@@ -236,24 +242,37 @@ TEST(files_are_read_as_the_user)
 	site_init(&s, "a", "pid", NULL, 0);
 	(void)snprintf(path, sizeof path, "%s/forward", tap_dir());
 	write_file(path, "someone@example.org\n", 0600);
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, &e), RC_OK);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, &e), RC_OK);
 	CHECK_EQ_STR(out, "someone@example.org\n");
 	CHECK(slice_is_clean(out));
 	write_file(path, "x\n", 0666);
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, &e), RC_OK);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, &e), RC_OK);
 	CHECK(!slice_is_clean(out));
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1, &out, &e), RC_DEFER);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1, &out, &e), RC_DEFER);
 	(void)snprintf(link_path, sizeof link_path, "%s/link", tap_dir());
 	MUST(symlink("forward", link_path) == 0);
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(link_path), 1000, &out, &e), RC_OK);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(link_path), 1000, &out, &e),
+	    RC_OK);
 	CHECK_EQ_STR(out, "x\n");
 	if (getuid() == 0) { /* a link that somebody else made */
 		MUST(lchown(link_path, 12345, 12345) == 0);
-		CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(link_path), 1000, &out, &e), RC_DEFER);
+		CHECK_EQ_INT(agents_read_file(
+		                 r.agents, &self, &s.call, slice_cstr(link_path), 1000, &out, &e),
+		    RC_DEFER);
 	}
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, SL("/nowhere/at/all"), 1000, &out, &e), RC_FAIL);
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(tap_dir()), 1000, &out, &e), RC_DEFER);
-	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_tainted(path, strlen(path)), 1000, &out, &e), RC_ERROR);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, SL("/nowhere/at/all"), 1000, &out, &e),
+	    RC_FAIL);
+	CHECK_EQ_INT(
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(tap_dir()), 1000, &out, &e),
+	    RC_DEFER);
+	CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_tainted(path, strlen(path)),
+	                 1000, &out, &e),
+	    RC_ERROR);
 	site_fini(&s);
 	rig_stop(&r);
 }
@@ -283,14 +302,18 @@ TEST(commands_run_without_a_shell)
 	arena_free(&ev.arena);
 }
 
-/* ---- users ------------------------------------------------------------------------------------------------ */
+/* ---- users
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void *ask_alice(void *arg)
 {
 	struct rig *r = arg;
 	struct arena *a = arena_new(0);
 	struct user_info u = {.uid = -1};
-	CHECK_EQ_INT(agents_user(r->agents, a, SL("alice"), clock_mono_us() + 10 * US_PER_SEC, &u, NULL), RC_OK);
+	CHECK_EQ_INT(
+	    agents_user(r->agents, a, SL("alice"), clock_mono_us() + 10 * US_PER_SEC, &u, NULL),
+	    RC_OK);
 	CHECK_EQ_INT(u.uid, 1001);
 	CHECK_EQ_INT(u.gid, 1002);
 	CHECK_EQ_STR(u.home, "/home/alice");

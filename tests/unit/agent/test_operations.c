@@ -4,7 +4,8 @@
 
 #include "base/io.h"
 
-static enum rc one(const char *name, const char *act, const char *text, int64_t number, struct site *s, struct error *err)
+static enum rc one(const char *name, const char *act, const char *text, int64_t number,
+    struct site *s, struct error *err)
 {
 	struct rig r;
 	rig_start(&r, 0, 0);
@@ -58,7 +59,8 @@ TEST(a_message_takes_the_wire_form_asked_for)
 		s.path = arena_printf(s.arena, "%s/out", tap_dir());
 		CHECK_EQ_INT(site_deliver(&r, &s, &e), RC_OK);
 		CHECK_EQ_STR(slice_cstr(e.text), "");
-		CHECK_EQ_INT(io_read_file(s.arena, arena_cstr(s.arena, s.path), 4096, &got, &e), RC_OK);
+		CHECK_EQ_INT(
+		    io_read_file(s.arena, arena_cstr(s.arena, s.path), 4096, &got, &e), RC_OK);
 		CHECK_EQ_STR(got, cases[i].want);
 		site_fini(&s);
 	}
@@ -79,8 +81,13 @@ TEST(a_long_message_survives_every_edge)
 	strbuf_init(&want, s.arena, 0);
 	for (unsigned i = 0; i < 9000; i++) {
 		const char *start = i % 3 == 0 ? "From " : i % 3 == 1 ? ".x" : "plain";
-		strbuf_printf(&text, "%s%.*s\n", start, (int)(i % 60), "0123456789012345678901234567890123456789012345678901234567890");
-		strbuf_printf(&want, "%s%s%.*s\r\n", i % 3 == 0 ? ">" : i % 3 == 1 ? "." : "", start, (int)(i % 60),
+		strbuf_printf(&text, "%s%.*s\n", start, (int)(i % 60),
+		    "0123456789012345678901234567890123456789012345678901234567890");
+		strbuf_printf(&want, "%s%s%.*s\r\n",
+		    i % 3 == 0   ? ">"
+		    : i % 3 == 1 ? "."
+		                 : "",
+		    start, (int)(i % 60),
 		    "0123456789012345678901234567890123456789012345678901234567890");
 	}
 	s.message = strbuf_slice(&text);
@@ -113,8 +120,11 @@ TEST(a_command_inherits_nothing)
 {
 	struct site s;
 	struct error e;
-	CHECK_EQ_INT(one("env", "shell", "env | grep -v PWD | sort | tr '\\n' ,; ls /proc/$$/fd | tr '\\n' ,; exit 3", 0, &s, &e), RC_OK);
-	CHECK_EQ_STR(s.outcomes[0].text, "768: PATH=/bin:/usr/bin,PROBE=yes,0,1,2,");
+	CHECK_EQ_INT(
+	    one("env", "shell", "env | grep -v PWD | sort | tr '\\n' ,; ls /proc/$$/fd; exit 3", 0,
+	        &s, &e),
+	    RC_OK);
+	CHECK_EQ_STR(s.outcomes[0].text, "768: PATH=/bin:/usr/bin,PROBE=yes,0\n1\n2\n");
 	site_fini(&s);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A local transport for tests: does what its option `act` says.  Sees nothing of the kernel but the ABI. */
+/* A local transport for tests: does what its option `act` says.  Sees nothing of the kernel but the
+ * ABI. */
 #include <fcntl.h>
 #include <heddle/transport.h>
 #include <signal.h>
@@ -35,7 +36,11 @@ static int32_t refuse(struct ctx *x, int32_t result, const char *why)
 
 static int32_t outcome(struct ctx *x, uint32_t i, int32_t result, struct heddle_slice text)
 {
-	struct heddle_outcome o = {.struct_size = sizeof o, .result = result, .smtp = 250, .host = -1, .enhanced = "2.0.0",
+	struct heddle_outcome o = {.struct_size = sizeof o,
+	    .result = result,
+	    .smtp = 250,
+	    .host = -1,
+	    .enhanced = "2.0.0",
 	    .text = text};
 	return x->delivery->outcome(x->call, x->job, i, &o);
 }
@@ -45,7 +50,8 @@ static int32_t say(struct ctx *x, const char *text)
 	return outcome(x, 0, HEDDLE_OK, heddle_text(text));
 }
 
-/* ---- acts --------------------------------------------------------------------------------------------- */
+/* ---- acts
+ * --------------------------------------------------------------------------------------------- */
 
 static int32_t act_recipients(struct ctx *x)
 {
@@ -59,8 +65,8 @@ static int32_t act_recipients(struct ctx *x)
 			rc = x->host->opt_text(x->call, x->probe->cfg, OPT_TEXT, &option);
 		if (rc != HEDDLE_OK)
 			break;
-		const struct heddle_slice parts[] = {r.address, heddle_text(" via "), x->host->instance_name(x->probe->cfg),
-		    heddle_text(" "), option};
+		const struct heddle_slice parts[] = {r.address, heddle_text(" via "),
+		    x->host->instance_name(x->probe->cfg), heddle_text(" "), option};
 		rc = x->host->join(x->call, parts, 5, &all);
 		if (rc == HEDDLE_OK)
 			rc = outcome(x, i, i == 1 ? HEDDLE_FAIL : HEDDLE_OK, all);
@@ -85,7 +91,8 @@ static int32_t act_stream(struct ctx *x)
 	if (rc == HEDDLE_OK)
 		rc = x->message->open(x->call, (uint32_t)x->probe->number, from,
 		    from.len ? heddle_text(">") : heddle_text(NULL), &r);
-	while (rc == HEDDLE_OK && (rc = x->message->read(x->call, r, buf, sizeof buf, &got)) == HEDDLE_OK && got)
+	while (rc == HEDDLE_OK &&
+	       (rc = x->message->read(x->call, r, buf, sizeof buf, &got)) == HEDDLE_OK && got)
 		if (write(fd, buf, (size_t)got) != (ssize_t)got)
 			rc = refuse(x, HEDDLE_DEFER, "write");
 	if (fd >= 0)
@@ -93,11 +100,19 @@ static int32_t act_stream(struct ctx *x)
 	return rc == HEDDLE_OK ? say(x, "written") : rc;
 }
 
-static int32_t run(struct ctx *x, const char *const *words, uint64_t limit, int feeds, char *out, size_t cap, int32_t *status)
+static int32_t run(struct ctx *x, const char *const *words, uint64_t limit, int feeds, char *out,
+    size_t cap, int32_t *status)
 {
-	struct heddle_slice argv[8], env[] = {heddle_text("PATH=/bin:/usr/bin"), heddle_text("PROBE=yes")};
-	struct heddle_command cmd = {.struct_size = sizeof cmd, .uid = UINT32_MAX, .gid = UINT32_MAX, .argv = argv, .env = env,
-	    .envc = 2, .directory = heddle_text("/"), .output_limit = limit};
+	struct heddle_slice argv[8],
+	    env[] = {heddle_text("PATH=/bin:/usr/bin"), heddle_text("PROBE=yes")};
+	struct heddle_command cmd = {.struct_size = sizeof cmd,
+	    .uid = UINT32_MAX,
+	    .gid = UINT32_MAX,
+	    .argv = argv,
+	    .env = env,
+	    .envc = 2,
+	    .directory = heddle_text("/"),
+	    .output_limit = limit};
 	struct heddle_child *child = NULL;
 	struct heddle_reader *r = NULL;
 	char buf[8192];
@@ -106,12 +121,15 @@ static int32_t run(struct ctx *x, const char *const *words, uint64_t limit, int 
 		argv[cmd.argc] = heddle_text(words[cmd.argc]);
 	int32_t rc = x->spawn->start(x->call, &cmd, &child);
 	if (rc == HEDDLE_OK && feeds)
-		rc = x->message->open(x->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
-	while (rc == HEDDLE_OK && feeds && (rc = x->message->read(x->call, r, buf, sizeof buf, &got)) == HEDDLE_OK && got)
+		rc = x->message->open(
+		    x->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
+	while (rc == HEDDLE_OK && feeds &&
+	       (rc = x->message->read(x->call, r, buf, sizeof buf, &got)) == HEDDLE_OK && got)
 		rc = x->spawn->feed(x->call, child, buf, got);
 	if (rc == HEDDLE_OK)
 		rc = x->spawn->feed_end(x->call, child);
-	while (rc == HEDDLE_OK && (rc = x->spawn->read(x->call, child, buf, sizeof buf, &got)) == HEDDLE_OK && got) {
+	while (rc == HEDDLE_OK &&
+	       (rc = x->spawn->read(x->call, child, buf, sizeof buf, &got)) == HEDDLE_OK && got) {
 		uint64_t n = have + got < cap ? got : cap - 1 - have;
 		memcpy(out + have, buf, n);
 		have += n;
@@ -132,7 +150,8 @@ static int32_t act_cat(struct ctx *x)
 		rc = run(x, words, 1 << 20, 1, out, sizeof out, &status);
 	if (rc != HEDDLE_OK)
 		return rc;
-	snprintf(text, sizeof text, "%zu of %llu status %d", strlen(out), (unsigned long long)info.size, (int)status);
+	snprintf(text, sizeof text, "%zu of %llu status %d", strlen(out),
+	    (unsigned long long)info.size, (int)status);
 	return outcome(x, 0, HEDDLE_OK, heddle_bytes(text, strlen(text), 0));
 }
 
@@ -169,7 +188,8 @@ static int32_t act_crash(struct ctx *x)
 
 static int32_t act_garbage(struct ctx *x)
 {
-	ssize_t n = write(3, "this is no frame, and it is longer than the head of one would be", 64);
+	ssize_t n =
+	    write(3, "this is no frame, and it is longer than the head of one would be", 64);
 	return n == 64 ? say(x, "sent garbage") : HEDDLE_OK;
 }
 
@@ -195,7 +215,8 @@ static int32_t act_taint(struct ctx *x)
 	if (rc == HEDDLE_OK)
 		rc = x->host->var_set(x->call, heddle_text("given"), copy);
 	if (rc == HEDDLE_OK)
-		rc = x->host->var_set(x->call, heddle_text("forged"), heddle_bytes(forged, 6, HEDDLE_CLEAN));
+		rc = x->host->var_set(
+		    x->call, heddle_text("forged"), heddle_bytes(forged, 6, HEDDLE_CLEAN));
 	if (rc == HEDDLE_OK)
 		rc = x->host->var_get(x->call, heddle_text("tainted"), &got);
 	got.flags |= HEDDLE_CLEAN;
@@ -252,17 +273,19 @@ static int32_t act_log(struct ctx *x)
 static int32_t act_pid(struct ctx *x)
 {
 	char text[64];
-	snprintf(text, sizeof text, "%ld %u %lld", (long)getpid(), x->probe->calls, (long long)x->probe->number);
+	snprintf(text, sizeof text, "%ld %u %lld", (long)getpid(), x->probe->calls,
+	    (long long)x->probe->number);
 	return outcome(x, 0, HEDDLE_OK, heddle_bytes(text, strlen(text), 0));
 }
 
 static const struct act {
 	const char *name;
 	int32_t (*run)(struct ctx *x);
-} acts[] = {{"recipients", act_recipients}, {"stream", act_stream}, {"cat", act_cat}, {"shell", act_shell},
-    {"hang", act_hang}, {"crash", act_crash}, {"garbage", act_garbage}, {"fail", act_fail}, {"nonsense", act_nonsense},
-    {"taint", act_taint}, {"big", act_big}, {"stale", act_stale}, {"defer", act_defer}, {"items", act_items},
-    {"log", act_log}, {"pid", act_pid}};
+} acts[] = {{"recipients", act_recipients}, {"stream", act_stream}, {"cat", act_cat},
+    {"shell", act_shell}, {"hang", act_hang}, {"crash", act_crash}, {"garbage", act_garbage},
+    {"fail", act_fail}, {"nonsense", act_nonsense}, {"taint", act_taint}, {"big", act_big},
+    {"stale", act_stale}, {"defer", act_defer}, {"items", act_items}, {"log", act_log},
+    {"pid", act_pid}};
 
 static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *job)
 {
@@ -273,7 +296,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 	x.message = p->host->service(p->host, HEDDLE_MESSAGE_ID);
 	x.spawn = p->host->service(p->host, HEDDLE_SPAWN_ID);
 	x.file = p->host->service(p->host, HEDDLE_FILE_ID);
-	if (!x.delivery || !x.message || !x.spawn || !x.file || p->host->service(p->host, HEDDLE_NET_ID))
+	if (!x.delivery || !x.message || !x.spawn || !x.file ||
+	    p->host->service(p->host, HEDDLE_NET_ID))
 		return refuse(&x, HEDDLE_ERROR, "services");
 	p->calls++;
 	int32_t rc = p->host->opt_text(call, p->cfg, OPT_ACT, &act);
@@ -307,10 +331,15 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 
 static const struct heddle_option options[] = {
     {.name = "act", .type = HEDDLE_T_STRING, .doc = "What to do.", .since_major = 1},
-    {.name = "text", .type = HEDDLE_T_STRING, .flags = HEDDLE_O_EXPAND, .doc = "With what.", .since_major = 1},
+    {.name = "text",
+        .type = HEDDLE_T_STRING,
+        .flags = HEDDLE_O_EXPAND,
+        .doc = "With what.",
+        .since_major = 1},
     {.name = "number", .type = HEDDLE_T_INT, .doc = "How.", .since_major = 1},
 };
-static const struct heddle_transport_ops ops = {.struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
+static const struct heddle_transport_ops ops = {
+    .struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
 const struct heddle_driver heddle_driver_v1 = {.magic = HEDDLE_MAGIC,
     .head_size = HEDDLE_HEAD_SIZE,
     .struct_size = sizeof heddle_driver_v1,
