@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define STOP_GRACE    (60 * US_PER_SEC) /* for what is in DATA */
 #define ACCEPT_BATCH  64
 #define ACCEPT_PAUSE  US_PER_SEC
 #define SESSION_ARENA 4096
@@ -254,7 +255,8 @@ enum rc smtp_server_listen(struct smtp_server *s, int listen_fd, struct error *e
 
 void smtp_server_stop(struct smtp_server *s)
 {
-	atomic_store_explicit(&s->stopping, true, memory_order_relaxed);
+	atomic_store_explicit(&s->stop_by_us, clock_mono_us() + STOP_GRACE, memory_order_relaxed);
+	atomic_store_explicit(&s->stopping, true, memory_order_release);
 	clients_lock(s);
 	for (struct listener *l = s->listeners; l; l = l->next)
 		park_cancel(s->cfg.reactor, l->ref);

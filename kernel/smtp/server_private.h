@@ -53,8 +53,9 @@ struct smtp_server {
 	struct smtp_client *clients[CLIENT_BUCKETS] GUARDED_BY(lk_smtp_clients);
 	struct listener *listeners GUARDED_BY(lk_smtp_clients);
 	struct session *first GUARDED_BY(lk_smtp_clients);
-	_Atomic bool stopping;   /* relaxed: seen at the next command */
-	_Atomic size_t sessions; /* acq_rel: 0 means that their memory is gone */
+	_Atomic bool stopping;      /* relaxed: seen at the next command */
+	_Atomic int64_t stop_by_us; /* monotonic; when stopping, DATA ends by then */
+	_Atomic size_t sessions;    /* acq_rel: 0 means that their memory is gone */
 	_Atomic uint64_t connections, refused, messages, rejected; /* relaxed: figures */
 };
 

@@ -372,6 +372,10 @@ static void wait_input(struct run *r)
 	struct session *s = r->s;
 	if (!s->deadline_us || s->state == ST_DATA)
 		s->deadline_us = clock_mono_us() + s->command_timeout_us;
+	if (atomic_load_explicit(&s->server->stopping, memory_order_acquire)) {
+		int64_t by = atomic_load_explicit(&s->server->stop_by_us, memory_order_relaxed);
+		s->deadline_us = by < s->deadline_us ? by : s->deadline_us;
+	}
 	wait_for(r, EPOLLIN, s->deadline_us, s->state == ST_DATA ? "message data" : "command");
 }
 
