@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,7 +63,8 @@ pid_t master_spawn(struct master *m, const struct spawn *s)
 	char path[4096];
 	const char *argv[MAX_ARGS + 2];
 	char *const envp[] = {(char[]){"PATH=/usr/bin:/bin"}, NULL};
-	const char *dns = m->process.ordinary_user ? getenv("HEDDLE_DNS") : NULL;
+	/* tests give name servers of their own, with a configuration of their own */
+	const char *dns = strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
 	char dns_env[300];
 	const char *env[3] = {envp[0], NULL, NULL};
 	size_t n = 0;

@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A configuration with anything wrong in it never starts: file and line are named, and nothing listens."""
+from heddle import Site, check, equal, like
+
+WRONG = [
+    ("no such option", dict(main="no_such_option = 1\n"), r"heddle\.conf:8: .*no_such_option"),
+    ("a near name", dict(main="smtp_accept_maxx = 1\n"), r"smtp_accept_max\b"),
+    ("a bad number", dict(main="smtp_accept_max = lots\n"), r"heddle\.conf:8: .*smtp_accept_max"),
+    ("an unknown variable", dict(main="smtp_banner = $no_such_variable\n"), r"no_such_variable"),
+    ("a brace too few", dict(main="smtp_banner = ${if def:sender_host_name{a}{b}\n"), r"heddle\.conf:8: .*smtp_banner"),
+    ("an unknown ACL", dict(main="acl_smtp_data = nowhere\n"), r"nowhere"),
+    ("an unknown driver", dict(routers="x:\n  driver = teleport\n"), r"heddle\.conf:\d+: .*teleport"),
+    ("an unknown transport", dict(routers="x:\n  driver = accept\n  transport = nowhere\n"), r"nowhere"),
+    ("an unknown named list", dict(routers="x:\n  driver = accept\n  domains = +nolist\n  transport = maildir\n"), "nolist"),
+    ("an unknown ACL condition", dict(acl="check_rcpt:\n  accept\n    moonphase = full\n"), r"heddle\.conf:\d+: .*moonphase"),
+    ("what is not built", dict(main="tls_require_ciphers = NORMAL\n"), r"not supported yet: tls_require_ciphers"),
+]
+
+with Site(start=False) as site:
+    for what, parts, said in WRONG:
+        site.write("heddle.conf", site.text(**parts))
+        done = site.cli("-bdf")
+        check(done.returncode != 0, f"{what}: it does not start", done.stdout)
+        like(done.stderr, said, f"{what}: it says where")
+    site.write("heddle.conf", site.text("no_such_option = 1\nno_other_option = 2\n"))
+    done = site.cli("-bV")
+    like(done.stderr, r"heddle\.conf:8: .*no_such_option", "several errors in one go: the first")
+    like(done.stderr, r"heddle\.conf:9: .*no_other_option", "several errors in one go: the second")
+    equal(site.mainlog(), "", "nothing was logged as started")
