@@ -63,7 +63,7 @@ enum rc local_identity(struct attempt *t, struct group *g, struct agent_identity
 }
 
 /* $home while the transport runs: the transport's home_directory, else the router's transport_home_directory, else the
- * user's own. */
+ * user's own, else router_home_directory. */
 void local_set_home(struct attempt *t, struct group *g)
 {
 	struct address *a = *VEC_AT(&g->addresses, struct address *, 0);
@@ -74,4 +74,6 @@ void local_set_home(struct attempt *t, struct group *g)
 		a->facts.home = v;
 	else if (a->router && expand(t, &a->router->generic[RO_transport_home_directory], &v, &err) == RC_OK && is_set(v))
 		a->facts.home = v;
+	else if (is_set(a->user_home))
+		a->facts.home = a->user_home;
 }

@@ -22,11 +22,13 @@ static bool affix_matches(slice_t item, slice_t s, bool suffix, uint32_t *out_le
 	if (s.len < fixed.len || (fixed.len == 0 && !star))
 		return false;
 	if (!star) {
+		if (suffix && s.len == fixed.len)
+			return false; /* Exim leaves something before a fixed suffix, though nothing behind a prefix */
 		slice_t part = slice_sub(s, suffix ? s.len - fixed.len : 0, fixed.len);
 		*out_len = fixed.len;
 		return slice_eqi(part, fixed);
 	}
-	/* the longest that the star can stand for, something must be left of the local part */
+	/* the longest that the star can stand for, even if nothing is left of the local part: Exim does so too */
 	for (uint32_t k = 0; k + fixed.len <= s.len; k++) {
 		uint32_t at = suffix ? k : s.len - fixed.len - k;
 		if (!slice_eqi(slice_sub(s, at, fixed.len), fixed))
@@ -44,7 +46,7 @@ static bool find_affix(struct route_step *s, slice_t list, slice_t from, bool su
 	slice_t item;
 
 	while (expand_list_next(s->run->arena, list, &pos, &item))
-		if (affix_matches(item, from, suffix, out_len, out_v) && *out_len < from.len)
+		if (affix_matches(item, from, suffix, out_len, out_v))
 			return true;
 	return false;
 }
@@ -145,7 +147,7 @@ static enum rc check_local_user(struct route_step *s, struct error *err)
 	if (rc != RC_OK)
 		return rc;
 	f->local_part_data = u.name;
-	f->home = u.home;
+	f->home = s->addr->user_home = u.home;
 	f->local_user_uid = u.uid;
 	f->local_user_gid = u.gid;
 	s->addr->uid = u.uid;
@@ -255,7 +257,7 @@ static void clear_facts(struct route_step *s)
 	f->local_part = s->local_part_full;
 	f->local_part_data = f->domain_data = slice_absent();
 	f->local_part_prefix = f->local_part_prefix_v = f->local_part_suffix = f->local_part_suffix_v = slice_absent();
-	f->home = slice_absent();
+	f->home = s->addr->user_home = slice_absent();
 	f->local_user_uid = f->local_user_gid = -1;
 	f->router_name = s->router->name;
 	s->addr->uid = s->addr->gid = -1;

@@ -2,6 +2,7 @@
 /* The walk: which router, what it said, what becomes of the address. */
 #include "deliver/route.h"
 
+#include "deliver/deliver.h"
 #include "log/log.h"
 #include "message/message.h"
 #include "thread/cancel.h"
@@ -33,7 +34,7 @@ static struct address *new_address(struct routing *r, slice_t text)
 
 	*VEC_PUSH(r->arena, &r->addresses, struct address *) = a;
 	a->text = arena_dup(r->arena, text);
-	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = none;
+	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = a->user_home = none;
 	a->uid = a->gid = -1;
 	*f = (struct address_facts){.arena = r->arena, .local_part = none, .domain = none, .local_part_data = none,
 	    .domain_data = none, .local_part_prefix = none, .local_part_prefix_v = none, .local_part_suffix = none,
@@ -138,12 +139,57 @@ static slice_t append_text(struct arena *a, slice_t old, slice_t more, char betw
 	return strbuf_slice(&sb);
 }
 
-/* What an accepting router adds: headers, errors_to, user and group. */
+/* A boolean that may be an expansion; a forced failure leaves the option's default. */
+static enum rc bool_option(struct route_step *s, enum router_option o, bool initial, bool *out, struct error *err)
+{
+	const struct option_value *v = &s->router->generic[o];
+
+	*out = v->number != 0;
+	if (!v->expr)
+		return RC_OK;
+	enum rc rc = expr_eval_bool(s->run->eval, v->expr, out, err);
+	if (rc == RC_OK)
+		return RC_OK;
+	*out = initial;
+	return rc == RC_FAIL ? RC_OK : error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), v->row->name);
+}
+
+/* An errors_to that does not verify is as if it were not there: bounces must not go where nobody is.  While it is looked at,
+ * the sender is null, as it would be for a bounce. */
+static bool errors_to_verifies(struct route_step *s, slice_t to)
+{
+	static const struct verify_options strict = {.defer_ok = false};
+	struct eval *ev = s->run->eval;
+	struct message_facts *was = ev->message, bounce;
+	slice_t local, domain, shown, logged;
+	struct error why;
+
+	if (!address_split(to, &local, &domain))
+		return false;
+	if (was) {
+		bounce = *was;
+		bounce.sender_address = SL("");
+		ev->message = &bounce;
+	}
+	bool ok = deliver_verify_address(ev, to, false, &strict, &shown, &logged, &why) == RC_OK;
+	ev->message = was;
+	return ok;
+}
+
+/* What an accepting router adds: errors_to and headers. */
 static enum rc apply_generic(struct route_step *s, struct address *a, struct error *err)
 {
 	slice_t v;
-	enum rc rc = expand_option(s, RO_headers_add, &v, err);
+	enum rc rc;
 
+	if (s->run->flags & ROUTE_VERIFY)
+		return RC_OK;
+	rc = expand_option(s, RO_errors_to, &v, err);
+	if (rc != RC_OK && rc != RC_FAIL)
+		return rc;
+	if (rc == RC_OK && !slice_is_absent(v) && (v.len == 0 || errors_to_verifies(s, v)))
+		a->errors_to = v;
+	rc = expand_option(s, RO_headers_add, &v, err);
 	if (rc != RC_OK && rc != RC_FAIL)
 		return rc;
 	if (rc == RC_OK)
@@ -153,10 +199,7 @@ static enum rc apply_generic(struct route_step *s, struct address *a, struct err
 		return rc;
 	if (rc == RC_OK)
 		a->headers_remove = append_text(s->run->arena, a->headers_remove, v, ':');
-	rc = expand_option(s, RO_errors_to, &v, err);
-	if (rc == RC_OK && !slice_is_absent(v))
-		a->errors_to = v;
-	return rc == RC_FAIL ? RC_OK : rc;
+	return RC_OK;
 }
 
 /* The transport's name: the driver's word, else the router's option. */
@@ -186,12 +229,22 @@ static enum rc set_transport(struct route_step *s, const struct heddle_route *ou
 	return RC_OK;
 }
 
+/* Local parts differ by case, domains do not. */
+static slice_t plain_text(struct routing *r, const struct address *a)
+{
+	slice_t local, domain;
+
+	if (!address_split(a->text, &local, &domain))
+		return a->text;
+	return arena_printf(r->arena, "%.*s@%.*s", SL_ARG(local), SL_ARG(lower(r->arena, domain)));
+}
+
 /* The same place twice is delivered to once: the key is what makes two of them the same. */
 static bool is_duplicate(struct routing *r, struct address *a)
 {
 	slice_t t = a->transport ? a->transport->name : SL("");
 	slice_t key = a->kind == ADDRESS_PLAIN
-	    ? arena_printf(r->arena, "a%.*s\n%.*s", SL_ARG(a->text), SL_ARG(t))
+	    ? arena_printf(r->arena, "a%.*s\n%.*s", SL_ARG(plain_text(r, a)), SL_ARG(t))
 	    : arena_printf(r->arena, "%d%.*s\n%u\n%.*s", (int)a->kind, SL_ARG(a->text),
 	          a->kind == ADDRESS_PIPE || a->kind == ADDRESS_REPLY ? (unsigned)(uintptr_t)a->parent : 0u, SL_ARG(t));
 
@@ -214,6 +267,9 @@ static void add_unseen_copy(struct route_step *s, const struct heddle_instance *
 	c->facts.original_domain = s->addr->facts.original_domain;
 	c->facts.parent_local_part = s->addr->facts.parent_local_part;
 	c->facts.parent_domain = s->addr->facts.parent_domain;
+	c->facts.address_data = s->addr->facts.address_data;
+	c->errors_to = s->errors_to;
+	c->is_copied = s->addr->is_copied = true;
 	c->router = *next; /* where it goes on: see first_router */
 	c->deliver = s->run; /* mark: `router` is where to begin */
 }
@@ -233,7 +289,8 @@ static enum rc accept_address(struct route_step *s, const struct heddle_route *o
 	enum rc rc;
 
 	if (fails_verification(s))
-		return fail(a, ROUTE_FAILED, SL("Unrouteable address"), SL("Unrouteable address"));
+		return fail(a, ROUTE_FAILED, SL("Unrouteable address"),
+		    arena_printf(s->run->arena, "%.*s router forced verify failure", SL_ARG(s->router->name)));
 	rc = apply_generic(s, a, err);
 	if (rc == RC_OK && !slice_is_absent(out->address_data))
 		a->facts.address_data = arena_dup(s->run->arena, out->address_data);
@@ -301,6 +358,7 @@ static enum rc finish_child(struct route_step *s, struct address *c, struct erro
 	c->facts.local_part_data = a->facts.local_part_data;
 	c->facts.domain_data = a->facts.domain_data;
 	c->facts.home = a->facts.home;
+	c->user_home = a->user_home;
 	c->facts.local_user_uid = a->facts.local_user_uid;
 	c->facts.local_user_gid = a->facts.local_user_gid;
 	c->facts.address_data = a->facts.address_data;
@@ -310,10 +368,15 @@ static enum rc finish_child(struct route_step *s, struct address *c, struct erro
 		c->facts.address_file = c->text;
 	else
 		c->facts.address_pipe = c->text;
-	rc = child_transport(s, c, err);
-	if (rc == RC_OK)
-		c->result = is_duplicate(s->run, c) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
-	return rc;
+	return child_transport(s, c, err);
+}
+
+/* A router that ended otherwise than by redirecting has no children, whatever it said on the way.  They are the last in the
+ * run's list: nobody else adds to it while a router runs. */
+static void drop_children(struct route_step *s)
+{
+	s->run->addresses.count -= s->children.count;
+	s->children.count = 0;
 }
 
 /* The children were made by the routing service; they have been put in the run's list as it went. */
@@ -325,23 +388,19 @@ static enum rc redirect_address(struct route_step *s, struct error *err)
 	{
 		enum rc rc = finish_child(s, *it, err);
 		if (rc != RC_OK) {
-			VEC_FOREACH(&s->children, struct address *, c)(void) fail(*c, ROUTE_DISCARDED, SL(""), SL(""));
+			drop_children(s);
 			return rc;
 		}
 	}
+	/* only now, with all of them good, do they count as seen: what is dropped must not hide another one */
+	VEC_FOREACH(&s->children, struct address *, it)
+	if ((*it)->kind != ADDRESS_PLAIN)
+		(*it)->result = is_duplicate(s->run, *it) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
 	a->result = s->children.count ? ROUTE_REDIRECTED : ROUTE_DISCARDED;
 	return RC_OK;
 }
 
 enum walk { WALK_DONE, WALK_NEXT, WALK_PASS };
-
-/* A router that ended otherwise than by redirecting has no children, whatever it said on the way. */
-static void drop_children(struct route_step *s)
-{
-	VEC_FOREACH(&s->children, struct address *, c)
-	(*c)->result = ROUTE_DUPLICATE;
-	s->children.count = 0;
-}
 
 static slice_t say(struct routing *r, const struct error *err)
 {
@@ -383,7 +442,7 @@ static enum walk on_verdict(struct route_step *s, const struct heddle_route *out
 		break;
 	case HEDDLE_R_FREEZE:
 		(void)driver_failed(s, RC_DEFER, err);
-		a->result = ROUTE_FROZEN;
+		a->result = s->self_defers ? ROUTE_DEFERRED : ROUTE_FROZEN;
 		return WALK_DONE;
 	default:
 		rc = error_set(err, RC_DEFER, "router %.*s gave the unknown verdict %u", SL_ARG(s->router->name), out->verdict);
@@ -444,6 +503,25 @@ static enum rc before_driver(struct route_step *s, struct error *err)
 	return rc;
 }
 
+/* "unseen": the router took the address, and it goes on all the same. */
+static enum walk after_taking(struct route_step *s, const struct heddle_route *out)
+{
+	enum route_result got = s->addr->result;
+	struct error err;
+	bool unseen;
+
+	if (got != ROUTE_DELIVER && got != ROUTE_DUPLICATE && got != ROUTE_REDIRECTED && got != ROUTE_DISCARDED)
+		return WALK_DONE;
+	if (bool_option(s, RO_unseen, false, &unseen, &err) != RC_OK) {
+		drop_children(s);
+		(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
+	} else if (unseen || (out->flags & HEDDLE_R_UNSEEN)) {
+		const struct heddle_instance *next = config_router(s->run->eval->cfg, s->router->index + 1);
+		add_unseen_copy(s, &next);
+	}
+	return WALK_DONE;
+}
+
 static enum walk try_router(struct route_step *s)
 {
 	const struct heddle_router_ops *ops = s->router->driver ? s->router->driver->ops : NULL;
@@ -455,10 +533,15 @@ static enum walk try_router(struct route_step *s)
 
 	call_init(&s->call, s->run->eval, s->router);
 	rc = route_precondition(s, &err);
-	if (rc == RC_OK)
-		rc = before_driver(s, &err);
 	if (rc == RC_FAIL)
 		return WALK_NEXT;
+	if (rc == RC_OK) {
+		rc = before_driver(s, &err);
+		if (rc == RC_FAIL) {
+			s->declined = true;
+			return WALK_NEXT;
+		}
+	}
 	if (rc == RC_OK && !ops)
 		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of router %.*s", SL_ARG(s->router->name));
 	if (rc != RC_OK) {
@@ -476,13 +559,10 @@ static enum walk try_router(struct route_step *s)
 		return WALK_PASS;
 	if (rc != RC_OK)
 		return driver_failed(s, rc, &err);
+	s->errors_to = s->addr->errors_to;
 	enum walk w = on_verdict(s, &out, &err);
-	if (w == WALK_DONE && s->addr->result == ROUTE_DELIVER &&
-	    ((out.flags & HEDDLE_R_UNSEEN) || s->router->generic[RO_unseen].number != 0)) {
-		const struct heddle_instance *next = config_router(s->run->eval->cfg, s->router->index + 1);
-		add_unseen_copy(s, &next);
-	}
-	return w;
+	s->declined = w == WALK_NEXT;
+	return w == WALK_DONE ? after_taking(s, &out) : w;
 }
 
 /* Where a router that declines or passes leads: the next one, or pass_router's. */
@@ -495,15 +575,12 @@ static const struct heddle_instance *after(struct route_step *s, enum walk w, bo
 	if (w == WALK_PASS && !slice_is_absent(p->text))
 		return config_router_named(cfg, p->text);
 	if (w == WALK_NEXT) {
-		const struct option_value *m = &s->router->generic[RO_more];
-		bool more = m->number != 0;
-		if (m->expr) {
-			struct error err;
-			if (expr_eval_bool(s->run->eval, m->expr, &more, &err) != RC_OK) {
-				(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
-				*out_stop = true;
-				return NULL;
-			}
+		struct error err;
+		bool more;
+		if (bool_option(s, RO_more, true, &more, &err) != RC_OK) {
+			(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
+			*out_stop = true;
+			return NULL;
 		}
 		if (!more) {
 			*out_stop = true;
@@ -542,8 +619,7 @@ static const struct heddle_instance *first_router(struct routing *r, struct addr
 	return first;
 }
 
-/* The precondition flag that says whether a "no_more" may end the walk: a router that was skipped by its preconditions does
- * not; one that ran and declined does. */
+/* "no_more" ends the walk where a router declined; one that was skipped by its preconditions did not. */
 static void route_one(struct routing *r, struct address *a)
 {
 	struct route_step s = {.run = r, .addr = a, .local_part_full = a->facts.local_part};
@@ -559,17 +635,30 @@ static void route_one(struct routing *r, struct address *a)
 			next = config_router(r->eval->cfg, next->index + 1);
 			continue;
 		}
-		const struct heddle_instance *before = a->router;
+		s.declined = s.self_defers = false;
 		enum walk w = try_router(&s);
 		if (w == WALK_DONE)
 			break;
-		bool ran = a->router == next && before != next;
 		a->router = NULL;
-		next = ran || w == WALK_PASS ? after(&s, w, &stop) : config_router(r->eval->cfg, next->index + 1);
+		next = s.declined || w == WALK_PASS ? after(&s, w, &stop) : config_router(r->eval->cfg, next->index + 1);
 	}
 	if (a->result == ROUTE_UNDONE)
 		unrouteable(&s);
 	r->eval->address = NULL;
+}
+
+/* An address that was routed before, from another ancestor, is not routed again: its children would be the same.  One that
+ * came back to itself is: a router that has it as ancestor passes it on.  Tests show all. */
+static bool was_routed(struct routing *r, struct address *a)
+{
+	if ((r->flags & (ROUTE_VERIFY | ROUTE_TEST)) || a->kind != ADDRESS_PLAIN || a->deliver == r ||
+	    route_is_ancestor(a->parent, a->text))
+		return false;
+	slice_t key = arena_printf(r->arena, "r%.*s", SL_ARG(plain_text(r, a)));
+	if (map_get(r->seen, key))
+		return true;
+	map_put(r->seen, key, a);
+	return false;
 }
 
 enum rc routing_run(struct routing *r, struct error *err)
@@ -587,7 +676,9 @@ enum rc routing_run(struct routing *r, struct error *err)
 		else if (i >= MAX_ADDRESSES)
 			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("too many generated addresses"));
 		else if (a->depth > MAX_DEPTH)
-			(void)fail(a, ROUTE_FAILED, SL("alias loop"), SL("alias loop: more than 100 generations"));
+			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("routing loop: more than 100 generations"));
+		else if (was_routed(r, a))
+			a->result = ROUTE_DUPLICATE;
 		else
 			route_one(r, a);
 		if (r->trace && a->result != ROUTE_UNDONE)

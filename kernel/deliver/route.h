@@ -43,6 +43,8 @@ struct address {
 	struct vec fields;               /* struct route_field */
 	int64_t uid, gid;                /* from run_as or the router's user option; -1: unset */
 	bool initgroups;
+	bool is_copied;                  /* "unseen": the recipient ends in more than this one */
+	slice_t user_home;               /* of the account that check_local_user found, ABSENT: none */
 	/* how it ended */
 	enum route_result result;
 	const struct heddle_instance *router;    /* the last one that handled it */
@@ -84,6 +86,9 @@ struct route_step { /* one router at one address */
 	struct vec hosts;                /* struct heddle_route_host, before they are given to the address */
 	int64_t run_uid, run_gid;
 	slice_t local_part_full;         /* as it came, affixes included */
+	slice_t errors_to;               /* the address's before this router */
+	bool declined;                   /* it ran, and did not want it */
+	bool self_defers;                /* self = defer: not to be frozen */
 };
 /* RC_OK: run the router; RC_FAIL: skip it; RC_DEFER, RC_ERROR: err says why.  Fills in the address's facts. */
 MUST_USE enum rc route_precondition(struct route_step *s, struct error *err);

@@ -32,6 +32,7 @@ static int32_t add_child(struct heddle_call *c, const struct heddle_route_child 
 	a->facts.original_domain = s->addr->facts.original_domain;
 	a->facts.parent_local_part = s->addr->facts.local_part;
 	a->facts.parent_domain = s->addr->facts.domain;
+	a->facts.address_data = s->addr->facts.address_data;
 	a->errors_to = slice_is_absent(in->errors_to) ? s->addr->errors_to : arena_dup(r->arena, in->errors_to);
 	a->headers_add = slice_is_absent(in->headers_add) ? s->addr->headers_add : arena_dup(r->arena, in->headers_add);
 	a->headers_remove =
@@ -241,6 +242,7 @@ static int32_t apply_self(struct heddle_call *c, uint32_t *count, uint32_t *acti
 		c->services->host.reason(c, 0, slice_absent(), SL("not supported yet: self = reroute"));
 		return HEDDLE_DEFER;
 	}
+	s->self_defers = slice_eqs(self, "defer");
 	c->services->host.reason(c, 0, *action == HEDDLE_S_FAIL ? why : slice_absent(), why);
 	*count = 0;
 	return HEDDLE_OK;
