@@ -20,10 +20,19 @@ const struct address *address_top(const struct address *a)
 	return a;
 }
 
-/* What a child is called in the notes: kind and text say where it ends. */
+/* What an address is called in the notes: recipient, where it ends and through which transport; of commands and replies also
+ * who made it, as the same command for two of them is two deliveries. */
 static slice_t child_key(struct arena *a, const struct address *x)
 {
-	return arena_printf(a, "%c%u %.*s", (int)('0' + (int)x->kind), x->recipient, SL_ARG(x->text));
+	slice_t by = x->transport ? x->transport->name : SL("-");
+	slice_t of = x->parent && (x->kind == ADDRESS_PIPE || x->kind == ADDRESS_REPLY) ? x->parent->text : SL("");
+	slice_t key = arena_printf(a, "%c%u %.*s %.*s %.*s", (int)('0' + (int)x->kind), x->recipient, SL_ARG(by), SL_ARG(of),
+	    SL_ARG(x->text));
+
+	for (uint32_t i = 0; i < key.len; i++) /* one note is one line */
+		if (key.ptr[i] == '\n')
+			((char *)(uintptr_t)key.ptr)[i] = ' ';
+	return key;
 }
 
 static void read_notes(struct attempt *t)
@@ -131,7 +140,7 @@ static void give_up_or_defer(struct attempt *t, struct address *a, const struct 
 	rs.last_try_us = now;
 	rs.tries++;
 	rs.why = o ? o->text : a->logged;
-	if (!retry_next(t, a, o, &rs, now, &next)) {
+	if (!retry_next(t, a, g, o, &rs, now, &next)) {
 		a->logged = a->shown = rs.why;
 		a->result = ROUTE_FAILED;
 		struct outcome late = {.is_set = true, .result = RC_FAIL, .host = -1, .text = SL("retry timeout exceeded")};
@@ -165,7 +174,10 @@ static void after_routing(struct attempt *t)
 		struct address *a = *VEC_AT(&t->routing.addresses, struct address *, i);
 		switch (a->result) {
 		case ROUTE_FAILED:
-			fail_address(t, a, NULL, NULL);
+			if (map_get(t->done, child_key(t->arena, a)))
+				a->result = ROUTE_DUPLICATE; /* its sender has been told */
+			else
+				fail_address(t, a, NULL, NULL);
 			break;
 		case ROUTE_FROZEN:
 			t->freeze = true;
@@ -191,9 +203,10 @@ static void after_routing(struct attempt *t)
 	}
 }
 
-static void note_delivered(struct attempt *t, const struct address *a)
+/* Of a recipient that ends in more than one place, what need not be done again. */
+static void note_final(struct attempt *t, const struct address *a)
 {
-	if (a->parent) {
+	if (a->parent || a->is_copied) {
 		strbuf_add(&t->note, child_key(t->arena, a));
 		strbuf_char(&t->note, '\n');
 	}
@@ -211,7 +224,7 @@ static void settle_group(struct attempt *t, struct group *g)
 		struct address *a = *VEC_AT(&g->addresses, struct address *, i);
 		struct outcome *o = &g->outcomes[i];
 		if (o->result == RC_OK)
-			note_delivered(t, a);
+			note_final(t, a);
 		else if (o->result == RC_FAIL)
 			fail_address(t, a, g, o);
 		else
@@ -326,6 +339,9 @@ static void finish(struct attempt *t)
 		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
 		return;
 	}
+	VEC_FOREACH(&t->failed, struct address *, a)
+	if (t->left[(*a)->recipient] && t->m->sender.len)
+		note_final(t, *a); /* the sender has been told; what is left of the recipient will be tried again */
 	size_t n = collect_outcomes(t, o, &all_done, &next);
 	for (size_t i = 0; i < n; i++)
 		if (o[i].state != QUEUE_RCPT_PENDING)

@@ -27,6 +27,7 @@ struct deliverer {
 	struct claim *busy GUARDED_BY(lk_deliver); /* files that a local delivery writes to now */
 	struct condvar changed;
 	int64_t expire_at_us;               /* the ticking worker's */
+	struct smtp_clients *clients;       /* its own locks */
 };
 LOCK_FNS(deliverer, struct deliverer, lock, lk_deliver)
 
@@ -88,6 +89,9 @@ struct heddle_job {
 	slice_t sender;                 /* return path */
 	struct outcome *outcomes;
 	const struct heddle_instance *transport;
+	struct heddle_session *session; /* open now, or NULL */
+	struct host_facts host_facts;   /* of the host that is being tried */
+	struct vec *own_hosts;          /* the group's list once the transport has added to it */
 };
 extern const struct heddle_delivery_service delivery_service;
 extern const struct heddle_message_service message_service;
@@ -117,6 +121,9 @@ slice_t render_sender(const struct heddle_job *job);
 int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
     struct heddle_session **out);
 int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct heddle_job *j);
+int32_t remote_add_host(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in);
+/* The transport is through: its connection is for others now. */
+void remote_done(struct heddle_job *j);
 /* retry.c */
 struct retry_state { /* kept with each recipient */
 	int64_t first_failed_us, last_try_us;
@@ -126,8 +133,8 @@ struct retry_state { /* kept with each recipient */
 slice_t retry_encode(struct arena *a, const struct retry_state *r);
 struct retry_state retry_decode(slice_t bytes);
 /* The next attempt for a deferred address; false: the rules say to give up (or there is none). */
-bool retry_next(struct attempt *t, const struct address *a, const struct outcome *o, const struct retry_state *r, int64_t now_us,
-    int64_t *out_next_us);
+bool retry_next(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o,
+    const struct retry_state *r, int64_t now_us, int64_t *out_next_us);
 /* bounce.c: one message to each errors address, durable when it returns OK. */
 enum rc bounce_send(struct attempt *t, struct error *err);
 /* lines.c */

@@ -116,6 +116,11 @@ static int32_t job_send(struct heddle_call *c, struct heddle_session *s, struct 
 	return remote_send(c, s, j);
 }
 
+static int32_t job_add_host(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
+{
+	return remote_add_host(c, j, in);
+}
+
 const struct heddle_delivery_service delivery_service = {
     .struct_size = sizeof delivery_service,
     .info = job_info,
@@ -127,6 +132,7 @@ const struct heddle_delivery_service delivery_service = {
     .next_job = job_next,
     .session = job_session,
     .send = job_send,
+    .add_host = job_add_host,
 };
 
 /* ---- the call ------------------------------------------------------------------------------------------- */
@@ -134,7 +140,9 @@ const struct heddle_delivery_service delivery_service = {
 static void all_get(struct group *g, enum rc rc, slice_t text)
 {
 	for (size_t i = 0; i < g->addresses.count; i++)
-		if (!g->outcomes[i].is_set)
+		if (!g->outcomes[i].is_set && g->outcomes[i].result != RC_OK)
+			g->outcomes[i].is_set = true; /* what the last host said of it */
+		else if (!g->outcomes[i].is_set)
 			g->outcomes[i] = (struct outcome){.is_set = true, .result = rc == RC_ERROR ? RC_DEFER : rc, .host = -1, .text = text};
 }
 
@@ -154,7 +162,10 @@ static enum rc run_remote(struct heddle_call *c, struct heddle_job *j, struct er
 {
 	const struct heddle_transport_ops *ops = j->transport->driver->ops;
 
-	return call_result(c, ops->deliver(c, j->transport->inst, j), "deliver", err);
+	enum rc rc = call_result(c, ops->deliver(c, j->transport->inst, j), "deliver", err);
+
+	remote_done(j);
+	return rc;
 }
 
 static bool too_big(struct attempt *t, struct group *g)

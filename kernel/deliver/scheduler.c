@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Who is tried when.  One tick a second takes what is due; what was just accepted does not wait for it. */
 #include "deliver/deliver_private.h"
+#include "smtp/client.h"
 
 #include <stdlib.h>
 
@@ -13,8 +14,11 @@ enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, st
 {
 	struct deliverer *d = calloc(1, sizeof *d);
 
-	(void)err;
 	MUST(d != NULL);
+	if (smtp_clients_new(NULL, &d->clients, err) != RC_OK) {
+		free(d);
+		return RC_DEFER;
+	}
 	d->cfg = *cfg;
 	d->max_active = MAX_ACTIVE;
 	cancel_init(&d->cancel);
@@ -32,6 +36,7 @@ void deliver_free(struct deliverer **d)
 {
 	if (!*d)
 		return;
+	smtp_clients_free(&(*d)->clients);
 	condvar_fini(&(*d)->changed);
 	mutex_fini(&(*d)->lock);
 	cancel_fini(&(*d)->cancel);
@@ -92,6 +97,7 @@ static void tick(void *arg, enum wake why, struct worker *w)
 		d->expire_at_us = clock_mono_us() + EXPIRE_EVERY;
 		edit_expire_frozen(d);
 	}
+	smtp_clients_tidy(d->clients);
 	scheduler_pump(d);
 	(void)timer_add(d->cfg.reactor, clock_mono_us() + TICK, tick, d, NULL);
 }
