@@ -40,7 +40,11 @@ struct heddle_delivery_service {
     /* SMTP or LMTP client: EHLO, STARTTLS with DANE and MTA-STS, AUTH.  conn NULL: connects to host i itself. */
     int32_t (*session)(struct heddle_call *, struct heddle_job *, uint32_t i, struct heddle_conn *, uint32_t lmtp,
                        struct heddle_session **out);
-    int32_t (*send)(struct heddle_call *, struct heddle_session *, struct heddle_job *); /* records outcomes */
+    /* Records outcomes.  OK, FAIL: every recipient has a final one.  DEFER: some have not; try the next host with the
+     * same job, and return DEFER when there is none: each then keeps what the last host said of it. */
+    int32_t (*send)(struct heddle_call *, struct heddle_session *, struct heddle_job *);
+    /* One more host at the end of the job's list, by name (resolved now, to as many as it has addresses) or address. */
+    int32_t (*add_host)(struct heddle_call *, struct heddle_job *, const struct heddle_route_host *);
 };
 struct heddle_limits { uint32_t struct_size, max_recipients, one_domain, same_hosts; }; /* in: generic options */
 enum { HEDDLE_TR_LOCAL = 1, HEDDLE_TR_REMOTE = 2 }; /* runs as a user in an agent; or in the kernel, with hosts */

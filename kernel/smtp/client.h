@@ -43,6 +43,7 @@ struct client_target {
 	slice_t key;               /* connections are shared where it and the address are equal */
 	slice_t helo;
 	bool lmtp, avoid_esmtp, avoid_pipelining, keepalive;
+	bool serialize;            /* one connection at a time to this host */
 	bool forced;               /* try even a host that has just failed */
 	int64_t connect_ms, command_ms, data_ms, final_ms; /* 0: no limit but the deadline */
 	uint32_t max_messages;     /* on one connection; 0: no limit */

@@ -225,6 +225,8 @@ static enum entry try_enter(struct client_session *s, int64_t now, struct client
 	struct client_host *h = s->host;
 	unsigned limit = h->proven ? c->cfg.per_host : c->cfg.unproven < c->cfg.per_host ? c->cfg.unproven : c->cfg.per_host;
 
+	if (s->t.serialize && h->active > 0)
+		return WAIT;
 	s->conn = take_idle(s, dead);
 	if (!s->conn) {
 		if (!s->t.forced && now < h->avoid_until_us)
