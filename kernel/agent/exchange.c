@@ -15,9 +15,10 @@
 #define NOTES_MAX   200U /* log lines of one operation */
 #define MEMORY_MAX \
 	((size_t)256 << 20) /* of the call and of the exchange: what an agent can make us keep */
-#define WAIT_MAX_US (3000 * US_PER_SEC) /* of a call without a deadline: less than an agent lives \
-	                                 */
-#define SLICE_FIELD_MIN 8U              /* bytes of an empty slice on the wire */
+#define WAIT_MAX_US                                                                   \
+	(3000 * US_PER_SEC) /* of a call without a deadline: less than an agent lives \
+	                     */
+#define SLICE_FIELD_MIN 8U  /* bytes of an empty slice on the wire */
 #define THE_INSTANCE    1U
 
 void exchange_init(struct exchange *x, struct heddle_call *c, int sock, uint32_t serial)
@@ -176,6 +177,15 @@ void exchange_put_result(struct exchange *x, struct wire_out *out, int32_t resul
 	wire_put_u64(out, c->service_deferred);
 }
 
+void exchange_note_constant(struct exchange *x, const struct heddle_instance *inst, uint32_t i)
+{
+	slice_t text;
+	const struct option_value *v = NULL;
+	if (inst->own && inst->driver && i < inst->driver->option_count)
+		v = &inst->own[i];
+	x->constant = v && (!v->expr || expr_constant(v->expr, &text));
+}
+
 static int32_t refuse(struct exchange *x, struct wire_out *out, int32_t result, const char *why)
 {
 	result = call_refuse(x->call, result, "%s", why);
@@ -309,6 +319,7 @@ bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, i
 	if (f->head.type == WIRE_NOTE && ++x->notes > NOTES_MAX)
 		return false;
 	x->stale = false;
+	x->constant = false;
 	wire_out_init(&x->out, x->scratch);
 	*out_answer = f->head.type == WIRE_SERVICE;
 	if (f->head.fn == EXCHANGE_SERVICE_BODY)
@@ -351,7 +362,8 @@ static bool wait_for(struct exchange *x, short events)
 
 static bool send_out(struct exchange *x, enum wire_type type, uint16_t fn, int fd)
 {
-	const struct wire_head head = {.type = (uint16_t)type, .fn = fn, .serial = x->serial};
+	const struct wire_head head = {
+	    .type = (uint16_t)type, .fn = fn, .serial = x->serial, .constant = x->constant};
 	while (!x->broken) {
 		if (wire_send(x->sock, head, &x->out, fd) == 0)
 			return true;

@@ -35,6 +35,7 @@ struct exchange {
 	uint32_t notes, bodies; /* log lines, requests for the message so far */
 	bool trusts_results;    /* CLEAN in the operation's own results is believed */
 	bool in_result;         /* what is read now is such a result */
+	bool constant;          /* the answer is: see wire.h */
 	bool stale;             /* a handle of this request means nothing */
 	bool broken;
 	struct error why; /* broken */
@@ -66,6 +67,8 @@ void *exchange_get_own(struct exchange *x, struct wire_in *in);
  * broken. */
 bool exchange_ready(
     struct exchange *x, const struct wire_in *in, struct wire_out *out, bool offered);
+/* Would option i of this instance be the same in every call? */
+void exchange_note_constant(struct exchange *x, const struct heddle_instance *inst, uint32_t i);
 void exchange_put_result(struct exchange *x, struct wire_out *out, int32_t result);
 
 /* What exchange_run does with one frame from the agent: true: it was the result, x->in has it and

@@ -70,6 +70,7 @@ int32_t process_exchange(struct request *r, uint16_t fn)
 	if (f.fd >= 0)
 		p->body_fd = f.fd;
 	r->in = f.in;
+	r->constant = f.head.constant != 0;
 	int32_t result = (int32_t)wire_get_int(&r->in, HEDDLE_OK, HEDDLE_ERROR);
 	if (result != HEDDLE_OK) {
 		c->reason_given = wire_get_uint(&r->in, 1) != 0;

@@ -54,9 +54,13 @@ struct request {
 	struct heddle_call *call;
 	struct wire_out out;
 	struct wire_in in;
+	bool constant;
 };
 bool process_ask(struct heddle_call *c, struct request *r);
 int32_t process_exchange(struct request *r, uint16_t fn);
+/* The same for option i of an instance: from what is remembered, if the answer was constant. */
+int32_t process_exchange_cached(
+    struct request *r, uint16_t fn, const struct heddle_instance *inst, uint32_t i);
 int32_t process_finish(struct request *r, int32_t result);
 int32_t process_malformed(struct request *r);
 void process_note(struct request *r, uint16_t fn);

@@ -38,7 +38,7 @@ class Param:
 class Member:
     def __init__(self, table, name, ret, params):
         self.table, self.name, self.ret, self.params = table, name, ret, params
-        self.where, self.clean = None, False
+        self.where, self.clean, self.cache = None, False, None
 
     @property
     def key(self):
@@ -169,6 +169,8 @@ def read_rows(path, tables):
             for word in row[1:]:
                 if word == 'clean':
                     member.clean = True
+                elif word.startswith('cache='):
+                    member.cache = word[6:]
                 elif word.startswith(('inout=', 'optional=')):
                     name = word.split('=')[1]
                     found = [p for i, p in enumerate(member.params) if name in (p.name, str(i))]
@@ -370,6 +372,10 @@ def block(lines, depth=1):
     return ''.join('\t' * depth + l + '\n' for l in lines)
 
 
+def instance_of(m):
+    return next(p.name for p in m.params if p.kind == 'instance')
+
+
 def client_stub(half, m):
     call = m.params[0].name
     if m.ret == 'void':
@@ -378,7 +384,11 @@ def client_stub(half, m):
     else:
         body = ['struct request r;', 'if (!process_ask(%s, &r))' % call, '\treturn HEDDLE_ERROR;']
         body += ask(half, m, '&r.out', 'return process_malformed(&r);')
-        body.append('int32_t result = process_exchange(&r, PROXY_%s);' % m.ident)
+        if m.cache:
+            body.append('int32_t result = process_exchange_cached(&r, PROXY_%s, %s, %s);' % (
+                m.ident, instance_of(m), m.cache))
+        else:
+            body.append('int32_t result = process_exchange(&r, PROXY_%s);' % m.ident)
         outs = take_outs(half, m, '&r.in')
         if outs:
             body += ['if (result == HEDDLE_OK) {'] + ['\t' + l for l in outs] + ['}']
@@ -396,6 +406,8 @@ def server_dispatch(half, m):
         body.append(call + ';')
     else:
         body += ['int32_t result = %s;' % call, 'exchange_put_result(x, answer, result);']
+        if m.cache:
+            body.append('exchange_note_constant(x, %s, %s);' % (instance_of(m), m.cache))
         if outs:
             body += ['if (result == HEDDLE_OK) {'] + ['\t' + l for l in outs] + ['}']
     return 'static void serve_%s(struct exchange *x, struct wire_in *request, struct wire_out *answer)\n{\n%s}\n\n' % (

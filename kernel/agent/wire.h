@@ -28,6 +28,7 @@ struct wire_head {
 	uint32_t length;   /* of the payload */
 	uint32_t is_memfd; /* the payload is in the first descriptor */
 	uint32_t fds;      /* further descriptors: 0 or 1 */
+	uint32_t constant; /* of an answer: the same as long as the instance lives */
 };
 
 struct wire_out {

@@ -31,6 +31,8 @@ struct site {
 	struct arena *arena;
 	struct driver driver;
 	struct heddle_instance instance;
+	struct option_value own[3];
+	unsigned asked;         /* options */
 	const char *act, *text; /* the probe's options; text NULL: unset */
 	int64_t number;
 	slice_t message; /* LF form */

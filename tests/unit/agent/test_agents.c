@@ -47,6 +47,25 @@ TEST(an_agent_and_its_instances_are_used_again)
 	arena_free(&a);
 }
 
+TEST(an_option_that_cannot_change_is_asked_for_once)
+{
+	struct rig r;
+	rig_start(&r, 0, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		struct site s;
+		site_init(
+		    &s, i < 2 ? "changes" : "constant", "recipients", i == 3 ? "" : "text", 0);
+		s.driver.option_count = 3;
+		s.instance.own = i < 2 ? NULL : s.own; /* without expressions */
+		CHECK_EQ_INT(site_deliver(&r, &s, NULL), RC_OK);
+		CHECK_EQ_INT(s.asked, i < 3 ? 2 : 0);
+		CHECK_EQ_STR(s.outcomes[0].text, i < 2 ? "user0@example.org via changes text"
+		                                       : "user0@example.org via constant text");
+		site_fini(&s);
+	}
+	rig_stop(&r);
+}
+
 /* After each of these the next delivery finds a new agent that works. */
 TEST(agents_that_hang_die_or_lie_defer)
 {
