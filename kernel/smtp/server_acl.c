@@ -66,9 +66,49 @@ static void take_effects(struct run *r)
 	}
 }
 
+static slice_t lowered(struct arena *a, slice_t s)
+{
+	char *p = arena_bytes(a, s.len);
+	for (uint32_t i = 0; i < s.len; i++)
+		p[i] = ascii_lower(s.ptr[i]);
+	return slice_of(p, s.len, s.flags);
+}
+
+/* What $local_part, $domain and their _data forms are while a recipient is looked at. */
+static void recipient_facts(struct run *r, slice_t recipient, struct address_facts *out)
+{
+	slice_t none = slice_absent(), local, domain = none;
+	if (!address_split(recipient, &local, &domain))
+		local = recipient;
+	*out = (struct address_facts){.arena = r->scratch,
+	    .local_part = lowered(r->scratch, local),
+	    .domain = slice_is_absent(domain) ? domain : lowered(r->scratch, domain),
+	    .local_part_data = none,
+	    .domain_data = none,
+	    .local_part_prefix = none,
+	    .local_part_prefix_v = none,
+	    .local_part_suffix = none,
+	    .local_part_suffix_v = none,
+	    .original_local_part = none,
+	    .original_domain = none,
+	    .parent_local_part = none,
+	    .parent_domain = none,
+	    .address_data = none,
+	    .address_file = none,
+	    .address_pipe = none,
+	    .home = none,
+	    .self_hostname = none,
+	    .router_name = none,
+	    .transport_name = none,
+	    .verify_mode = none,
+	    .local_user_uid = -1,
+	    .local_user_gid = -1};
+}
+
 enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_option option,
     slice_t recipient, struct acl_outcome *out)
 {
+	struct address_facts facts;
 	struct session *s = r->s;
 	slice_t text = slice_absent();
 	struct error err = {0};
@@ -76,9 +116,15 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 	const struct option_value *v = config_main(s->cfg, option);
 	if (slice_is_absent(v->text))
 		return out->verdict;
+	if (!slice_is_absent(recipient)) {
+		recipient_facts(r, recipient, &facts);
+		r->ev.address = &facts;
+	}
 	enum rc rc = config_expand(&r->ev, option, &text, &err);
-	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !text.len)))
+	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !text.len))) {
+		r->ev.address = NULL;
 		return out->verdict;
+	}
 	if (!rc) {
 		if (!s->effects.arena)
 			s->effects.arena = s->arena;
@@ -88,6 +134,7 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 		    .hooks = &s->server->acl_hooks};
 		rc = acl_check(&r->ev, &run, text, out, &err);
 	}
+	r->ev.address = NULL;
 	if (rc) {
 		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s ACL for %s: %s",
 		    SL_ARG(host_for_log(r, true)), row_of(where)->rejected, err.text);
