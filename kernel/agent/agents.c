@@ -16,7 +16,6 @@
 #define TOTAL        64U
 #define IDLE_US      (60 * US_PER_SEC)
 #define AGE_US       (500 * US_PER_SEC) /* master ends one after an hour, a call ends within 50 minutes */
-	(1200 * US_PER_SEC) /* master ends an agent after an hour: it must not be at work then */
 #define DOZE_US    (US_PER_SEC / 10)
 #define RETRY_US   (60 * US_PER_SEC / 1000)
 #define IDENTITIES 1024U
