@@ -117,23 +117,30 @@ static void raise_limits(void)
 	}
 }
 
-/* The parent leaves when the ports are bound and the configuration is accepted: a script may go on then. */
-static enum rc go_to_background(const struct master *m, struct error *err)
+/* The parent leaves when a kernel has accepted the configuration and serves the ports: a script may go on then. */
+static enum rc go_to_background(struct master *m, struct error *err)
 {
+	int pair[2];
+	unsigned char status = 1;
+
 	if (m->opt.foreground)
 		return RC_OK;
+	if (pipe2(pair, O_CLOEXEC) != 0)
+		return error_errno(err, RC_ERROR, errno, "pipe");
 	pid_t pid = fork();
 	if (pid < 0)
 		return error_errno(err, RC_ERROR, errno, "fork");
-	if (pid > 0)
-		_exit(0);
+	if (pid > 0) {
+		ssize_t n;
+		close(pair[1]);
+		while ((n = read(pair[0], &status, 1)) < 0 && errno == EINTR)
+			;
+		_exit(n == 1 ? status : 1);
+	}
+	close(pair[0]);
+	m->parent_fd = pair[1];
 	if (setsid() < 0)
 		return error_errno(err, RC_ERROR, errno, "setsid");
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		(void)dup2(null, 0);
-		(void)dup2(null, 1);
-	}
 	return RC_OK;
 }
 
@@ -167,7 +174,7 @@ int main(int argc, char **argv)
 	struct error err = {.text = ""};
 	int status;
 
-	m.link = m.signal_fd = -1;
+	m.link = m.signal_fd = m.parent_fd = -1;
 	m.uid = getuid();
 	m.gid = getgid();
 	for (unsigned i = 0; i < MASTER_MAX_CHILDREN; i++)

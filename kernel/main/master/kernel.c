@@ -114,10 +114,14 @@ void master_from_kernel(struct master *m)
 	}
 	switch ((enum link_type)msg.type) {
 	case LINK_READY:
-		m->kernel_ready = true;
+		m->kernel_ready = m->was_ready = true;
+		master_tell_parent(m, 0);
 		break;
 	case LINK_FAILED:
 		master_say(m, "the kernel refused: %.*s", SL_ARG(link_get_text(&msg, 0)));
+		/* a configuration that no kernel ever took: trying again would say the same */
+		if (!m->was_ready)
+			master_give_up(m);
 		break;
 	case LINK_USER:
 	case LINK_AGENT:

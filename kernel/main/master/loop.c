@@ -3,6 +3,7 @@
 #include "main/master/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,21 @@
 #include <unistd.h>
 
 #define STOP_TIMEOUT (30 * US_PER_SEC) /* longer than the kernel takes to finish what is in DATA */
+
+void master_tell_parent(struct master *m, unsigned char status)
+{
+	if (m->parent_fd < 0)
+		return;
+	(void)!write(m->parent_fd, &status, 1); /* it may have been killed meanwhile */
+	close(m->parent_fd);
+	m->parent_fd = -1;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		(void)dup2(null, 0);
+		(void)dup2(null, 1);
+		close(null);
+	}
+}
 
 static void stop(struct master *m)
 {
@@ -28,6 +44,12 @@ static void stop(struct master *m)
 	for (unsigned i = 0; i < MASTER_MAX_CHILDREN; i++)
 		if (m->children[i].pid && m->children[i].kind == CHILD_KERNEL)
 			m->children[i].deadline_us = clock_mono_us() + STOP_TIMEOUT;
+}
+
+void master_give_up(struct master *m)
+{
+	m->status = 1;
+	stop(m);
 }
 
 static void on_signal(struct master *m)
@@ -111,7 +133,7 @@ int master_loop(struct master *m)
 	for (;;) {
 		int64_t now = clock_mono_us();
 		if (m->stopping && !kernel_lives(m))
-			return 0;
+			return m->status;
 		if (!m->stopping && now >= m->restart_at_us)
 			master_start_kernel(m);
 		master_expire_pending(m, now);

@@ -68,6 +68,9 @@ struct master {
 	gid_t gid;
 	int link;                   /* to the kernel, -1: it is down */
 	bool kernel_ready, stopping;
+	bool was_ready;             /* a kernel has accepted the configuration: from then on it is started again when it dies */
+	int status;                 /* what master_loop returns */
+	int parent_fd;              /* in the background: who waits to hear how the start went; -1 */
 	int64_t kernel_started_us, restart_at_us, backoff_us;
 	int64_t starts[20];         /* the last starts of anything: at most 20 a second */
 	unsigned starts_at;
@@ -113,5 +116,8 @@ void master_expire_pending(struct master *m, int64_t now_us);
 /* agents.c: the user's facts are known: start the agent. */
 void master_start_agent(struct master *m, const struct link_message *request, const struct link_message *user);
 /* loop.c */
+void master_give_up(struct master *m); /* stop, with status 1 */
+/* The start is over: tell the parent, which leaves with this status. */
+void master_tell_parent(struct master *m, unsigned char status);
 int master_loop(struct master *m);
 #endif
