@@ -99,10 +99,18 @@ static bool is_held(struct attempt *t, slice_t address)
 	return l && address_split(address, &local, &domain) && match_domain(&t->ev, l, domain, NULL, &err) == RC_OK;
 }
 
+/* Its time has come, or somebody does not want to wait: a forced attempt, a queue run since it was last tried. */
+static bool is_due(const struct attempt *t, const struct queue_recipient *r, int64_t now_us, int64_t forced_us)
+{
+	if (t->forced || r->next_attempt_us <= now_us || r->next_attempt_us == NEVER)
+		return true;
+	return retry_decode(r->retry).last_try_us < forced_us;
+}
+
 static void route(struct attempt *t)
 {
 	struct error err = {.text = ""};
-	int64_t now = clock_wall_us();
+	int64_t now = clock_wall_us(), forced = scheduler_forced_at(t->d);
 
 	routing_init(&t->routing, t->arena, &t->ev, 0);
 	t->left = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
@@ -110,7 +118,7 @@ static void route(struct attempt *t)
 		struct queue_recipient *r = &t->state.recipients[i];
 		if (r->state != QUEUE_RCPT_PENDING)
 			continue;
-		if (!t->forced && r->next_attempt_us > now && r->next_attempt_us != NEVER) {
+		if (!is_due(t, r, now, forced)) {
 			t->left[i]++; /* not yet: stays as it is */
 			continue;
 		}

@@ -4,6 +4,8 @@
 #include "deliver/load.h"
 #include "smtp/server.h"
 
+#define RETURN_MAX ((int64_t)4 << 20)
+
 static slice_t errors_address(const struct attempt *t, const struct address *a)
 {
 	return slice_is_absent(a->errors_to) ? t->m->sender : a->errors_to;
@@ -53,31 +55,68 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 	}
 }
 
-static void put_original(struct attempt *t, struct strbuf *sb)
+/* How much of the body goes back: bounce_return_size_limit, and never so much that a bounce becomes a burden. */
+static uint64_t returned_bytes(const struct attempt *t)
 {
 	int64_t limit = config_int(t->cfg, MO_bounce_return_size_limit);
-	bool body = config_bool(t->cfg, MO_bounce_return_body) && t->m->body.chunks &&
-	    (limit <= 0 || (int64_t)t->m->size_bytes <= limit);
+	uint64_t most = limit > 0 && limit < RETURN_MAX ? (uint64_t)limit : RETURN_MAX;
 
+	if (!config_bool(t->cfg, MO_bounce_return_message) || !config_bool(t->cfg, MO_bounce_return_body))
+		return 0;
+	return t->m->body.bytes < most ? t->m->body.bytes : most;
+}
+
+/* From memory, or from the store; a body that cannot be read is left out, the bounce is not. */
+static slice_t original_body(struct attempt *t, uint64_t max)
+{
+	struct store_reader *r = NULL;
+	struct error err;
+	size_t have = 0, n = 1;
+
+	if (t->m->body.chunks || max == 0)
+		return load_text(t->arena, t->m, max);
+	if (store_reader_open(t->d->cfg.store, t->id, &r, &err) != RC_OK)
+		return SL("");
+	char *p = arena_bytes(t->arena, (size_t)max);
+	while (have < max && n > 0) {
+		if (store_reader_read(r, p + have, (size_t)max - have, &n, &err) != RC_OK)
+			n = have = 0;
+		have += n;
+	}
+	store_reader_close(&r);
+	return slice_tainted(p, have);
+}
+
+static void put_original(struct attempt *t, struct strbuf *sb)
+{
 	strbuf_printf(sb, "Return-path: <%.*s>\n", SL_ARG(t->m->sender));
 	for (const struct header *h = t->m->headers.first; h; h = h->next)
 		if (h->type != '*')
 			strbuf_add(sb, h->text);
 	strbuf_char(sb, '\n');
-	for (uint32_t i = 0; body && i < t->m->body.chunk_count; i++)
-		strbuf_add(sb, t->m->body.chunks[i]);
+	strbuf_add(sb, original_body(t, returned_bytes(t)));
+}
+
+static void put_truncation(const struct attempt *t, struct strbuf *sb)
+{
+	uint64_t returned = returned_bytes(t);
+
+	if (returned > 0 && returned < t->m->body.bytes)
+		strbuf_printf(sb, "\nThe body of the message is %llu characters long; only the first\n%llu or so are included here.\n",
+		    (unsigned long long)t->m->body.bytes, (unsigned long long)returned);
 }
 
 static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t boundary)
 {
 	struct strbuf sb;
 
-	strbuf_init(&sb, a, (size_t)4 << 20);
+	strbuf_init(&sb, a, RETURN_MAX * 2);
 	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
 	strbuf_text(&sb, "This message was created automatically by mail delivery software.\n\n"
 	                 "A message that you sent could not be delivered to one or more of its\n"
 	                 "recipients. This is a permanent error. The following address(es) failed:\n\n");
 	put_addresses(t, &sb, to);
+	put_truncation(t, &sb);
 	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
 	put_report(t, &sb, to);
 	if (config_bool(t->cfg, MO_bounce_return_message)) {
@@ -99,6 +138,25 @@ static slice_t dsn_from(struct attempt *t)
 	return arena_printf(t->arena, "Mail Delivery System <Mailer-Daemon@%.*s>", SL_ARG(qualify_domain(t)));
 }
 
+/* Those that this sender is told of, one a line. */
+static void put_failed(struct attempt *t, struct message *b, slice_t to)
+{
+	struct strbuf sb;
+	const char *between = "X-Failed-Recipients: ";
+
+	strbuf_init(&sb, b->arena, 0);
+	VEC_FOREACH(&t->failed, struct address *, it)
+	{
+		if (!slice_eq(errors_address(t, *it), to))
+			continue;
+		strbuf_text(&sb, between);
+		strbuf_add(&sb, (*it)->text);
+		between = ",\n  ";
+	}
+	strbuf_char(&sb, '\n');
+	(void)header_append(b->arena, &b->headers, strbuf_slice(&sb));
+}
+
 static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary)
 {
 	struct arena *a = b->arena;
@@ -109,8 +167,7 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 
 	(void)header_append(a, l, arena_printf(a, "Received: by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
 	    SL_ARG(host), SL_ARG(config_process(t->cfg)->heddle_version), b->id, SL_ARG(to), SL_ARG(date)));
-	(void)header_append(a, l, arena_printf(a, "X-Failed-Recipients: %.*s\n",
-	    SL_ARG((*VEC_AT(&t->failed, struct address *, 0))->text)));
+	put_failed(t, b, to);
 	(void)header_append(a, l, SL("Auto-Submitted: auto-replied\n"));
 	(void)header_append(a, l, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
 	if (!slice_is_absent(reply) && reply.len)

@@ -24,6 +24,7 @@ struct deliverer {
 	bool enabled GUARDED_BY(lk_deliver);      /* recovery is through */
 	bool stopping GUARDED_BY(lk_deliver);
 	bool ticking GUARDED_BY(lk_deliver);
+	int64_t forced_us GUARDED_BY(lk_deliver); /* the last queue run that ignores retry times */
 	struct claim *busy GUARDED_BY(lk_deliver); /* files that a local delivery writes to now */
 	struct condvar changed;
 	int64_t expire_at_us;               /* the ticking worker's */
@@ -104,6 +105,8 @@ void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EX
 /* scheduler.c */
 void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
 void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
+/* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
+int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
 /* A local file is written by one delivery at a time: false: somebody is at it. */
 bool scheduler_claim(struct deliverer *d, slice_t path, int64_t deadline_us) EXCLUDES(lk_deliver);
 void scheduler_unclaim(struct deliverer *d, slice_t path) EXCLUDES(lk_deliver);

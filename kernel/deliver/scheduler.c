@@ -64,6 +64,14 @@ void scheduler_finished(struct deliverer *d)
 	scheduler_pump(d);
 }
 
+int64_t scheduler_forced_at(struct deliverer *d)
+{
+	deliverer_lock(d);
+	int64_t when = d->forced_us;
+	deliverer_unlock(d);
+	return when;
+}
+
 static bool is_open(struct deliverer *d)
 {
 	deliverer_lock(d);
@@ -180,6 +188,11 @@ void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 	int64_t now = clock_wall_us();
 
 	edit_expire_frozen(d);
+	if (r->force) {
+		deliverer_lock(d);
+		d->forced_us = now;
+		deliverer_unlock(d);
+	}
 	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
 	for (size_t i = 0; i < l.count; i++) {
 		struct queue_view v;

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A remote transport that does what its options say, for whole deliveries in one process.
+DELIVER_PROBE := $(B)/tests/unit/deliver/drivers/transport/probe.so
+$(DELIVER_PROBE): tests/unit/deliver/probe/probe.c $(wildcard abi/heddle/*.h)
+	@mkdir -p $(@D)
+	$(call say,DRIVER probe)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -Iabi -Wall -Wextra -Werror $(SAN) -fPIC -shared -fvisibility=hidden -Wl,-z,now \
+		-o $@.tmp $<
+	$(Q)chmod 644 $@.tmp && mv $@.tmp $@
+unit-programs: $(DELIVER_PROBE)
+$(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_retry: | $(DELIVER_PROBE)
+$(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_route: | $(B)/drivers/router/accept.so \
+	$(B)/drivers/router/redirect.so $(B)/drivers/router/manualroute.so $(B)/drivers/transport/appendfile.so
