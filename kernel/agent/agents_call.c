@@ -56,6 +56,7 @@ enum rc agents_deliver(struct agents *a, const struct agent_identity *who, struc
 	enum rc rc = begin(a, who, c, &v, err);
 	if (rc != RC_OK)
 		return rc;
+	v.x.foresight = &v.agent->foresight;
 	int32_t result = proxy_transport_ops_deliver(&v.x, job);
 	return end(&v, who, result, drv->head.name, err);
 }

@@ -3,6 +3,7 @@
 #ifndef HEDDLE_AGENT_AGENTS_PRIVATE_H
 #define HEDDLE_AGENT_AGENTS_PRIVATE_H
 #include "agent/agent.h"
+#include "agent/foresight.h"
 #include "base/vec.h"
 #include "thread/lock.h"
 
@@ -15,6 +16,7 @@ struct agent {
 	int sock;
 	uint32_t serial; /* of its last operation */
 	int64_t born_us, idle_since_us;
+	struct foresight *foresight;
 	bool broken; /* to be closed, not kept */
 };
 

@@ -86,7 +86,7 @@ const slice_t *exchange_get_slices(struct exchange *x, struct wire_in *in, uint3
 
 /* A handle is the exchange's serial, so that one of an earlier call is known for stale, and a
  * place. */
-static uint64_t handle_number(const struct exchange *x, size_t place)
+uint64_t exchange_handle_number(const struct exchange *x, size_t place)
 {
 	return ((uint64_t)(x->serial & 0xffff) << 16 | (place + 1)) & UINT32_MAX;
 }
@@ -110,7 +110,7 @@ void exchange_put_handle(struct exchange *x, struct wire_out *out, uint32_t kind
 		*VEC_PUSH(x->arena, &x->handles, struct exchange_handle) =
 		    (struct exchange_handle){ptr, kind};
 	}
-	wire_put_u64(out, handle_number(x, place));
+	wire_put_u64(out, exchange_handle_number(x, place));
 }
 
 /* Gives back what drivers get as a pointer they may change through: who made it handed it out so.
@@ -122,17 +122,30 @@ static void *writable(const void *p)
 	return w;
 }
 
+/* For foresight: where in the request it stood.  One too many, or one that this operation has yet to make: no hint. */
+static void note_handle(struct exchange *x, const struct wire_in *in, size_t place)
+{
+	uint32_t i = x->n_request_handles++;
+	if (!x->request || i >= FORESIGHT_HANDLES || place >= x->own_handles) {
+		x->request = NULL;
+		return;
+	}
+	x->request_handles[i].offset = (uint32_t)(in->p - x->request - (ptrdiff_t)sizeof(uint64_t));
+	x->request_handles[i].place = (uint32_t)place;
+}
+
 void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind, bool optional)
 {
 	uint64_t n = wire_get_uint(in, UINT32_MAX);
 	size_t place = (size_t)(n & 0xffff) - 1;
 	if (n == 0 && optional)
 		return NULL;
-	if (place >= x->handles.count || handle_number(x, place) != n ||
+	if (place >= x->handles.count || exchange_handle_number(x, place) != n ||
 	    VEC_AT(&x->handles, struct exchange_handle, place)->kind != kind) {
 		x->stale = true;
 		return NULL;
 	}
+	note_handle(x, in, place);
 	return writable(VEC_AT(&x->handles, struct exchange_handle, place)->ptr);
 }
 
@@ -210,12 +223,11 @@ bool exchange_ready(
 /* ---- the conversation
  * --------------------------------------------------------------------------------- */
 
-static void put_context(struct exchange *x)
+static void put_context(struct exchange *x, struct wire_out *w)
 {
 	const struct heddle_call *c = x->call;
 	const struct heddle_instance *inst = c->instance;
 	const struct driver *drv = inst ? inst->driver : NULL;
-	struct wire_out *w = &x->out;
 	wire_put_u64(w, (uint64_t)c->deadline_us);
 	wire_put_u64(w, c->services ? (uint64_t)c->services->host.debugging(x->call) : 0);
 	wire_put_u64(w, c->services ? proxy_offered(c->services) : 0);
@@ -229,7 +241,6 @@ struct wire_out *exchange_begin(struct exchange *x, uint16_t op)
 {
 	x->op = op;
 	wire_out_init(&x->out, x->arena);
-	put_context(x);
 	return &x->out;
 }
 
@@ -289,10 +300,20 @@ static bool is_expected(const struct wire_frame *f)
 	case WIRE_OP_END:
 		return true;
 	case WIRE_NOTE:
-		return f->head.fn == PROXY_host_log;
+		return f->head.fn < PROXY_SERVICES && proxy_kinds[f->head.fn] == PROXY_TOLD;
 	default:
 		return false;
 	}
+}
+
+static void learn(struct exchange *x, uint16_t fn, slice_t request)
+{
+	if (!x->foresight)
+		return;
+	if (fn == EXCHANGE_SERVICE_BODY)
+		foresight_learn_body(*x->foresight);
+	else if (x->request && proxy_kinds[fn] == PROXY_PURE)
+		foresight_learn(*x->foresight, fn, request, x->request_handles, x->n_request_handles);
 }
 
 bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd,
@@ -316,8 +337,11 @@ bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, i
 		*out_result = take_result(x, f);
 		return true;
 	}
-	if (f->head.type == WIRE_NOTE && ++x->notes > NOTES_MAX)
+	if (f->head.fn == PROXY_host_log && ++x->notes > NOTES_MAX)
 		return false;
+	const slice_t request = slice_tainted(f->in.p, f->in.left);
+	x->request = f->in.p;
+	x->n_request_handles = 0;
 	x->stale = false;
 	x->constant = false;
 	wire_out_init(&x->out, x->scratch);
@@ -330,6 +354,8 @@ bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, i
 		exchange_break(x, "the agent asked for service %u, which does not exist",
 		    (unsigned)f->head.fn);
 	*out_answer = *out_answer && !x->broken;
+	if (*out_answer && !x->stale && !x->constant)
+		learn(x, f->head.fn, request);
 	return false;
 }
 
@@ -393,12 +419,43 @@ static bool receive(struct exchange *x, struct wire_frame *f)
 	return false;
 }
 
+/* Context, what is foreseen, arguments; the message's descriptor goes along if it will be wanted. */
+static bool send_operation(struct exchange *x)
+{
+	struct wire_out foreseen, whole;
+	const slice_t args = strbuf_slice(&x->out.sb);
+	const bool bad = x->out.bad || strbuf_is_overfull(&x->out.sb);
+	const struct services *s = x->call->services;
+	int32_t ignored;
+	int fd = -1;
+	x->own_handles = (uint32_t)x->handles.count;
+	wire_out_init(&foreseen, x->arena);
+	if (x->foresight) {
+		foresight_begin(x->foresight, x->call->instance, x->op);
+		bool body = foresight_answer(*x->foresight, x, &foreseen);
+		if (body && s && s->message && s->message->open && s->message->read && ++x->bodies <= BODIES_MAX)
+			fd = exchange_body_fd(x->call, &ignored); /* without it the agent asks, and is told why not */
+		arena_reset(x->scratch);
+	}
+	wire_out_init(&whole, x->arena);
+	put_context(x, &whole);
+	wire_put_slice(&whole, strbuf_slice(&foreseen.sb));
+	strbuf_add(&whole.sb, args);
+	whole.bad |= bad;
+	x->out = whole;
+	x->constant = false;
+	bool ok = send_out(x, WIRE_OP, x->op, fd);
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
+}
+
 int32_t exchange_run(struct exchange *x, bool trusts_results)
 {
 	struct wire_frame f;
 	int32_t result = HEDDLE_DEFER;
 	x->trusts_results = trusts_results;
-	bool going = send_out(x, WIRE_OP, x->op, -1);
+	bool going = send_operation(x);
 	while (going && receive(x, &f)) {
 		bool answers = false;
 		int fd = -1;

@@ -9,6 +9,7 @@
  */
 #ifndef HEDDLE_AGENT_EXCHANGE_H
 #define HEDDLE_AGENT_EXCHANGE_H
+#include "agent/foresight.h"
 #include "agent/wire.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -41,6 +42,11 @@ struct exchange {
 	struct error why; /* broken */
 	struct wire_out out;
 	struct wire_in in; /* the result's outputs */
+	/* the request being served, and where foresight is kept: the agent's, or NULL */
+	struct foresight **foresight;
+	const char *request;
+	struct foresight_handle request_handles[FORESIGHT_HANDLES];
+	uint32_t n_request_handles, own_handles; /* own: those of the operation's arguments */
 };
 struct exchange_handle {
 	const void *ptr;
@@ -51,6 +57,7 @@ void exchange_init(struct exchange *x, struct heddle_call *c, int sock, uint32_t
 void exchange_fini(struct exchange *x);
 
 /* For the generated half. */
+uint64_t exchange_handle_number(const struct exchange *x, size_t place);
 struct wire_out *exchange_begin(struct exchange *x, uint16_t op);
 int32_t exchange_run(struct exchange *x, bool trusts_results);
 int32_t exchange_finish(struct exchange *x, int32_t result);

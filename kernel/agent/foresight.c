@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
-#define HINTS_MAX     32U
-#define REQUEST_MAX   256U
-#define ANSWERS_MAX   ((uint32_t)16 << 10) /* what goes along with each operation */
+#define HINTS_MAX   32U
+#define REQUEST_MAX 256U
+#define ANSWERS_MAX ((uint32_t)16 << 10) /* what goes along with each operation */
 
 struct hint {
 	uint16_t fn;
@@ -18,7 +18,8 @@ struct hint {
 
 struct foresight {
 	struct arena *arena;
-	const void *instance;
+	const struct heddle_instance *instance;
+	slice_t name; /* the instance's: another one may come to lie at its address */
 	uint16_t op;
 	bool wants_body;
 	uint32_t n;
@@ -34,7 +35,7 @@ void foresight_free(struct foresight **fp)
 	free(f);
 }
 
-void foresight_begin(struct foresight **fp, const void *instance, uint16_t op)
+void foresight_begin(struct foresight **fp, const struct heddle_instance *instance, uint16_t op)
 {
 	struct foresight *f = *fp;
 	if (!f) {
@@ -42,10 +43,12 @@ void foresight_begin(struct foresight **fp, const void *instance, uint16_t op)
 		MUST(f);
 		f->arena = arena_new(512);
 	}
-	if (f->instance == instance && f->op == op)
+	slice_t name = instance ? instance->name : slice_absent();
+	if (f->instance == instance && f->op == op && slice_eq(f->name, name))
 		return;
 	arena_reset(f->arena);
 	f->instance = instance;
+	f->name = arena_dup(f->arena, name);
 	f->op = op;
 	f->wants_body = false;
 	f->n = 0;
@@ -66,13 +69,14 @@ static slice_t without_handles(
 	return slice_tainted(copy, request.len);
 }
 
-void foresight_learn(
-    struct foresight *f, uint16_t fn, slice_t request, const struct foresight_handle *handles, uint32_t n)
+void foresight_learn(struct foresight *f, uint16_t fn, slice_t request,
+    const struct foresight_handle *handles, uint32_t n)
 {
 	if (f->n == HINTS_MAX || request.len > REQUEST_MAX || n > FORESIGHT_HANDLES)
 		return;
 	struct arena_mark mark = arena_mark(f->arena);
-	struct hint h = {.fn = fn, .n_handles = n, .request = without_handles(f->arena, request, handles, n)};
+	struct hint h = {
+	    .fn = fn, .n_handles = n, .request = without_handles(f->arena, request, handles, n)};
 	for (uint32_t i = 0; i < n; i++)
 		h.handles[i] = handles[i];
 	for (uint32_t i = 0; i < f->n; i++)
@@ -103,12 +107,14 @@ static bool serve_hint(struct exchange *x, const struct hint *h, struct wire_out
 	}
 	wire_out_init(&answer, x->scratch);
 	struct wire_in in = {r.ptr, r.len, false};
-	x->stale = false;
+	x->stale = x->constant = false;
 	proxy_services[h->fn](x, &in, &answer);
 	slice_t a = strbuf_slice(&answer.sb);
 	struct wire_in result = {a.ptr, a.len, false};
-	bool ok = !x->broken && !x->stale && !answer.bad && !strbuf_is_overfull(&answer.sb) && a.len >= sizeof(uint64_t) &&
-	          wire_get_uint(&result, UINT64_MAX) == HEDDLE_OK && strbuf_slice(&out->sb).len + a.len + r.len < ANSWERS_MAX;
+	bool ok = !x->broken && !x->stale && !x->constant && !answer.bad &&
+	          !strbuf_is_overfull(&answer.sb) && a.len >= sizeof(uint64_t) &&
+	          wire_get_uint(&result, UINT64_MAX) == HEDDLE_OK &&
+	          strbuf_slice(&out->sb).len + a.len + r.len < ANSWERS_MAX;
 	if (ok) {
 		wire_put_u64(out, h->fn);
 		wire_put_slice(out, r);
@@ -132,18 +138,4 @@ bool foresight_answer(struct foresight *f, struct exchange *x, struct wire_out *
 		c->service_deferred = before.service_deferred;
 	}
 	return f->wants_body;
-}
-
-bool foresight_find(const struct wire_in *all, uint16_t fn, slice_t request, struct wire_in *answer)
-{
-	struct wire_in in = *all;
-	while (in.left && !in.bad) {
-		uint64_t number = wire_get_uint(&in, UINT16_MAX);
-		slice_t r = wire_get_slice(&in), a = wire_get_slice(&in);
-		if (!in.bad && number == fn && slice_eq(r, request)) {
-			*answer = (struct wire_in){a.ptr, a.len, false};
-			return true;
-		}
-	}
-	return false;
 }

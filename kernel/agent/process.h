@@ -31,6 +31,7 @@ struct process {
 	/* the operation that is running */
 	uint32_t serial, offered;
 	bool debugging;
+	struct wire_in foreseen; /* answers that came with it */
 	int body_fd; /* the message, once it was asked for; -1 */
 	/* for the watcher */
 	int timer_fd;

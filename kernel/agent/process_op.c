@@ -230,6 +230,8 @@ static void get_context(
 	x->driver = wire_get_slice(in);
 	x->name = wire_get_slice(in);
 	x->snapshot = wire_get_uint(in, UINT64_MAX);
+	slice_t foreseen = wire_get_slice(in);
+	p->foreseen = (struct wire_in){foreseen.ptr, foreseen.len, false};
 }
 
 void process_serve(struct process *p, struct wire_frame *f)
@@ -243,6 +245,7 @@ void process_serve(struct process *p, struct wire_frame *f)
 	c.services = &p->services;
 	wire_out_init(&o.out, c.arena);
 	p->serial = f->head.serial;
+	p->body_fd = f->fd;
 	get_context(p, &c, &f->in, &x);
 	process_arm(p, c.deadline_us);
 	if (fn == EXCHANGE_OP_READ_FILE)
@@ -259,6 +262,7 @@ void process_serve(struct process *p, struct wire_frame *f)
 	if (p->body_fd >= 0)
 		(void)close(p->body_fd);
 	p->body_fd = -1;
+	p->foreseen = (struct wire_in){.left = 0};
 	process_arm(p, 0);
 	arena_free(&c.arena); /* kills what commands are left */
 	if (sent != 0)

@@ -38,6 +38,7 @@ class Param:
 class Member:
     def __init__(self, table, name, ret, params):
         self.table, self.name, self.ret, self.params = table, name, ret, params
+        self.pure = self.told = False
         self.where, self.clean, self.cache = None, False, None
 
     @property
@@ -167,8 +168,8 @@ def read_rows(path, tables):
             if member.where in ('op', 'forget') != table.is_ops and table.is_ops != (member.where in ('op', 'forget')):
                 fail('%s: an operation is "op" or "forget", a service neither' % member.key)
             for word in row[1:]:
-                if word == 'clean':
-                    member.clean = True
+                if word in ('clean', 'pure', 'told'):
+                    setattr(member, word, True)
                 elif word.startswith('cache='):
                     member.cache = word[6:]
                 elif word.startswith(('inout=', 'optional=')):
@@ -384,6 +385,10 @@ def client_stub(half, m):
     else:
         body = ['struct request r;', 'if (!process_ask(%s, &r))' % call, '\treturn HEDDLE_ERROR;']
         body += ask(half, m, '&r.out', 'return process_malformed(&r);')
+        if m.told:
+            body += ['if (r.out.bad)', '\treturn process_malformed(&r);', 'process_note(&r, PROXY_%s);' % m.ident,
+                     'return HEDDLE_OK;']
+            return 'static %s\n{\n%s}\n\n' % (declare(m.ret, 'ask_' + m.ident, m.params), block(body))
         if m.cache:
             body.append('int32_t result = process_exchange_cached(&r, PROXY_%s, %s, %s);' % (
                 m.ident, instance_of(m), m.cache))
@@ -486,6 +491,10 @@ def client_files(half, services, ops, tables):
     return header, code
 
 
+def is_told(m):
+    return m.told or m.ret == 'void'
+
+
 def server_files(half, services, ops, tables):
     code = ''.join(server_dispatch(half, m) for m in services)
     heads = ''
@@ -495,6 +504,8 @@ def server_files(half, services, ops, tables):
         code += body
     table = 'const proxy_service_fn proxy_services[PROXY_SERVICES] = {\n%s};\n' % ''.join(
         '\t[PROXY_%s] = serve_%s,\n' % (m.ident, m.ident) for m in services)
+    table += 'const uint8_t proxy_kinds[PROXY_SERVICES] = {\n%s};\n' % ''.join(
+        '\t[PROXY_%s] = PROXY_%s,\n' % (m.ident, 'PURE' if m.pure else 'TOLD') for m in services if m.pure or is_told(m))
     table += '\nuint32_t proxy_offered(const struct services *s)\n{\n\tuint32_t mask = PROXY_HAS_host;\n%s\treturn mask;\n}\n' \
         % ''.join('\tif (s->%s)\n\t\tmask |= PROXY_HAS_%s;\n' % (t.short, t.short) for t in tables
                   if t.short != 'host' and any(m.where == 'remote' for m in t.members))
@@ -502,7 +513,8 @@ def server_files(half, services, ops, tables):
         '#include "proxy_ids.h"\n\nstruct exchange;\nstruct wire_in;\nstruct wire_out;\n' \
         'typedef void (*proxy_service_fn)(struct exchange *x, struct wire_in *request, struct wire_out *answer);\n' \
         'extern const proxy_service_fn proxy_services[PROXY_SERVICES];\n' \
-        'uint32_t proxy_offered(const struct services *s);\n\n' + heads + '#endif\n'
+        '/* what may be answered before it is asked; what is not answered */\nenum { PROXY_PURE = 1, PROXY_TOLD };\n' \
+        'extern const uint8_t proxy_kinds[PROXY_SERVICES];\nuint32_t proxy_offered(const struct services *s);\n\n' + heads + '#endif\n'
     return header, LICENCE + '#include "proxy_server.h"\n\n#include "agent/exchange.h"\n\n' + half.codecs() + code + table
 
 
@@ -520,6 +532,11 @@ def main():
             classify(m, structs)
     services = [m for m in members if m.where == 'remote']
     ops = [m for m in members if m.where in ('op', 'forget')]
+    for m in services:
+        if m.pure and any(p.kind in ('handle_out', 'own_out') or p.inout for p in m.params):
+            fail('%s: what gives handles or changes a place is not pure' % m.key)
+        if m.told and take_outs(Half(False, structs), m, ''):
+            fail('%s: what is only told gives nothing back' % m.key)
     handles = sorted({p.struct for m in services + ops for p in m.params if p.kind in ('handle', 'handle_out')})
     plain = [t for t in tables if not t.is_ops]
     agent, kernel = Half(False, structs), Half(True, structs)

@@ -4,7 +4,6 @@
  * what they have sent; another writes what has gathered behind a log, syncs once, and has them told.  Nothing that keeps the
  * promise of 250 on one disk can be much faster.  usage: limit PORT LOGFILE; SIGTERM prints messages and syncs.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

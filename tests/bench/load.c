@@ -5,7 +5,6 @@
  *
  * A session is a dialogue: a step says something and waits for a number of replies, the last one leads to the next step.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -42,7 +41,7 @@ struct client {
 
 struct plan {
 	struct sockaddr_in server;
-	unsigned sessions, per_connection, recipients;
+	unsigned sessions, per_connection, recipients, modulus;
 	uint64_t messages;
 	size_t bytes;
 	bool pipelining, patient;
@@ -103,10 +102,10 @@ static size_t put_address(char *out, size_t room, const char *pattern, uint64_t 
 	return len;
 }
 
-static size_t put_command(char *out, const char *verb, const char *pattern, uint64_t number)
+static size_t put_command(const struct plan *p, char *out, const char *verb, const char *pattern, uint64_t number)
 {
 	size_t len = (size_t)snprintf(out, LINE_SIZE, "%s:<", verb);
-	len += put_address(out + len, LINE_SIZE - len - 4, pattern, number);
+	len += put_address(out + len, LINE_SIZE - len - 4, pattern, p->modulus ? number % p->modulus : number);
 	return len + (size_t)snprintf(out + len, 4, ">\r\n");
 }
 
@@ -158,12 +157,12 @@ static void begin_message(struct load *l, struct client *c)
 	c->number = l->begun++;
 	c->sent++;
 	c->to = 0;
-	size_t len = put_command(out, "MAIL FROM", l->plan.from, c->number);
+	size_t len = put_command(&l->plan, out, "MAIL FROM", l->plan.from, c->number);
 	c->step = STEP_MAIL;
 	c->replies = 1;
 	if (l->plan.pipelining) {
 		for (; c->to < l->plan.recipients; c->to++)
-			len += put_command(out + len, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
+			len += put_command(&l->plan, out + len, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
 		len += (size_t)snprintf(out + len, 8, "DATA\r\n");
 		c->step = STEP_DATA;
 		c->replies = l->plan.recipients + 2;
@@ -175,7 +174,7 @@ static void begin_message(struct load *l, struct client *c)
 static void name_recipient(struct load *l, struct client *c)
 {
 	char out[LINE_SIZE];
-	size_t len = put_command(out, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
+	size_t len = put_command(&l->plan, out, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
 	c->to++;
 	c->step = STEP_RCPT;
 	c->replies = 1;
@@ -356,9 +355,9 @@ static int run(struct load *l)
 static int usage(void)
 {
 	(void)fputs("usage: load [-s sessions] [-n messages] [-k messages a connection] [-b bytes] [-r recipients a message]\n"
-	            "            [-f from] [-t to] [-p] [-w] PORT\n"
+	            "            [-f from] [-t to] [-m modulus] [-p] [-w] PORT\n"
 	            "  -p  MAIL, RCPT and DATA in one write   -w  wait for the reply to QUIT\n"
-	            "  a % in an address becomes the number of the message (of the recipient)\n",
+	            "  a % in an address becomes the number of the message (of the recipient), modulo -m\n",
 	    stderr);
 	return 2;
 }
@@ -368,7 +367,7 @@ int main(int argc, char **argv)
 	struct load l = {.plan = {.sessions = 20, .messages = 1000, .per_connection = 1, .recipients = 1, .bytes = 4096,
 	                     .from = "sender@bench.test", .to = "user@bench.test"}};
 	struct plan *p = &l.plan;
-	for (int o; (o = getopt(argc, argv, "s:n:k:b:r:f:t:pw")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "s:n:k:b:r:f:t:m:pw")) != -1;) {
 		switch (o) {
 		case 's': p->sessions = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'n': p->messages = strtoull(optarg, NULL, 10); break;
@@ -377,6 +376,7 @@ int main(int argc, char **argv)
 		case 'r': p->recipients = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'f': p->from = optarg; break;
 		case 't': p->to = optarg; break;
+		case 'm': p->modulus = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'p': p->pipelining = true; break;
 		case 'w': p->patient = true; break;
 		default: return usage();
