@@ -153,5 +153,6 @@ int main(int argc, char **argv)
 	k.defines = defines;
 	k.define_count = (uint32_t)n;
 	services_init(&k.services);
+	deliver_services(&k.services); /* routers look for theirs when their instance is made, at load */
 	return serve(&k);
 }
