@@ -209,6 +209,20 @@ TEST(limits)
 	CHECK(r.ended);
 }
 
+/* The size is that of the message as it is kept: LF line ends, the separator counted, no dots that were stuffed. */
+TEST(size_limit_to_the_byte)
+{
+	struct result r;
+	static const char mail[] = "A: b\r\n\r\n..234\r\n.\r\n";
+	for (size_t step = 1; step < 40; step += 38) {
+		read_all(mail, sizeof mail - 1, step, &(struct data_limits){.message_max = 11}, &r);
+		CHECK_EQ_INT(r.bytes, 11);
+		CHECK_EQ_INT(r.fault, DATA_FINE);
+		read_all(mail, sizeof mail - 1, step, &(struct data_limits){.message_max = 10}, &r);
+		CHECK_EQ_INT(r.fault, DATA_TOO_BIG);
+	}
+}
+
 TEST(header_budget)
 {
 	struct body_budget budget = {.limit = 10000};

@@ -281,6 +281,31 @@ TEST(kinds_of_answers)
 	end();
 }
 
+/* With a key that the zone is not signed by nothing in it can be trusted; that is a deferral, not "no such name". */
+TEST(what_fails_validation_is_bogus)
+{
+	begin(0);
+	const char *forwards[] = {forward};
+	char path[4096];
+	struct error err = {.text = ""};
+	struct dns_answer *ans = NULL;
+	(void)snprintf(path, sizeof path, "%s/anchor", tap_dir());
+	FILE *f = fopen(path, "w");
+	MUST(f);
+	(void)fputs("zone. IN DS 12345 8 2 "
+	            "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n", f);
+	(void)fclose(f);
+	dns_resolver_free(&resolver);
+	struct dns_config cfg = {.forwards = forwards, .n_forwards = 1, .trust_anchor_file = path};
+	CHECK_EQ_INT(dns_resolver_new(&cfg, &resolver, &err), RC_OK);
+	ans = ask("a.zone", DNS_A, RC_DEFER);
+	CHECK_EQ_INT(ans->status, DNS_BOGUS);
+	CHECK_EQ_INT(ans->count, 0);
+	ans = ask("nowhere.zone", DNS_A, RC_DEFER);
+	CHECK_EQ_INT(ans->status, DNS_BOGUS);
+	end();
+}
+
 TEST(records_come_parsed)
 {
 	struct net_addr addr;

@@ -255,6 +255,26 @@ TEST(timeouts)
 	rig_stop(&g);
 }
 
+/* A byte now and then keeps no command alive: it is the command that has to come in time. */
+TEST(dribble)
+{
+	if (rig_start(&g, CONFIG "smtp_receive_timeout = 1s\n")) {
+		int sent = 0;
+		rig_connect(&g, &c);
+		(void)rig_want(&c, "220 *");
+		while (sent < 30 && smtp_server_count(g.server)) {
+			if (send(c.fd, "N", 1, MSG_NOSIGNAL) != 1)
+				break;
+			sent++;
+			(void)poll(NULL, 0, 100);
+		}
+		CHECK(sent >= 5 && sent < 25);
+		rig_close(&c);
+		CHECK_LOGGED(&g, " SMTP command timeout on connection from [192.0.2.1]\n");
+	}
+	rig_stop(&g);
+}
+
 /* Commands without end, replies never read: memory is bounded and others are served. */
 TEST(takes_no_replies)
 {
