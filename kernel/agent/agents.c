@@ -17,6 +17,7 @@
 #define IDLE_US      (60 * US_PER_SEC)
 #define AGE_US       (500 * US_PER_SEC) /* master ends one after an hour, a call ends within 50 minutes */
 #define DOZE_US    (US_PER_SEC / 10)
+#define LINE_US    (US_PER_SEC / 2) /* in the line for an agent: hundreds may stand there */
 #define RETRY_US   (60 * US_PER_SEC / 1000)
 #define IDENTITIES 1024U
 #define MASTER_US  (30 * US_PER_SEC) /* for a request of a call without a deadline */
@@ -47,6 +48,45 @@ enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct lo
 	return RC_OK;
 }
 
+/* An agent or a place is free: wake the first who waits for one of this identity, else the first at all. */
+static bool wake_line(struct agents *a, const char *key) REQUIRES(lk_agents);
+static bool wake_line(struct agents *a, const char *key)
+{
+	struct place_waiter *best = NULL;
+	for (struct place_waiter *w = a->line; w; w = w->next) {
+		if (w->woken)
+			continue;
+		if (!best)
+			best = w;
+		if (!key || strcmp(w->key, key) == 0) {
+			best = w;
+			break;
+		}
+	}
+	if (best) {
+		best->woken = true;
+		condvar_signal(&best->wake);
+	}
+	return best != NULL;
+}
+
+static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us) REQUIRES(lk_agents);
+static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us)
+{
+	struct place_waiter me = {.key = key}, **p = &a->line;
+	int64_t until = clock_mono_us() + LINE_US;
+	condvar_init(&me.wake);
+	while (*p)
+		p = &(*p)->next;
+	*p = &me;
+	while (!me.woken && agents_wait(a, &me.wake, until < deadline_us ? until : deadline_us))
+		;
+	for (p = &a->line; *p != &me; p = &(*p)->next)
+		;
+	*p = me.next;
+	condvar_fini(&me.wake);
+}
+
 void agents_free(struct agents **ap)
 {
 	struct agents *a = *ap;
@@ -56,6 +96,8 @@ void agents_free(struct agents **ap)
 	agents_lock(a);
 	a->ending = true;
 	condvar_broadcast(&a->changed);
+	while (wake_line(a, NULL))
+		;
 	while (a->requests)
 		agents_doze(a, DEADLINE_NEVER);
 	struct agent *idle = a->idle;
@@ -205,7 +247,7 @@ static void uncount(struct agents *a, const char *key)
 {
 	identity_of(a, key)->count--;
 	a->count--;
-	condvar_broadcast(&a->changed);
+	(void)wake_line(a, key);
 }
 
 /* Unlink the first idle one of this identity (NULL: the one that was idle for longest, which is the
@@ -254,7 +296,7 @@ static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel,
 			rc = error_set(err, RC_DEFER, "all agents are at work");
 			break;
 		}
-		agents_doze(a, deadline_us);
+		stand_in_line(a, key, deadline_us);
 	}
 	agents_unlock(a);
 	if (victim)
@@ -360,7 +402,7 @@ void agents_give(struct agents *a, struct agent **gp)
 		g->idle_since_us = now;
 		g->next = a->idle;
 		a->idle = g;
-		condvar_broadcast(&a->changed);
+		(void)wake_line(a, g->key);
 	} else {
 		uncount(a, g->key);
 	}

@@ -10,9 +10,11 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define HANDLES_MAX 4095U
-#define BODIES_MAX  4U   /* it needs one; each costs memory of its own */
-#define NOTES_MAX   200U /* log lines of one operation */
+#define HANDLES_MAX    4095U
+#define PARTS_TRIED    256U
+#define PARTS_TEXT_MAX ((size_t)64 << 10)
+#define BODIES_MAX     4U   /* it needs one; each costs memory of its own */
+#define NOTES_MAX      200U /* log lines of one operation */
 #define MEMORY_MAX \
 	((size_t)256 << 20) /* of the call and of the exchange: what an agent can make us keep */
 #define WAIT_MAX_US                                                                   \
@@ -70,6 +72,24 @@ slice_t exchange_get_slice(struct exchange *x, struct wire_in *in)
 	return s;
 }
 
+/* A piece in one go of a text that was given as clean: as clean as that. */
+slice_t exchange_get_part(struct exchange *x, struct wire_in *in)
+{
+	struct wire_in again = *in;
+	slice_t whole = exchange_get_slice(x, in), as_sent = wire_get_slice(&again), key;
+	size_t pos = 0;
+	void *value;
+	unsigned tried = 0;
+	if (slice_is_clean(whole) || !slice_is_clean(as_sent) || whole.len == 0)
+		return whole;
+	while (map_next(x->clean, &pos, &key, &value) && ++tried <= PARTS_TRIED)
+		if (key.len <= PARTS_TEXT_MAX && slice_search(key, whole) != SIZE_MAX) {
+			whole.flags |= HEDDLE_CLEAN;
+			break;
+		}
+	return whole;
+}
+
 const slice_t *exchange_get_slices(struct exchange *x, struct wire_in *in, uint32_t *count)
 {
 	uint32_t n = (uint32_t)wire_get_uint(in, UINT32_MAX);
@@ -122,7 +142,8 @@ static void *writable(const void *p)
 	return w;
 }
 
-/* For foresight: where in the request it stood.  One too many, or one that this operation has yet to make: no hint. */
+/* For foresight: where in the request it stood.  One too many, or one that this operation has yet
+ * to make: no hint. */
 static void note_handle(struct exchange *x, const struct wire_in *in, size_t place)
 {
 	uint32_t i = x->n_request_handles++;
@@ -313,7 +334,8 @@ static void learn(struct exchange *x, uint16_t fn, slice_t request)
 	if (fn == EXCHANGE_SERVICE_BODY)
 		foresight_learn_body(*x->foresight);
 	else if (x->request && proxy_kinds[fn] == PROXY_PURE)
-		foresight_learn(*x->foresight, fn, request, x->request_handles, x->n_request_handles);
+		foresight_learn(
+		    *x->foresight, fn, request, x->request_handles, x->n_request_handles);
 }
 
 bool exchange_take(struct exchange *x, struct wire_frame *f, bool *out_answer, int *out_answer_fd,
@@ -419,7 +441,8 @@ static bool receive(struct exchange *x, struct wire_frame *f)
 	return false;
 }
 
-/* Context, what is foreseen, arguments; the message's descriptor goes along if it will be wanted. */
+/* Context, what is foreseen, arguments; the message's descriptor goes along if it will be wanted.
+ */
 static bool send_operation(struct exchange *x)
 {
 	struct wire_out foreseen, whole;
@@ -433,8 +456,10 @@ static bool send_operation(struct exchange *x)
 	if (x->foresight) {
 		foresight_begin(x->foresight, x->call->instance, x->op);
 		bool body = foresight_answer(*x->foresight, x, &foreseen);
-		if (body && s && s->message && s->message->open && s->message->read && ++x->bodies <= BODIES_MAX)
-			fd = exchange_body_fd(x->call, &ignored); /* without it the agent asks, and is told why not */
+		if (body && s && s->message && s->message->open && s->message->read &&
+		    ++x->bodies <= BODIES_MAX)
+			fd = exchange_body_fd(
+			    x->call, &ignored); /* without it the agent asks, and is told why not */
 		arena_reset(x->scratch);
 	}
 	wire_out_init(&whole, x->arena);

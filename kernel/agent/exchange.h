@@ -63,6 +63,7 @@ int32_t exchange_run(struct exchange *x, bool trusts_results);
 int32_t exchange_finish(struct exchange *x, int32_t result);
 void exchange_put_slice(struct exchange *x, struct wire_out *out, slice_t s);
 slice_t exchange_get_slice(struct exchange *x, struct wire_in *in);
+slice_t exchange_get_part(struct exchange *x, struct wire_in *in);
 const slice_t *exchange_get_slices(struct exchange *x, struct wire_in *in, uint32_t *count);
 void exchange_put_handle(struct exchange *x, struct wire_out *out, uint32_t kind, const void *ptr);
 void *exchange_get_handle(struct exchange *x, struct wire_in *in, uint32_t kind, bool optional);

@@ -38,7 +38,7 @@ class Param:
 class Member:
     def __init__(self, table, name, ret, params):
         self.table, self.name, self.ret, self.params = table, name, ret, params
-        self.pure = self.told = False
+        self.pure = self.told = self.parts = False
         self.where, self.clean, self.cache = None, False, None
 
     @property
@@ -168,7 +168,7 @@ def read_rows(path, tables):
             if member.where in ('op', 'forget') != table.is_ops and table.is_ops != (member.where in ('op', 'forget')):
                 fail('%s: an operation is "op" or "forget", a service neither' % member.key)
             for word in row[1:]:
-                if word in ('clean', 'pure', 'told'):
+                if word in ('clean', 'parts', 'pure', 'told'):
                     setattr(member, word, True)
                 elif word.startswith('cache='):
                     member.cache = word[6:]
@@ -317,7 +317,8 @@ def serve(half, member, inp, out):
         elif k == 'skip':
             continue
         elif k == 'slice':
-            lines.append('struct heddle_slice %s = %s;' % (n, half.get_slice(inp)))
+            get = 'exchange_get_part(x, %s)' % inp if member.parts else half.get_slice(inp)
+            lines.append('struct heddle_slice %s = %s;' % (n, get))
             args.append(n)
         elif k == 'slices':
             lines += ['uint32_t %s_count = 0;' % n,
