@@ -72,11 +72,13 @@ slice_t exchange_get_slice(struct exchange *x, struct wire_in *in)
 	return s;
 }
 
-/* A piece in one go of a text that was given as clean: as clean as that. */
+/* A piece in one go of a text that was given as clean: as clean as that.  A copy, since what is
+ * compiled from it points to it. */
 slice_t exchange_get_part(struct exchange *x, struct wire_in *in)
 {
 	struct wire_in again = *in;
-	slice_t whole = exchange_get_slice(x, in), as_sent = wire_get_slice(&again), key;
+	slice_t whole = arena_dup(x->arena, exchange_get_slice(x, in)),
+	        as_sent = wire_get_slice(&again), key;
 	size_t pos = 0;
 	void *value;
 	unsigned tried = 0;
