@@ -61,11 +61,28 @@ void exchange_put_slice(struct exchange *x, struct wire_out *out, slice_t s)
 	wire_put_slice(out, s);
 }
 
+/* A constant option of the instance: given in an earlier operation, perhaps, and remembered. */
+static bool is_option(const struct exchange *x, slice_t s, bool part)
+{
+	const struct heddle_instance *inst = x->call->instance;
+	uint32_t n = inst && inst->own && inst->driver ? inst->driver->option_count : 0;
+	for (uint32_t i = 0; s.len && i < n; i++) {
+		slice_t text = inst->own[i].text;
+		if (inst->own[i].expr && !expr_constant(inst->own[i].expr, &text))
+			continue;
+		if (slice_is_clean(text) &&
+		    (part ? slice_search(text, s) != SIZE_MAX : slice_eq(text, s)))
+			return true;
+	}
+	return false;
+}
+
 slice_t exchange_get_slice(struct exchange *x, struct wire_in *in)
 {
 	slice_t s = wire_get_slice(in);
 	bool believed = slice_is_absent(s) || (x->in_result && x->trusts_results) ||
-	                map_get(x->clean, s) != NULL;
+	                map_get(x->clean, s) != NULL ||
+	                (slice_is_clean(s) && is_option(x, s, false));
 	if (!believed)
 		s.flags &= (uint16_t)~HEDDLE_CLEAN;
 	s.quoter = 0;
@@ -84,6 +101,8 @@ slice_t exchange_get_part(struct exchange *x, struct wire_in *in)
 	unsigned tried = 0;
 	if (slice_is_clean(whole) || !slice_is_clean(as_sent) || whole.len == 0)
 		return whole;
+	if (is_option(x, whole, true))
+		whole.flags |= HEDDLE_CLEAN;
 	while (map_next(x->clean, &pos, &key, &value) && ++tried <= PARTS_TRIED)
 		if (key.len <= PARTS_TEXT_MAX && slice_search(key, whole) != SIZE_MAX) {
 			whole.flags |= HEDDLE_CLEAN;
