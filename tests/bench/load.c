@@ -89,13 +89,14 @@ static void say(struct client *c, const char *p, size_t len)
 	}
 }
 
-/* "user%@d%.test": each % becomes the number, so that addresses can differ. */
-static size_t put_address(char *out, size_t room, const char *pattern, uint64_t number)
+/* "user%@d&.test": % becomes the number, & the number modulo -m, so that addresses can differ. */
+static size_t put_address(const struct plan *p, char *out, size_t room, const char *pattern, uint64_t number)
 {
 	size_t len = 0;
 	for (; *pattern && len + 24 < room; pattern++) {
-		if (*pattern == '%')
-			len += (size_t)snprintf(out + len, room - len, "%llu", (unsigned long long)number);
+		if (*pattern == '%' || *pattern == '&')
+			len += (size_t)snprintf(out + len, room - len, "%llu",
+			    (unsigned long long)(*pattern == '&' ? number % p->modulus : number));
 		else
 			out[len++] = *pattern;
 	}
@@ -105,7 +106,7 @@ static size_t put_address(char *out, size_t room, const char *pattern, uint64_t 
 static size_t put_command(const struct plan *p, char *out, const char *verb, const char *pattern, uint64_t number)
 {
 	size_t len = (size_t)snprintf(out, LINE_SIZE, "%s:<", verb);
-	len += put_address(out + len, LINE_SIZE - len - 4, pattern, p->modulus ? number % p->modulus : number);
+	len += put_address(p, out + len, LINE_SIZE - len - 4, pattern, number);
 	return len + (size_t)snprintf(out + len, 4, ">\r\n");
 }
 
@@ -357,14 +358,14 @@ static int usage(void)
 	(void)fputs("usage: load [-s sessions] [-n messages] [-k messages a connection] [-b bytes] [-r recipients a message]\n"
 	            "            [-f from] [-t to] [-m modulus] [-p] [-w] PORT\n"
 	            "  -p  MAIL, RCPT and DATA in one write   -w  wait for the reply to QUIT\n"
-	            "  a % in an address becomes the number of the message (of the recipient), modulo -m\n",
+	            "  in an address, % becomes the number of the message (of the recipient), & the same modulo -m\n",
 	    stderr);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	struct load l = {.plan = {.sessions = 20, .messages = 1000, .per_connection = 1, .recipients = 1, .bytes = 4096,
+	struct load l = {.plan = {.sessions = 20, .messages = 1000, .per_connection = 1, .recipients = 1, .modulus = 100, .bytes = 4096,
 	                     .from = "sender@bench.test", .to = "user@bench.test"}};
 	struct plan *p = &l.plan;
 	for (int o; (o = getopt(argc, argv, "s:n:k:b:r:f:t:m:pw")) != -1;) {
@@ -382,7 +383,7 @@ int main(int argc, char **argv)
 		default: return usage();
 		}
 	}
-	if (optind != argc - 1 || !p->sessions || !p->messages || !p->recipients || p->recipients > 64 || p->bytes < 300)
+	if (optind != argc - 1 || !p->sessions || !p->messages || !p->recipients || !p->modulus || p->recipients > 64 || p->bytes < 300)
 		return usage();
 	if (p->sessions > p->messages)
 		p->sessions = (unsigned)p->messages;

@@ -99,7 +99,6 @@ class Heddle:
     def __init__(self, mode, port=12525, extra=""):
         self.mode, self.port, self.extra, self.main = mode, port, extra, None
         self.dir = os.path.join(WORK, "heddle")
-        self.inbox = os.path.join(self.dir, "inbox")
 
     def config(self):
         router = "driver = accept\n  transport = box"
@@ -144,9 +143,12 @@ begin retry
 * * F,1h,5s
 """
 
-    def start(self, keep=False):
-        if not keep:
-            shutil.rmtree(self.dir, ignore_errors=True)
+    def start(self, keep=False, step=0.02):
+        if not keep:  # a new folder each time: ext4 is slow to make files where some were removed within a minute
+            n = 0
+            while os.path.exists(self.dir):
+                n += 1
+                self.dir = os.path.join(WORK, f"heddle{n}")
         os.makedirs(self.dir, exist_ok=True)
         with open(f"{self.dir}/bench.conf", "w") as f:
             f.write(self.config())
@@ -157,7 +159,7 @@ begin retry
             command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] + command
         with open(f"{self.dir}/stderr", "w") as err:
             self.main = subprocess.Popen(command, stdout=err, stderr=err, stdin=subprocess.DEVNULL)
-        if not wait_for(lambda: greets(self.port), 30):
+        if not wait_for(lambda: greets(self.port), 30, step):
             self.stop()
             sys.exit("heddle does not greet: " + open(f"{self.dir}/stderr").read())
 
@@ -192,7 +194,6 @@ begin retry
 class Peer:
     def __init__(self, mode, port):
         self.mode, self.port, self.root = mode, port, os.path.join(PEERS, self.name)
-        self.inbox = self.root + "/srv/bench/inbox"
 
     def chroot(self, *args, **kw):
         return subprocess.run(["chroot", self.root, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -202,16 +203,19 @@ class Peer:
         for what, args in (("proc", ["-t", "proc", "proc"]), ("dev", ["--bind", "/dev"])):
             if not os.path.ismount(f"{self.root}/{what}"):
                 subprocess.run(["mount", *args, f"{self.root}/{what}"], check=True)
-        shutil.rmtree(f"{self.root}/srv/bench", ignore_errors=True)
-        os.makedirs(f"{self.root}/srv/bench")
-        os.chown(f"{self.root}/srv/bench", 8, 8)
+        n = 1
+        while os.path.exists(f"{self.root}/srv/bench{n}"):
+            n += 1
+        self.boxes = f"/srv/bench{n}"
+        os.makedirs(self.root + self.boxes)
+        os.chown(self.root + self.boxes, 8, 8)
 
     def write(self, path, text):
         with open(self.root + path, "w") as f:
             f.write(text)
 
     def delivered(self):
-        return len(glob.glob(f"{self.root}/srv/bench/*/new/*"))
+        return len(glob.glob(f"{self.root}{self.boxes}/*/new/*"))
 
 
 class Exim(Peer):
@@ -256,7 +260,7 @@ all:
 begin transports
 box:
   driver = appendfile
-  directory = /srv/bench/inbox
+  directory = {self.boxes}/inbox
   maildir_format
   create_directory
   user = mail
@@ -321,7 +325,7 @@ smtp_dns_support_level = disabled
 smtpd_recipient_restrictions = permit_mynetworks, reject
 alias_maps =
 local_recipient_maps =
-virtual_mailbox_base = /srv/bench
+virtual_mailbox_base = {self.boxes}
 virtual_mailbox_maps = {mailbox}
 virtual_uid_maps = static:8
 virtual_gid_maps = static:8
@@ -384,6 +388,12 @@ def servers(mode, names):
     if PEERS and os.geteuid() == 0:
         have.update({c.name: c for c in (Exim, Postfix) if os.path.isdir(os.path.join(PEERS, c.name))})
     return [have[n](mode) for n in names if n in have]
+
+
+def clean():
+    """Remove what the runs have left."""
+    for d in glob.glob(f"{WORK}/heddle*") + (glob.glob(f"{PEERS}/*/srv/bench*") if PEERS else []):
+        shutil.rmtree(d, ignore_errors=True)
 
 
 # ---- measuring ----
