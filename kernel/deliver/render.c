@@ -82,7 +82,7 @@ enum rc render_header(struct heddle_call *c, const struct heddle_job *j, slice_t
 {
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, 0);
 	struct strbuf sb;
-	slice_t add, remove;
+	slice_t add, remove = slice_absent();
 	enum rc rc = option_text(c, j, TO_headers_add, &add, err);
 
 	if (rc == RC_OK)

@@ -490,7 +490,7 @@ static enum rc set_variables(struct route_step *s, struct error *err)
 /* set, address_data and debug_print are evaluated when the preconditions hold, before the driver runs. */
 static enum rc before_driver(struct route_step *s, struct error *err)
 {
-	slice_t v;
+	slice_t v = slice_absent();
 	enum rc rc = set_variables(s, err);
 
 	if (rc == RC_OK)

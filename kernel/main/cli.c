@@ -96,9 +96,10 @@ static enum rc take_q(struct parse *p, slice_t tail)
 
 	for (; i < tail.len && !ascii_isdigit(tail.ptr[i]); i++) {
 		char ch = tail.ptr[i];
-		if (ch == 'f')
-			frozen = force, force = true;
-		else if (ch == 'l')
+		if (ch == 'f') {
+			frozen = force;
+			force = true;
+		} else if (ch == 'l')
 			local = true;
 		else if (ch == 'i')
 			first = true;

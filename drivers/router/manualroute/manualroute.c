@@ -373,7 +373,7 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 {
 	struct manualroute *m = inst;
 	struct rule r;
-	uint32_t count, self = HEDDLE_S_PROCEED;
+	uint32_t count = 0, self = HEDDLE_S_PROCEED;
 	int32_t rc = find_rule(m, call, address->domain, &r);
 
 	if (rc == HEDDLE_FAIL) {

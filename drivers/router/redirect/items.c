@@ -199,7 +199,7 @@ static int32_t add_address(struct list *l, slice item, int incoming)
 {
 	char buf[MAX_ADDRESS];
 	size_t at, n = bare_address(item, buf, sizeof buf);
-	slice parts[3], whole;
+	slice parts[3], whole = item;
 
 	if (!is_address(buf, n, &at))
 		return bad_item(l, item);

@@ -17,10 +17,14 @@ static enum rc parse(const char *line)
 	int argc = 0;
 	slice_t rest = slice_cstr(line), word;
 
-	while (argc < 29 && slice_next(&rest, ' ', &word))
-		if (word.len)
-			argv[argc++] = arena_bytes(arena, word.len + 1U), memcpy(argv[argc - 1], word.ptr, word.len),
-			argv[argc - 1][slice_eqs(word, "''") ? 0 : word.len] = '\0';
+	while (argc < 29 && slice_next(&rest, ' ', &word)) {
+		if (word.len == 0)
+			continue;
+		char *p = arena_bytes(arena, word.len + 1U);
+		memcpy(p, word.ptr, word.len);
+		p[slice_eqs(word, "''") ? 0 : word.len] = '\0';
+		argv[argc++] = p;
+	}
 	argv[argc] = NULL;
 	err = (struct error){.text = ""};
 	return cli_parse(arena, argc, argv, &cli, &err);
