@@ -48,7 +48,7 @@ static void put_host(const struct attempt *t, struct strbuf *sb, const struct gr
 	if (o->host < 0 || (size_t)o->host >= g->hosts->count)
 		return;
 	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
-	if (h->name.len && !slice_eq(h->name, h->address))
+	if (h->name.len)
 		strbuf_printf(sb, " H=%.*s [%.*s]", SL_ARG(h->name), SL_ARG(h->address));
 	else
 		strbuf_printf(sb, " H=[%.*s]", SL_ARG(h->address));
