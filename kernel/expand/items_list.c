@@ -334,7 +334,7 @@ static enum rc sort_collect(struct eval *ev, const struct node *n, struct list_i
 static enum rc item_sort(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	slice_t list, item = ev->item;
-	const struct cond_row *row;
+	const struct cond_row *row = NULL;
 	struct list_iter it;
 	struct vec items = {0};
 	enum rc rc = eval_arg(ev, n, 0, &list, err);
