@@ -3,6 +3,7 @@
 #include "main/kernel/kernel.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,24 @@ static void queue_timer(void *arg, enum wake why, struct worker *w)
 	(void)timer_add(k->reactor, clock_mono_us() + k->queue_interval_ms * 1000, queue_timer, k, NULL);
 }
 
+#define TIDY_EVERY (15 * US_PER_SEC)
+
+/* What was needed in a busy time, and is not any more. */
+static void tidy_timer(void *arg, enum wake why, struct worker *w)
+{
+	struct kernel *k = arg;
+	struct reactor_counts now;
+
+	(void)w;
+	if (why == WAKE_CANCEL)
+		return;
+	agents_tidy(k->agents);
+	reactor_count(k->reactor, &now);
+	if (now.running == 0 && now.queued == 0) /* it holds up whoever allocates */
+		(void)malloc_trim(0);
+	(void)timer_add(k->reactor, clock_mono_us() + TIDY_EVERY, tidy_timer, k, NULL);
+}
+
 static int serve(struct kernel *k)
 {
 	struct error err = {.text = ""};
@@ -128,6 +147,7 @@ static int serve(struct kernel *k)
 	tell(LINK_READY, "");
 	if (k->queue_interval_ms > 0)
 		(void)timer_add(k->reactor, clock_mono_us(), queue_timer, k, NULL);
+	(void)timer_add(k->reactor, clock_mono_us() + TIDY_EVERY, tidy_timer, k, NULL);
 	follow_master(k);
 	kernel_take_apart(k);
 	return 0;

@@ -15,16 +15,22 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* 16 bytes, because there is one for each recipient of each queued message. */
 struct link {
-	struct destination *dest; /* NULL: not pending */
-	uint32_t pos;             /* 1 + index in its heap; 0: not in it */
-	uint32_t index;           /* of this link in its entry: 0 is the schedule's */
-	uint32_t text; /* recipient: where its address begins; ends where the next one's begins */
-	_Atomic uint8_t state; /* relaxed; enum queue_recipient_state */
+	uint32_t dest;  /* number of its destination; 0: not pending */
+	uint32_t pos;   /* 1 + index in its heap; 0: not in it */
+	uint32_t index; /* of this link in its entry: 0 is the schedule's */
+	/* relaxed.  Recipient: where its address begins (it ends where the next one's begins), then, in the low bits, its
+	 * enum queue_recipient_state */
+	_Atomic uint32_t text_state;
 };
+#define STATE_BITS 3u
+#define TEXTS_MAX  (UINT32_MAX >> STATE_BITS)
+_Static_assert(QUEUE_RCPT_STATES <= 1u << STATE_BITS, "a state fits");
 
 struct destination {
 	struct destination *next; /* in its bucket */
+	uint32_t number;
 	struct link **heap;
 	uint32_t count, cap;
 	uint32_t pending; /* attached links */
@@ -55,7 +61,15 @@ struct queue_index {
 	struct destination **dests GUARDED_BY(lk_queue_index);
 	size_t n_dest_buckets GUARDED_BY(lk_queue_index);
 	struct destination *schedule GUARDED_BY(lk_queue_index);
+	/* by number, which starts at 1; free places hold the number of the next free one */
+	union numbered {
+		struct destination *dest;
+		uintptr_t next_free;
+	} *numbers GUARDED_BY(lk_queue_index);
+	size_t n_numbers GUARDED_BY(lk_queue_index);
+	uintptr_t free_number GUARDED_BY(lk_queue_index);
 	struct queue_counts counts GUARDED_BY(lk_queue_index);
+	bool gathering GUARDED_BY(lk_queue_index);
 };
 
 LOCK_FNS(index, struct queue_index, lock, lk_queue_index)
@@ -81,6 +95,29 @@ static uint8_t state_of(const struct queue_entry *e)
 static int64_t next_of(const struct queue_entry *e)
 {
 	return atomic_load_explicit(&e->next_attempt_us, memory_order_relaxed);
+}
+
+static uint32_t text_of(const struct link *l)
+{
+	return atomic_load_explicit(&l->text_state, memory_order_relaxed) >> STATE_BITS;
+}
+
+static enum queue_recipient_state link_state(const struct link *l)
+{
+	uint32_t bits = atomic_load_explicit(&l->text_state, memory_order_relaxed);
+
+	return (enum queue_recipient_state)(bits & ((1u << STATE_BITS) - 1));
+}
+
+static void set_link(struct link *l, uint32_t text, enum queue_recipient_state state)
+{
+	atomic_store_explicit(&l->text_state, text << STATE_BITS | (uint32_t)state, memory_order_relaxed);
+}
+
+static struct destination *dest_of(struct queue_index *idx, const struct link *l) REQUIRES(lk_queue_index);
+static struct destination *dest_of(struct queue_index *idx, const struct link *l)
+{
+	return l->dest ? idx->numbers[l->dest].dest : NULL;
 }
 
 /* ---- heaps of links ---- */
@@ -124,23 +161,25 @@ static void sift_down(struct destination *d, uint32_t i, struct link *l)
 	place(d, i, l);
 }
 
-static void heap_add(struct link *l)
+static void heap_add(struct queue_index *idx, struct link *l) REQUIRES(lk_queue_index);
+static void heap_add(struct queue_index *idx, struct link *l)
 {
-	struct destination *d = l->dest;
+	struct destination *d = dest_of(idx, l);
 
-	if (!d || l->pos)
+	if (!d || l->pos || idx->gathering)
 		return;
 	if (d->count == d->cap) {
-		d->cap = d->cap ? d->cap * 2 : 1;
+		d->cap = d->cap ? d->cap * 2 : d->pending > 1 ? d->pending : 1;
 		d->heap = reallocarray(d->heap, d->cap, sizeof(struct link *));
 		MUST(d->heap);
 	}
 	sift_up(d, d->count++, l);
 }
 
-static void heap_drop(struct link *l)
+static void heap_drop(struct queue_index *idx, struct link *l) REQUIRES(lk_queue_index);
+static void heap_drop(struct queue_index *idx, struct link *l)
 {
-	struct destination *d = l->dest;
+	struct destination *d = dest_of(idx, l);
 
 	if (!d || !l->pos)
 		return;
@@ -156,11 +195,33 @@ static void heap_drop(struct link *l)
 }
 
 /* ---- destinations ---- */
-static struct destination *destination_new(const char *key, uint32_t len)
+static void more_numbers(struct queue_index *idx) REQUIRES(lk_queue_index);
+static void more_numbers(struct queue_index *idx)
+{
+	size_t n = idx->n_numbers ? idx->n_numbers * 2 : 64;
+
+	MUST(n <= UINT32_MAX);
+	idx->numbers = reallocarray(idx->numbers, n, sizeof *idx->numbers);
+	MUST(idx->numbers);
+	for (size_t i = n; i-- > (idx->n_numbers ? idx->n_numbers : 1);) {
+		idx->numbers[i].next_free = idx->free_number;
+		idx->free_number = i;
+	}
+	idx->n_numbers = n;
+}
+
+static struct destination *destination_new(struct queue_index *idx, const char *key, uint32_t len)
+    REQUIRES(lk_queue_index);
+static struct destination *destination_new(struct queue_index *idx, const char *key, uint32_t len)
 {
 	struct destination *d = calloc(1, sizeof *d + len);
 
 	MUST(d);
+	if (!idx->free_number)
+		more_numbers(idx);
+	d->number = (uint32_t)idx->free_number;
+	idx->free_number = idx->numbers[d->number].next_free;
+	idx->numbers[d->number].dest = d;
 	d->key_len = len;
 	if (len)
 		memcpy(d->key, key, len);
@@ -232,7 +293,7 @@ static void attach(struct queue_index *idx, struct link *l, slice_t address)
 	if (!d) {
 		if (idx->counts.destinations >= idx->n_dest_buckets)
 			grow_dests(idx);
-		d = destination_new(key.ptr, key.len);
+		d = destination_new(idx, key.ptr, key.len);
 		struct destination **b = &idx->dests[dest_bucket(key, idx->n_dest_buckets)];
 		d->next = *b;
 		*b = d;
@@ -240,18 +301,18 @@ static void attach(struct queue_index *idx, struct link *l, slice_t address)
 	}
 	d->pending++;
 	idx->counts.pending_recipients++;
-	l->dest = d;
+	l->dest = d->number;
 }
 
 static void detach(struct queue_index *idx, struct link *l) REQUIRES(lk_queue_index);
 static void detach(struct queue_index *idx, struct link *l)
 {
-	struct destination *d = l->dest;
+	struct destination *d = dest_of(idx, l);
 
 	if (!d)
 		return;
-	heap_drop(l);
-	l->dest = NULL;
+	heap_drop(idx, l);
+	l->dest = 0;
 	idx->counts.pending_recipients--;
 	if (--d->pending)
 		return;
@@ -261,6 +322,8 @@ static void detach(struct queue_index *idx, struct link *l)
 		at = &(*at)->next;
 	*at = d->next;
 	idx->counts.destinations--;
+	idx->numbers[d->number].next_free = idx->free_number;
+	idx->free_number = d->number;
 	free(d->heap);
 	free(d);
 }
@@ -270,7 +333,7 @@ static slice_t address_of(const struct queue_entry *e, uint32_t i)
 {
 	const struct link *l = &e->links[i + 1];
 
-	return slice_tainted(texts_of(e) + l->text, l[1].text - l->text);
+	return slice_tainted(texts_of(e) + text_of(l), text_of(l + 1) - text_of(l));
 }
 
 static struct queue_entry *entry_new(const struct queue_message *m)
@@ -279,7 +342,7 @@ static struct queue_entry *entry_new(const struct queue_message *m)
 
 	for (size_t i = 0; i < m->n_recipients; i++)
 		texts += m->recipients[i].address.len;
-	MUST(m->n_recipients < UINT32_MAX - 2 && texts < UINT32_MAX);
+	MUST(m->n_recipients < UINT32_MAX - 2 && texts < TEXTS_MAX);
 	struct queue_entry *e =
 	    calloc(1, sizeof *e + (m->n_recipients + 2) * sizeof(struct link) + texts);
 	MUST(e);
@@ -300,11 +363,11 @@ static struct queue_entry *entry_new(const struct queue_message *m)
 		struct link *l = &e->links[i];
 
 		l->index = i;
-		l->text = at;
+		set_link(l, at, QUEUE_RCPT_PENDING);
 		if (i == 0 || i > e->n_recipients)
 			continue;
 		const struct queue_recipient *r = &m->recipients[i - 1];
-		atomic_init(&l->state, (uint8_t)r->state);
+		set_link(l, at, r->state);
 		pending += r->state == QUEUE_RCPT_PENDING;
 		if (r->address.len)
 			memcpy(text + at, r->address.ptr, r->address.len);
@@ -378,9 +441,9 @@ static void set_state(struct queue_index *idx, struct queue_entry *e, bool taken
 	atomic_store_explicit(&e->state, state, memory_order_relaxed);
 	for (uint32_t i = 0; i <= e->n_recipients; i++) {
 		if (state == QUEUE_DEFERRED)
-			heap_add(&e->links[i]);
+			heap_add(idx, &e->links[i]);
 		else
-			heap_drop(&e->links[i]);
+			heap_drop(idx, &e->links[i]);
 	}
 }
 
@@ -391,7 +454,7 @@ static void move_to(struct queue_index *idx, struct queue_entry *e, int64_t when
 	bool taken = state_of(e) == QUEUE_ACTIVE;
 
 	for (uint32_t i = 0; i <= e->n_recipients; i++)
-		heap_drop(&e->links[i]);
+		heap_drop(idx, &e->links[i]);
 	atomic_store_explicit(&e->next_attempt_us, when_us, memory_order_relaxed);
 	set_state(idx, e, taken);
 }
@@ -407,10 +470,9 @@ static void put_in(struct queue_index *idx, struct queue_entry *e, bool taken)
 	*b = e;
 	idx->counts.messages++;
 	idx->counts.state[state_of(e)]++;
-	e->links[0].dest = idx->schedule;
+	e->links[0].dest = idx->schedule->number;
 	for (uint32_t i = 0; i < e->n_recipients; i++)
-		if (atomic_load_explicit(&e->links[i + 1].state, memory_order_relaxed) ==
-		    QUEUE_RCPT_PENDING)
+		if (link_state(&e->links[i + 1]) == QUEUE_RCPT_PENDING)
 			attach(idx, &e->links[i + 1], address_of(e, i));
 	set_state(idx, e, taken);
 }
@@ -423,7 +485,7 @@ static void take_out(struct queue_index *idx, struct queue_entry *e)
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
-	heap_drop(&e->links[0]);
+	heap_drop(idx, &e->links[0]);
 	for (uint32_t i = 1; i <= e->n_recipients; i++)
 		detach(idx, &e->links[i]);
 	idx->counts.messages--;
@@ -439,7 +501,7 @@ struct queue_index *queue_index_new(void)
 	MUST(idx);
 	mutex_init(&idx->lock, LOCK_queue_index);
 	index_lock(idx);
-	idx->schedule = destination_new(NULL, 0);
+	idx->schedule = destination_new(idx, NULL, 0);
 	index_unlock(idx);
 	return idx;
 }
@@ -458,10 +520,24 @@ void queue_index_free(struct queue_index **index)
 	free(idx->dests);
 	free(idx->schedule->heap);
 	free(idx->schedule);
+	free(idx->numbers);
 	index_unlock(idx);
 	mutex_fini(&idx->lock);
 	free(idx);
 	*index = NULL;
+}
+
+void queue_index_gather(struct queue_index *idx, bool on)
+{
+	index_lock(idx);
+	idx->gathering = on;
+	if (!on) {
+		idx->schedule->pending = (uint32_t)idx->counts.messages; /* room for all at once */
+		for (size_t i = 0; i < idx->n_buckets; i++)
+			for (struct queue_entry *e = idx->entries[i]; e; e = e->next)
+				set_state(idx, e, state_of(e) == QUEUE_ACTIVE);
+	}
+	index_unlock(idx);
 }
 
 /* ---- changing ---- */
@@ -542,7 +618,7 @@ enum rc queue_index_set_recipient(struct queue_index *idx, struct queue_id id, u
 			detach(idx, l);
 			(void)atomic_fetch_sub_explicit(&e->n_pending, 1, memory_order_relaxed);
 		}
-		atomic_store_explicit(&l->state, (uint8_t)state, memory_order_relaxed);
+		set_link(l, text_of(l), state);
 	}
 	index_unlock(idx);
 	return e ? RC_OK : RC_FAIL;
@@ -672,8 +748,7 @@ slice_t queue_entry_recipient(
 {
 	MUST(i < e->n_recipients);
 	if (out_state)
-		*out_state = (enum queue_recipient_state)atomic_load_explicit(
-		    &e->links[i + 1].state, memory_order_relaxed);
+		*out_state = link_state(&e->links[i + 1]);
 	return address_of(e, i);
 }
 

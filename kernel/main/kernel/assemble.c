@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "main/kernel/kernel.h"
+#include "match/text_cache.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -10,6 +11,11 @@
 #define BODY_BUDGET   ((int64_t)256 << 20) /* bodies that are being received, all sessions together */
 #define STOP_SESSIONS (20 * US_PER_SEC)
 #define STOP_DELIVERY (5 * US_PER_SEC)
+#define STOP_PARKS    (2 * US_PER_SEC)
+#define TIDY_EVERY    (30 * US_PER_SEC)
+#define LOOKUP_IDLE   (60 * US_PER_SEC)
+#define TEXTS_MAX     4096
+#define TEXTS_BYTES   ((size_t)32 << 20)
 #define NEVER_DUE     INT64_MAX
 
 static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
@@ -148,10 +154,29 @@ static void *recover(void *arg)
 	struct kernel *k = arg;
 	struct error err = {.text = ""};
 
+	queue_index_gather(k->index, true);
 	if (store_recover(k->store, found_message, k, &err) != RC_OK)
 		log_panic(k->services.log, slice_absent(), "queue: %s", err.text);
+	queue_index_gather(k->index, false);
+	(void)malloc_trim(0); /* what reading the segments took */
 	deliver_enable(k->deliverer, true);
 	return NULL;
+}
+
+/* What nobody has used for a while is closed. */
+static void tidy(void *arg, enum wake why, struct worker *w)
+{
+	struct kernel *k = arg;
+	struct error err = {.text = ""};
+
+	if (why == WAKE_CANCEL)
+		return;
+	if (pool_blocking_begin(w, POOL_FOR_LOOKUP, 0, &err) == RC_OK) {
+		lookups_tidy(k->services.lookups, LOOKUP_IDLE);
+		agents_tidy(k->agents);
+		pool_blocking_end(w);
+	}
+	(void)timer_add(k->reactor, clock_mono_us() + TIDY_EVERY, tidy, k, &err);
 }
 
 enum rc kernel_assemble(struct kernel *k, struct error *err)
@@ -162,6 +187,8 @@ enum rc kernel_assemble(struct kernel *k, struct error *err)
 	k->services.pool = k->pool;
 	k->services.resolver = k->resolver;
 	k->services.find_user = find_user;
+	k->texts_arena = arena_new(0);
+	k->services.texts = text_cache_new(k->texts_arena, TEXTS_MAX, TEXTS_BYTES);
 	if (net_interfaces_new(&k->interfaces, NULL) == RC_OK)
 		k->services.own_addresses = k->interfaces;
 	if (rc == RC_OK)
@@ -175,7 +202,21 @@ enum rc kernel_assemble(struct kernel *k, struct error *err)
 	if (rc == RC_OK && pthread_create(&k->recovery, NULL, recover, k) != 0)
 		rc = error_set(err, RC_ERROR, "no thread for the recovery of the queue");
 	k->recovery_started = rc == RC_OK;
+	if (rc == RC_OK)
+		(void)timer_add(k->reactor, clock_mono_us() + TIDY_EVERY, tidy, k, err);
 	return rc;
+}
+
+/* A timer that ran while all were cancelled may have set itself again. */
+static bool end_parks(struct reactor *r)
+{
+	int64_t until = clock_mono_us() + STOP_PARKS, now;
+
+	do {
+		reactor_cancel_all(r);
+		now = clock_mono_us();
+	} while (!reactor_wait_empty(r, now + STOP_PARKS / 10) && now < until);
+	return reactor_wait_empty(r, now);
 }
 
 /* In the reverse order; what has a deadline is waited for, what is left stays on the queue. */
@@ -191,17 +232,16 @@ void kernel_take_apart(struct kernel *k)
 		deliver_stop(k->deliverer, clock_mono_us() + STOP_DELIVERY);
 	if (k->recovery_started)
 		(void)pthread_join(k->recovery, NULL);
-	if (k->reactor) {
-		reactor_cancel_all(k->reactor);
-		if (!reactor_wait_empty(k->reactor, clock_mono_us() + 2 * US_PER_SEC))
-			_exit(0); /* what still runs is on the queue: nothing is lost by ending here */
-	}
+	if (k->reactor && !end_parks(k->reactor))
+		_exit(0); /* what still runs is on the queue: nothing is lost by ending here */
 	store_close(&k->store); /* commits what is pending */
+	/* whoever posts to a park or wakes a worker has ended before either is freed */
+	pool_stop(k->pool);
+	reactor_free(&k->reactor);
 	pool_free(&k->pool);
 	deliver_free(&k->deliverer);
 	smtp_server_free(&k->server);
 	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
-	reactor_free(&k->reactor);
 	agents_free(&k->agents);
 	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);

@@ -62,6 +62,31 @@ TEST(order_of_the_schedule)
 	queue_index_free(&idx);
 }
 
+TEST(a_gathered_schedule_is_that_of_single_insertions)
+{
+	struct queue_index *idx = queue_index_new();
+	struct queue_entry *e;
+
+	queue_index_gather(idx, true);
+	insert(idx, 1, 300);
+	insert(idx, 2, 100);
+	insert(idx, 3, 200);
+	CHECK_EQ_INT(queue_index_next(idx), INT64_MAX);
+	CHECK(queue_index_due(idx, 1000) == NULL);
+	e = queue_index_take(idx, (struct queue_id){3, 1003}, true);
+	CHECK(e != NULL); /* somebody is at work on it when the gathering ends */
+	CHECK_EQ_INT(queue_index_remove(idx, (struct queue_id){1, 1001}, NULL), RC_OK);
+	insert(idx, 4, 50);
+	queue_index_gather(idx, false);
+	CHECK_EQ_INT(queue_index_next(idx), 50);
+	CHECK_EQ_INT(serial_and_unref(queue_index_due_for(idx, SL("one.example"), 1000)), 4);
+	CHECK_EQ_INT(serial_and_unref(queue_index_due(idx, 1000)), 2);
+	CHECK(queue_index_due(idx, 1000) == NULL);
+	queue_index_release(idx, &e, 70);
+	CHECK_EQ_INT(serial_and_unref(queue_index_due(idx, 1000)), 3);
+	queue_index_free(&idx);
+}
+
 TEST(what_was_taken_is_not_given_again)
 {
 	struct queue_index *idx = queue_index_new();
