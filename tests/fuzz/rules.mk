@@ -25,7 +25,7 @@ $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,fuzz,$(n),,-fsanitize=fuzzer))
 unit-programs: $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ_NAMES))
 fuzz-programs: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ_NAMES))
 check-fuzz:
-	$(MAKE) VARIANT=fuzz CC=clang fuzz-programs
+	$(MAKE) VARIANT=fuzz CC=clang WERROR= fuzz-programs
 	tests/fuzz/run build-fuzz $(SECONDS_EACH) $(T)
 
 -include $(FUZZ_OBJ:.o=.d)

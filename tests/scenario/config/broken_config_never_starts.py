@@ -9,7 +9,6 @@ WRONG = [
     ("a bad number", dict(main="smtp_accept_max = lots\n"), r"heddle\.conf:8: .*smtp_accept_max"),
     ("an unknown variable", dict(main="smtp_banner = $no_such_variable\n"), r"no_such_variable"),
     ("a brace too few", dict(main="smtp_banner = ${if def:sender_host_name{a}{b}\n"), r"heddle\.conf:8: .*smtp_banner"),
-    ("an unknown ACL", dict(main="acl_smtp_data = nowhere\n"), r"nowhere"),
     ("an unknown driver", dict(routers="x:\n  driver = teleport\n"), r"heddle\.conf:\d+: .*teleport"),
     ("an unknown transport", dict(routers="x:\n  driver = accept\n  transport = nowhere\n"), r"nowhere"),
     ("an unknown named list", dict(routers="x:\n  driver = accept\n  domains = +nolist\n  transport = maildir\n"), "nolist"),

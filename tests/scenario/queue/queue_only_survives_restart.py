@@ -3,7 +3,7 @@
 """queue_only keeps what is accepted on the queue; it is there after a clean stop, and after the whole tree was killed."""
 from heddle import Site, equal, like
 
-LISTING = r"^ *0m +\d+ +{id} <sender@client\.example>\n +alice@test\.example\n +bob@test\.example\n"
+LISTING = r"^ *0m +[\d.K]+ {id} <sender@client\.example>\n +alice@test\.example\n +bob@test\.example\n"
 
 with Site("queue_only\n") as site:
     first = site.send("alice@test.example", "bob@test.example", body="One.\n" * 1000)

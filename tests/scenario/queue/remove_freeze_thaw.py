@@ -8,7 +8,7 @@ with Site("queue_only\n") as site:
     like(site.cli("-Mf", kept).stdout, f"Message {kept} is now frozen")
     like(site.cli("-bp").stdout, rf"{kept} <sender@client\.example> \*\*\* frozen \*\*\*")
     like(site.cli("-Mrm", removed).stdout, f"Message {removed} has been removed")
-    like(site.cli("-Mrm", removed).stdout + site.cli("-Mrm", removed).stderr, "not found|No such|does not exist", "only once")
+    equal(site.cli("-Mrm", removed).returncode, 1, "only once")
     site.stop()
     site.start()
     site.wait_for_queue(1)
