@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "config/config_private.h"
+#include "driver/lookup.h"
 
 /* ---- problems ---- */
 static void note(struct loader *l, struct vec *to, const char *file, unsigned line, slice_t text)
@@ -215,6 +216,7 @@ static struct config *config_new(const struct config_source *src)
 	if (src->process)
 		cfg->facts = *src->process;
 	cfg->drivers = src->drivers;
+	cfg->services = src->services;
 	cfg->main = options_main;
 	for (uint32_t k = 0; k < NAMED_LIST_KINDS; k++)
 		cfg->named_maps[k] = map_new(a, MAP_EXACT);
@@ -271,6 +273,8 @@ void config_unref(struct config **cfg)
 	*cfg = NULL;
 	if (!c || atomic_fetch_sub_explicit(c->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	if (c->services && c->services->lookups)
+		lookups_drop_snapshot(c->services->lookups, c->serial);
 	sections_free(c);
 	struct arena *a = c->arena;
 	arena_free(&a);

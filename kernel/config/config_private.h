@@ -51,6 +51,7 @@ struct config {
 	const char *path;
 	struct process_facts facts; /* the source's, with what the main options set */
 	struct drivers *drivers;
+	struct services *services; /* whose look-ups are told when this goes; may be NULL */
 	struct option_table main;
 	struct vec named; /* struct named_list *, in the file's order */
 	struct map *named_maps[NAMED_LIST_KINDS];

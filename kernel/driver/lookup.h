@@ -15,7 +15,9 @@ struct lookups *lookups_new(struct drivers *d);
 void lookups_free(struct lookups **l); /* no call runs and none will */
 /* Close what nobody has used for so long; all of it with 0.  From a timer. */
 void lookups_tidy(struct lookups *l, int64_t idle_us);
-/* Before a snapshot goes: its handles and instances.  Nobody looks anything up under it any more.
+/* How many handles there are. */
+uint32_t lookups_open(struct lookups *l);
+/* Before a snapshot goes (config_unref does it): its handles and instances.  Nobody looks anything up under it any more.
  */
 void lookups_drop_snapshot(struct lookups *l, uint64_t serial);
 

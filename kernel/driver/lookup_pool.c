@@ -312,6 +312,14 @@ void lookups_tidy(struct lookups *l, int64_t idle_us)
 	close_all(gone);
 }
 
+uint32_t lookups_open(struct lookups *l)
+{
+	pool_lock(l);
+	uint32_t n = l->open;
+	pool_unlock(l);
+	return n;
+}
+
 void lookups_drop_snapshot(struct lookups *l, uint64_t serial)
 {
 	struct choice ch = {.by_serial = true, .serial = serial};

@@ -70,7 +70,8 @@ MUST_USE enum rc pool_new(const struct pool_config *cfg, struct pool **out, stru
 /* Run what is queued, end all workers, join them.  Jobs may still be submitted by jobs until the
  * queues are empty. */
 void pool_stop(struct pool *p) EXCLUDES(lk_pool);
-/* After pool_stop (done here if not yet); nulls. */
+/* After pool_stop (done here if not yet) and after whoever submits has ended: a thread may still be waking a
+ * worker for a job that has run.  So: pool_stop, reactor_free, pool_free.  Nulls. */
 void pool_free(struct pool **p);
 /* Runs in every worker thread, as the last thing.  Up to 8; before the first job is submitted. */
 void pool_on_thread_exit(struct pool *p, void (*fn)(void));

@@ -37,6 +37,7 @@ struct kernel {
 	struct vec logs GUARDED_BY(lk_snapshot);            /* struct generation: all there were; closed at the end */
 
 	struct drivers *drivers;
+	struct arena *texts_arena; /* services.texts' */
 	struct net_interfaces *interfaces;
 	struct dns_resolver *resolver;
 	struct pool *pool;

@@ -194,8 +194,9 @@ static void unserve(void)
 	control_free(&control);
 	reactor_cancel_all(reactor);
 	CHECK(reactor_wait_empty(reactor, clock_mono_us() + 5 * US_PER_SEC));
-	pool_free(&pool);
+	pool_stop(pool);
 	reactor_free(&reactor);
+	pool_free(&pool);
 	(void)unlink(path);
 	end();
 }

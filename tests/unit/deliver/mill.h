@@ -125,8 +125,9 @@ static inline void mill_close_queue(struct mill *m)
 	reactor_cancel_all(m->reactor);
 	CHECK(reactor_wait_empty(m->reactor, clock_mono_us() + 5 * US_PER_SEC));
 	store_close(&m->store);
-	pool_free(&m->pool);
+	pool_stop(m->pool);
 	reactor_free(&m->reactor);
+	pool_free(&m->pool);
 	deliver_free(&m->deliverer);
 	queue_index_free(&m->index);
 }

@@ -205,6 +205,25 @@ TEST(a_changed_file_is_read_again)
 	site_free(&s);
 }
 
+TEST(a_snapshot_that_goes_closes_what_it_had_open)
+{
+	struct site s;
+	struct config *old;
+	slice_t out;
+	with_site(&s);
+	old = s.cfg;
+	const char *path = site_file(&s, "kept", "k: v\n");
+	CHECK_EQ_INT(look(&s, "lsearch", slice_cstr(path), SL("k"), &out), RC_OK);
+	CHECK(site_load(&s, "primary_hostname = other.example.org\n", NULL));
+	CHECK_EQ_INT(look(&s, "lsearch", slice_cstr(path), SL("k"), &out), RC_OK);
+	CHECK_EQ_INT(lookups_open(s.services.lookups), 2);
+	config_unref(&old);
+	CHECK_EQ_INT(lookups_open(s.services.lookups), 1);
+	config_unref(&s.cfg);
+	CHECK_EQ_INT(lookups_open(s.services.lookups), 0);
+	site_free(&s);
+}
+
 TEST(more_files_than_may_be_open)
 {
 	struct site s;

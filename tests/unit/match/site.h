@@ -89,6 +89,7 @@ static inline bool site_load(struct site *s, const char *text, const struct conf
 	    .content = slice_cstr(text),
 	    .drivers = s->drivers,
 	    .process = &s->process,
+	    .services = &s->services,
 	    .hooks = hooks};
 	s->problems = s->warnings = (struct vec){0};
 	bool ok = config_load(&src, s->arena, &s->problems, &s->warnings, &s->cfg) == RC_OK;
