@@ -176,6 +176,15 @@ static void fail_address(struct attempt *t, struct address *a, const struct grou
 	*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
 }
 
+/* Of a recipient that ends in more than one place, what need not be done again. */
+static void note_final(struct attempt *t, const struct address *a)
+{
+	if (a->parent || a->is_copied) {
+		strbuf_add(&t->note, child_key(t->arena, a));
+		strbuf_char(&t->note, '\n');
+	}
+}
+
 static void after_routing(struct attempt *t)
 {
 	for (size_t i = 0; i < t->routing.addresses.count; i++) {
@@ -195,9 +204,10 @@ static void after_routing(struct attempt *t)
 			give_up_or_defer(t, a, NULL, NULL);
 			break;
 		case ROUTE_DISCARDED:
-			if (!a->parent || a->router)
-				log_main(t->log, t->id_text, "=> :blackhole: <%.*s> R=%.*s", SL_ARG(address_top(a)->text),
-				    SL_ARG(a->router ? a->router->name : SL("")));
+			if (!map_get(t->done, child_key(t->arena, a))) {
+				line_discarded(t, a);
+				note_final(t, a);
+			}
 			break;
 		case ROUTE_DELIVER:
 			if (map_get(t->done, child_key(t->arena, a)))
@@ -208,15 +218,6 @@ static void after_routing(struct attempt *t)
 		case ROUTE_DUPLICATE:
 			break;
 		}
-	}
-}
-
-/* Of a recipient that ends in more than one place, what need not be done again. */
-static void note_final(struct attempt *t, const struct address *a)
-{
-	if (a->parent || a->is_copied) {
-		strbuf_add(&t->note, child_key(t->arena, a));
-		strbuf_char(&t->note, '\n');
 	}
 }
 
@@ -315,7 +316,7 @@ static void freeze_now(struct attempt *t)
 	if (store_edit_wait(t->d->cfg.store, t->arena, t->id, &e, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "freezing could not be recorded: %s", err.text);
 	if (queue_index_freeze(t->d->cfg.index, t->id, true, e.when_us) == RC_OK)
-		log_main(t->log, t->id_text, "Frozen");
+		log_main(t->log, t->id_text, "%s", t->bounce_failed ? "Frozen (delivery error message)" : "Frozen");
 }
 
 static void complete(struct attempt *t)

@@ -173,7 +173,7 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 	if (!slice_is_absent(reply) && reply.len)
 		(void)header_append(a, l, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
 	(void)header_append(a, l, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
-	(void)header_append(a, l, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=%.*s\n",
+	(void)header_append(a, l, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n",
 	    SL_ARG(boundary)));
 	(void)header_append(a, l, SL("MIME-Version: 1.0\n"));
 	(void)header_append(a, l, SL("Subject: Mail delivery failed: returning message to sender\n"));
@@ -240,7 +240,7 @@ static void undeliverable_bounce(struct attempt *t)
 		log_main(t->log, t->id_text, "cancelled by ignore_bounce_errors_after");
 		return;
 	}
-	t->freeze = true;
+	t->freeze = t->bounce_failed = true;
 	VEC_FOREACH(&t->failed, struct address *, a) t->left[(*a)->recipient]++;
 }
 

@@ -76,7 +76,8 @@ struct attempt {
 	struct vec groups;              /* struct group * */
 	struct vec failed, deferred;    /* struct address * */
 	struct strbuf note;             /* children delivered now: lines */
-	bool forced, freeze, gave_up;
+	bool forced, freeze;
+	bool bounce_failed;             /* why it is frozen */
 	uint32_t *left;                 /* addresses still undelivered, for each recipient */
 	int64_t began_us;
 };
@@ -142,6 +143,7 @@ bool retry_next(struct attempt *t, const struct address *a, const struct group *
 enum rc bounce_send(struct attempt *t, struct error *err);
 /* lines.c */
 void line_delivered(struct attempt *t, const struct group *g);
+void line_discarded(struct attempt *t, const struct address *a);
 void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_completed(struct attempt *t);

@@ -98,6 +98,22 @@ void line_delivered(struct attempt *t, const struct group *g)
 	}
 }
 
+/* Nothing is done with it, and that is what was wanted: ":blackhole:", or the file /dev/null. */
+void line_discarded(struct attempt *t, const struct address *a)
+{
+	bool is_file = a->kind != ADDRESS_PLAIN;
+	struct strbuf sb;
+
+	if (is_quiet(a))
+		return;
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_printf(&sb, "=> %.*s <%.*s>", SL_ARG(is_file ? a->text : SL(":blackhole:")), SL_ARG(address_top(a)->text));
+	put_names(&sb, a, false);
+	if (is_file)
+		strbuf_text(&sb, " T=**bypassed**");
+	write_line(t, &sb);
+}
+
 void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct strbuf sb;
@@ -123,7 +139,7 @@ void line_deferred(struct attempt *t, const struct address *a, const struct grou
 
 	strbuf_init(&sb, t->arena, 0);
 	strbuf_text(&sb, "== ");
-	put_address(t, &sb, a, g && g->is_local);
+	put_address(t, &sb, a, false); /* whole, also for a local delivery, as a failure is */
 	put_names(&sb, a, g != NULL);
 	if (g && o)
 		put_host(t, &sb, g, o);

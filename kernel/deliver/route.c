@@ -368,6 +368,10 @@ static enum rc finish_child(struct route_step *s, struct address *c, struct erro
 		c->facts.address_file = c->text;
 	else
 		c->facts.address_pipe = c->text;
+	if (c->kind == ADDRESS_FILE && slice_eqs(c->text, "/dev/null") && !(s->run->flags & ROUTE_TEST)) {
+		c->result = ROUTE_DISCARDED; /* bypassed: needs neither transport nor user */
+		return RC_OK;
+	}
 	return child_transport(s, c, err);
 }
 
@@ -394,7 +398,7 @@ static enum rc redirect_address(struct route_step *s, struct error *err)
 	}
 	/* only now, with all of them good, do they count as seen: what is dropped must not hide another one */
 	VEC_FOREACH(&s->children, struct address *, it)
-	if ((*it)->kind != ADDRESS_PLAIN)
+	if ((*it)->kind != ADDRESS_PLAIN && (*it)->result == ROUTE_UNDONE)
 		(*it)->result = is_duplicate(s->run, *it) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
 	a->result = s->children.count ? ROUTE_REDIRECTED : ROUTE_DISCARDED;
 	return RC_OK;

@@ -36,6 +36,17 @@ static bool is_split(const struct routing *r)
 	return children > 1;
 }
 
+/* The address whose end decides about `top`: itself, what is wrong with the one child, or itself because all is well. */
+static const struct address *decisive(const struct routing *r, const struct address *top, bool success_on_redirect)
+{
+	if (top->result != ROUTE_REDIRECTED || is_split(r) || success_on_redirect)
+		return top;
+	const struct address *bad = worst(r, ROUTE_FAILED);
+	if (!bad)
+		bad = worst(r, ROUTE_DEFERRED);
+	return bad ? bad : top;
+}
+
 static slice_t or_default(slice_t s, const char *text)
 {
 	return slice_is_absent(s) || s.len == 0 ? slice_cstr(text) : s;
@@ -59,16 +70,7 @@ enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender,
 	ev->address = saved;
 	if (rc != RC_OK)
 		return rc;
-	const struct address *bad = top;
-	if (top->result == ROUTE_REDIRECTED) {
-		if (is_split(&r) || o->success_on_redirect)
-			return RC_OK;
-		bad = worst(&r, ROUTE_FAILED);
-		if (!bad)
-			bad = worst(&r, ROUTE_DEFERRED);
-		if (!bad)
-			return RC_OK;
-	}
+	const struct address *bad = decisive(&r, top, o->success_on_redirect);
 	if (bad->result == ROUTE_FAILED) {
 		*out_user_text = or_default(bad->shown, "Unrouteable address");
 		*out_log_text = or_default(bad->logged, "Unrouteable address");
@@ -114,11 +116,11 @@ static void put_place(const struct address *a, struct strbuf *out)
 		strbuf_printf(out, "  transport = %.*s\n", SL_ARG(a->transport->name));
 }
 
-static void put_address(const struct address *a, bool verify, struct strbuf *out)
+static void put_address(const struct address *a, struct strbuf *out)
 {
 	switch (a->result) {
 	case ROUTE_FAILED:
-		strbuf_printf(out, verify ? "%.*s failed to verify: %.*s\n" : "%.*s is undeliverable: %.*s\n", SL_ARG(a->text),
+		strbuf_printf(out, "%.*s is undeliverable: %.*s\n", SL_ARG(a->text),
 		    SL_ARG(or_default(a->logged, "Unrouteable address")));
 		put_ancestors(a, out);
 		break;
@@ -129,14 +131,14 @@ static void put_address(const struct address *a, bool verify, struct strbuf *out
 		put_ancestors(a, out);
 		break;
 	case ROUTE_DISCARDED:
+		if (a->kind != ADDRESS_PLAIN) {
+			put_place(a, out);
+			break;
+		}
 		strbuf_printf(out, "mail to %.*s is discarded\n", SL_ARG(a->text));
 		break;
 	case ROUTE_DELIVER:
 	case ROUTE_DUPLICATE:
-		if (verify) {
-			strbuf_printf(out, "%.*s verified\n", SL_ARG(a->text));
-			break;
-		}
 		if (a->kind != ADDRESS_PLAIN) {
 			put_place(a, out);
 			break;
@@ -155,6 +157,25 @@ static void put_address(const struct address *a, bool verify, struct strbuf *out
 	}
 }
 
+/* -bv: one line about the address itself. */
+static enum rc put_verified(const struct routing *r, const struct address *top, struct strbuf *out)
+{
+	const struct address *a = decisive(r, top, false);
+
+	if (a->result == ROUTE_FAILED) {
+		strbuf_printf(out, "%.*s failed to verify: %.*s\n", SL_ARG(top->text),
+		    SL_ARG(or_default(a->logged, "Unrouteable address")));
+		return RC_FAIL;
+	}
+	if (a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) {
+		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n", SL_ARG(top->text),
+		    SL_ARG(or_default(a->logged, "unknown error")));
+		return RC_DEFER;
+	}
+	strbuf_printf(out, "%.*s verified\n", SL_ARG(top->text));
+	return RC_OK;
+}
+
 enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool verify_sender, struct strbuf *out)
 {
 	struct routing r;
@@ -163,11 +184,13 @@ enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool
 	enum rc result = RC_OK;
 
 	routing_init(&r, ev->arena, ev, flags);
-	(void)routing_add(&r, address, 0);
+	const struct address *top = routing_add(&r, address, 0);
 	(void)routing_run(&r, &err);
+	if (verify)
+		return put_verified(&r, top, out);
 	for (size_t i = 0; i < r.addresses.count; i++) {
 		const struct address *a = *VEC_AT(&r.addresses, struct address *, i);
-		put_address(a, verify, out);
+		put_address(a, out);
 		if (a->result == ROUTE_FAILED)
 			result = RC_FAIL;
 		else if ((a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) && result != RC_FAIL)

@@ -245,7 +245,7 @@ static int32_t say_text(struct list *l, int32_t result, slice text)
 {
 	int32_t code = 0, want = result == HEDDLE_FAIL ? 5 : 4;
 
-	text = line_of(text);
+	slice whole = text = line_of(text);
 	if (text.len >= 4 && text.ptr[3] == ' ' && text.ptr[0] - '0' == want && text.ptr[1] >= '0' && text.ptr[1] <= '9' &&
 	    text.ptr[2] >= '0' && text.ptr[2] <= '9') {
 		if (!redirect_flag(l->r, l->call, O_FORBID_SMTP_CODE))
@@ -253,8 +253,8 @@ static int32_t say_text(struct list *l, int32_t result, slice text)
 		text = trim(part(text, 4, text.len));
 	}
 	if (text.len == 0)
-		text = heddle_text(result == HEDDLE_FAIL ? "forced rejection" : "forced defer");
-	l->r->host->reason(l->call, code, text, text);
+		whole = text = heddle_text(result == HEDDLE_FAIL ? "forced rejection" : "forced defer");
+	l->r->host->reason(l->call, code, text, whole);
 	return result;
 }
 
@@ -330,10 +330,6 @@ static int32_t add_file(struct list *l, slice item)
 		return refuse(l, HEDDLE_DEFER, "error in redirect data: delivery to file forbidden", heddle_text(""));
 	if (!(item.flags & HEDDLE_CLEAN))
 		return refuse(l, HEDDLE_DEFER, "error in redirect data: Tainted file name: ", item);
-	if (item.len == 9 && memcmp(item.ptr, "/dev/null", 9) == 0) {
-		l->nulls = 1;
-		return HEDDLE_OK;
-	}
 	return add(l, item.ptr[item.len - 1] == '/' ? HEDDLE_C_DIRECTORY : HEDDLE_C_FILE, item);
 }
 

@@ -185,10 +185,6 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 		out->verdict = l.verdict;
 		return HEDDLE_OK;
 	}
-	if (l.children == 0 && l.nulls) {
-		out->verdict = HEDDLE_R_DISCARD;
-		return HEDDLE_OK;
-	}
 	if (l.children == 0)
 		return decline(out);
 	out->verdict = HEDDLE_R_REROUTE;

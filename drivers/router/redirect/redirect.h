@@ -28,7 +28,6 @@ struct list {
 	struct heddle_call *call;
 	const struct heddle_address *address;
 	uint32_t children;
-	uint32_t nulls;   /* /dev/null was met */
 	uint32_t verdict; /* HEDDLE_R_DISCARD when :blackhole: was met, else 0 */
 };
 

@@ -13,6 +13,7 @@ static const char plain[] =
     "badlist:\n driver = redirect\n domains = badlist.example\n data = fail-a@x.example, defer-b@x.example\n"
     "quiet:\n driver = accept\n domains = quiet.example\n errors_to =\n transport = p\n"
     "hole:\n driver = redirect\n domains = hole.example\n data = :blackhole:\n"
+    "null:\n driver = redirect\n domains = null.example\n data = /dev/null\n"
     "lost:\n driver = redirect\n domains = lost.example\n allow_fail\n data = :fail: nobody here\n"
     "copy:\n driver = accept\n domains = copy.example\n unseen\n transport = p\n"
     "copy2:\n driver = accept\n domains = copy.example\n transport = later\n"
@@ -48,8 +49,12 @@ TEST(discarded_is_done)
 	begin(plain);
 	(void)mill_post(&m, "ok-s@from.example", "x@hole.example");
 	CHECK(mill_settle(&m));
-	(void)mill_expect(&m, "=> :blackhole: <x@hole.example> R=hole", 1);
+	(void)mill_expect(&m, " => :blackhole: <x@hole.example> R=hole\n", 1);
 	(void)mill_expect(&m, "Completed", 1);
+	(void)mill_post(&m, "ok-s@from.example", "x@null.example");
+	CHECK(mill_settle(&m));
+	(void)mill_expect(&m, " => /dev/null <x@null.example> R=null T=**bypassed**\n", 1);
+	(void)mill_expect(&m, "Completed", 2);
 	CHECK_EQ_INT(mill_messages(&m), 0);
 	mill_stop(&m);
 }
@@ -110,7 +115,7 @@ TEST(no_bounce_for_a_bounce)
 	CHECK(mill_settle(&m));
 	(void)mill_expect(&m, " ** fail@x.example R=all T=p: said so", 1);
 	(void)mill_expect(&m, "<= <>", 0);
-	(void)mill_expect(&m, "Frozen", 1);
+	(void)mill_expect(&m, " Frozen (delivery error message)\n", 1);
 	(void)mill_expect(&m, "Completed", 0);
 	/* frozen: not tried again by itself, nor by a queue run, nor by a new process */
 	mill_run(&m, true, false);

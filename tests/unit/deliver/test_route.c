@@ -138,10 +138,10 @@ TEST(items_of_lists)
 	static const struct row rows[] = {
 	    {"bh1@l.example", "bh1@l.example discarded\n"},
 	    {"bh2@l.example", "bh2@l.example discarded\n"}, /* "anywhere in the list" */
-	    {"null@l.example", "null@l.example children\nz@x.example to all>t\n"},
-	    {"nullonly@l.example", "nullonly@l.example discarded\n"},
+	    {"null@l.example", "null@l.example children\n/dev/null discarded\nz@x.example to all>t\n"},
+	    {"nullonly@l.example", "nullonly@l.example children\n/dev/null discarded\n"},
 	    {"fail@l.example", "fail@l.example failed (gone, quite gone)\n"},
-	    {"code@l.example", "code@l.example failed (5.7.9 elsewhere)\n"},
+	    {"code@l.example", "code@l.example failed (551 5.7.9 elsewhere)\n"},
 	    {"defer@l.example", "defer@l.example deferred (later on)\n"},
 	    {"unknown@l.example", "unknown@l.example to all>t\n"},
 	    {"many@l.example", "many@l.example children\none@qual.example to all>t\ntwo@l.example to all>t\n"
@@ -411,7 +411,7 @@ TEST(verifying_for_an_acl)
 	    {"one@alias.example", {0}, RC_FAIL, "Unrouteable address", "Unrouteable address"}, /* one child stands for it */
 	    {"one@alias.example", {.success_on_redirect = true}, RC_OK, "-", "-"},
 	    {"two@alias.example", {0}, RC_OK, "-", "-"}, /* several: verified, whatever they are */
-	    {"later@alias.example", {0}, RC_DEFER, "wait", "wait"},
+	    {"later@alias.example", {0}, RC_DEFER, "wait", "450 wait"},
 	    {"later@alias.example", {.defer_ok = true}, RC_OK, "-", "-"},
 	    {"nodomain", {0}, RC_FAIL, "unqualified address", "unqualified address"},
 	};
@@ -443,11 +443,22 @@ TEST(address_test_prints_as_exim_does)
 	    {modes, "a@m.example", "a@m.example verified\n", true, RC_OK},
 	    {modes, "a@none.example", "a@none.example is undeliverable: Unrouteable address\n", false, RC_FAIL},
 	    {modes, "a@none.example", "a@none.example failed to verify: Unrouteable address\n", true, RC_FAIL},
+	    {modes, "one@alias.example", "one@alias.example failed to verify: Unrouteable address\n", true, RC_FAIL},
+	    {modes, "two@alias.example", "two@alias.example verified\n", true, RC_OK},
+	    {modes, "later@alias.example", "later@alias.example cannot be resolved at this time: 450 wait\n", true, RC_DEFER},
+	    {modes, "one@alias.example",
+	        "nobody@none.example is undeliverable: Unrouteable address\n    <-- one@alias.example\n", false, RC_FAIL},
+	    {redirects, "bh1@l.example", "bh1@l.example verified\n", true, RC_OK},
+	    {redirects, "file@l.example", "file@l.example verified\n", true, RC_OK},
+	    {redirects, "file@l.example",
+	        "file@l.example -> /var/mail/list\n  transport = files\nfile@l.example -> /var/dir/\n  transport = files\n"
+	        "file@l.example -> |/bin/cat a,b\n  transport = pipes\n", false, RC_OK},
 	    {redirects, "bh1@l.example", "mail to bh1@l.example is discarded\n", false, RC_OK},
 	    {redirects, "defer@l.example", "defer@l.example cannot be resolved at this time: later on\n", false, RC_DEFER},
 	    {redirects, "bad@l.example",
 	        "bad@l.example cannot be resolved at this time: error in redirect data: malformed address: @@\n", false, RC_DEFER},
-	    {redirects, "null@l.example", "z@x.example\n    <-- null@l.example\n  router = all, transport = t\n", false, RC_OK},
+	    {redirects, "null@l.example", "null@l.example -> /dev/null\n  transport = files\n"
+	        "z@x.example\n    <-- null@l.example\n  router = all, transport = t\n", false, RC_OK},
 	    {hosts, "x@cut.example", "x@cut.example\n  router = cut, transport = t\n  host 10.1.1.1 [10.1.1.1]\n", false, RC_OK},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
