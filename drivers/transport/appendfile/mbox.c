@@ -13,6 +13,7 @@
 
 #define EXISTENCE_TRIES 10
 #define POLL_LOCK_MS    100
+#define FIRST_PAUSE_MS  5
 
 struct mbox {
 	struct delivery *d;
@@ -65,13 +66,24 @@ static void drop_stale_lock(struct delivery *d, const char *lock)
 		(void)unlink(lock);
 }
 
+/* In all as long as lock_retries times lock_interval, but soon at first: most locks are held for milliseconds, and often by
+ * a delivery of our own. */
+static int64_t next_pause(const struct delivery *d, int64_t *waited)
+{
+	int64_t ms = *waited / 2 + FIRST_PAUSE_MS;
+	if (ms > d->in->lock_interval_ms)
+		ms = d->in->lock_interval_ms;
+	*waited += ms;
+	return ms;
+}
+
 static int32_t take_lock_file(struct mbox *m)
 {
 	struct delivery *d = m->d;
 	const char *lock = format(d, "%s.lock", d->path);
 	if (!lock)
 		return say(d, HEDDLE_DEFER, 0, "out of memory");
-	for (int64_t i = 0;; i++) {
+	for (int64_t waited = 0;;) {
 		int got = try_lock_file(d, lock);
 		if (got > 0) {
 			m->lock_name = lock;
@@ -81,9 +93,10 @@ static int32_t take_lock_file(struct mbox *m)
 			return say(d, HEDDLE_DEFER, errno, "creating lock file hitching post for %s (euid=%ld egid=%ld)", lock,
 			    (long)geteuid(), (long)getegid());
 		drop_stale_lock(d, lock);
-		if (i + 1 >= d->in->lock_retries)
+		if (waited >= d->in->lock_retries * d->in->lock_interval_ms || d->in->lock_interval_ms <= 0)
 			return say(d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (lock file)", d->path);
-		if (pause_ms(d, d->in->lock_interval_ms) != HEDDLE_OK)
+		int64_t ms = next_pause(d, &waited);
+		if (pause_ms(d, ms) != HEDDLE_OK)
 			return say(d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (lock file): no time left", d->path);
 	}
 }
@@ -251,10 +264,8 @@ static int lock_in_time(struct mbox *m)
 static int32_t open_and_lock(struct mbox *m)
 {
 	const struct appendfile *in = m->d->in;
-	int64_t tries = in->lock_retries;
-	if (in->fcntl_timeout_ms > 0)
-		tries = (tries * in->lock_interval_ms + in->fcntl_timeout_ms - 1) / in->fcntl_timeout_ms;
-	for (int64_t i = 0;; i++) {
+	int64_t waited = 0;
+	for (;;) {
 		int32_t rc = open_mailbox(m);
 		if (rc != HEDDLE_OK || !in->use_fcntl || m->is_fifo)
 			return rc;
@@ -264,9 +275,11 @@ static int32_t open_and_lock(struct mbox *m)
 		if (got < 0)
 			return say(m->d, HEDDLE_DEFER, errno, "failed to lock mailbox %s (fcntl/flock)", m->d->path);
 		close_mailbox(m);
-		if (i + 1 >= tries)
+		if (waited >= in->lock_retries * in->lock_interval_ms || in->lock_interval_ms <= 0)
 			break;
-		if (in->fcntl_timeout_ms <= 0 && pause_ms(m->d, in->lock_interval_ms) != HEDDLE_OK)
+		if (in->fcntl_timeout_ms > 0)
+			waited += in->fcntl_timeout_ms; /* waited with the file open already */
+		else if (pause_ms(m->d, next_pause(m->d, &waited)) != HEDDLE_OK)
 			break;
 	}
 	return say(m->d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (fcntl/flock)", m->d->path);

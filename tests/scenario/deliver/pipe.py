@@ -5,7 +5,7 @@ from heddle import Site, equal, like, unlike, wait_for
 
 TRANSPORTS = """command:
   driver = pipe
-  command = DIR/$local_part_data.sh one "two words" $local_part@$domain
+  command = DIR/$local_part_data.sh one "two words" $local_part_data@test.example
   path = /usr/bin:/bin
   timeout = 3s
   return_fail_output
