@@ -59,6 +59,31 @@ static enum rc load(struct attempt *t, struct error *err)
 	return rc;
 }
 
+/* acl_c and acl_m: ${acl} may set them */
+static struct map *variables_copy(struct arena *a, const struct map *from)
+{
+	struct map *to = from ? map_new(a, MAP_EXACT) : NULL;
+	size_t pos = 0;
+	slice_t name;
+	void *value;
+
+	while (from && map_next(from, &pos, &name, &value)) {
+		slice_t *v = ARENA_NEW(a, slice_t);
+		*v = *(const slice_t *)value;
+		(void)map_put(to, name, v);
+	}
+	return to;
+}
+
+void attempt_own_facts(struct attempt *t)
+{
+	t->session.arena = t->facts.arena = t->ev.arena = t->arena;
+	t->session.acl_c = variables_copy(t->arena, t->session.acl_c);
+	t->facts.acl_m = variables_copy(t->arena, t->facts.acl_m);
+	t->ev.session = &t->session;
+	t->ev.message = &t->facts;
+}
+
 static void set_up_eval(struct attempt *t)
 {
 	const struct message *m = t->m;
@@ -67,9 +92,7 @@ static void set_up_eval(struct attempt *t)
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		to[i] = m->recipients[i].address;
 	t->session = m->session;
-	t->session.arena = t->arena;
 	t->facts = m->facts;
-	t->facts.arena = t->arena;
 	t->facts.id = t->id_text;
 	t->facts.sender_address = m->sender;
 	t->facts.recipients = to;
@@ -80,9 +103,8 @@ static void set_up_eval(struct attempt *t)
 	t->facts.received_time_us = m->received_us;
 	t->facts.first_delivery = t->state.n_notes == 0;
 	eval_init(&t->ev, t->arena, t->cfg);
+	attempt_own_facts(t);
 	t->ev.process = config_process(t->cfg);
-	t->ev.session = &t->session;
-	t->ev.message = &t->facts;
 	t->ev.hooks = t->d->cfg.eval_hooks;
 	t->ev.services = t->d->cfg.services;
 	t->ev.worker = t->worker;

@@ -100,6 +100,8 @@ extern const struct heddle_message_service message_service;
 
 /* attempt.c */
 void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced);
+/* What evaluations may set is t's own from now on, and lives in its arena: after a copy of it, or of the message's facts. */
+void attempt_own_facts(struct attempt *t);
 void attempt_deliver_group(struct attempt *t, struct group *g);
 /* parallel.c: returns when all have their outcomes. */
 void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EXCLUDES(lk_deliver);

@@ -39,10 +39,8 @@ static void run_group(struct crew *c, struct group *g, struct worker *w)
 
 	sub.arena = arena_new(0);
 	sub.worker = w;
-	sub.ev.arena = sub.arena;
 	sub.ev.worker = w;
-	sub.ev.message = &sub.facts;
-	sub.ev.session = &sub.session;
+	attempt_own_facts(&sub);
 	attempt_deliver_group(&sub, g);
 	g->arena = sub.arena; /* outcomes' texts live there until they are settled */
 }

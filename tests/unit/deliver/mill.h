@@ -27,6 +27,7 @@ struct mill {
 	struct store *store;
 	struct queue_index *index;
 	struct deliverer *deliverer;
+	const struct eval_hooks *hooks; /* in force after the next mill_restart */
 };
 
 static inline struct config *mill_snapshot(void *ctx)
@@ -89,7 +90,7 @@ static inline void mill_open_queue(struct mill *m)
 	MUST(store_open(m->io, &so, &m->store, &err) == RC_OK);
 	m->index = queue_index_new();
 	struct deliver_config dc = {.services = &m->services, .store = m->store, .index = m->index, .reactor = m->reactor,
-	    .pool = m->pool, .log = m->log, .snapshot = mill_snapshot, .ctx = m};
+	    .pool = m->pool, .log = m->log, .snapshot = mill_snapshot, .eval_hooks = m->hooks, .ctx = m};
 	MUST(deliver_new(&dc, &m->deliverer, &err) == RC_OK);
 	CHECK_EQ_INT(store_recover(m->store, mill_found, m, &err), RC_OK);
 }
@@ -164,6 +165,7 @@ static inline struct queue_id mill_post_body(struct mill *m, const char *sender,
 	queue_id_text(id, msg->id);
 	msg->sender = slice_tainted(sender, strlen(sender));
 	msg->received_us = clock_wall_us();
+	msg->session.sender_host_address = SL("192.0.2.1");
 	while (slice_next(&rest, ' ', &word))
 		*VEC_PUSH(msg->arena, &all, struct recipient) = (struct recipient){
 		    .address = slice_tainted(word.ptr, word.len), .errors_to = slice_absent(), .orcpt = slice_absent()};

@@ -387,6 +387,43 @@ TEST(what_goes_together)
 	mill_stop(&m);
 }
 
+static enum rc slow_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text, struct error *err)
+{
+	MUST(count == 1);
+	*out_text = SL("");
+	enum rc rc = expand_variable_set(ev, name, args[0], err);
+	usleep(20000); /* so that they run at the same time */
+	return rc;
+}
+
+static enum rc slow_host_name(struct eval *ev)
+{
+	struct session_facts *s = ev->session;
+
+	s->sender_host_name = arena_printf(s->arena, "host-for-%.*s", SL_ARG(ev->address->domain));
+	s->host_lookup = HOST_LOOKUP_OK;
+	return RC_OK;
+}
+
+TEST(side_by_side_each_has_its_own_variables)
+{
+	static const struct eval_hooks hooks = {.acl = slow_acl, .host_name = slow_host_name};
+	begin("remote_max_parallel = 4\nbegin routers\nall:\n driver = accept\n transport = p\n"
+	    PROBE(" one_domain\n text = ${acl{acl_m_x}{$domain}}$acl_m_x $sender_host_name\n") RETRY("* * F,1h,1h\n"));
+	m.hooks = &hooks;
+	mill_restart(&m);
+	deliver_enable(m.deliverer, true);
+	(void)mill_post(&m, "ok-s@from.example",
+	    "defer@d0.example defer@d1.example defer@d2.example defer@d3.example defer@d4.example defer@d5.example");
+	CHECK(mill_settle(&m));
+	for (int i = 0; i < 6; i++) {
+		char line[200];
+		(void)snprintf(line, sizeof line, " == defer@d%d.example R=all T=p defer (0): d%d.example host-for-d%d.example", i, i, i);
+		(void)mill_expect(&m, line, 1);
+	}
+	mill_stop(&m);
+}
+
 static const char header_text[] = "Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n";
 
 static slice_t sent(const char *transport_options, const char *router_options, slice_t body)
