@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define BODY_BUDGET   ((int64_t)256 << 20) /* bodies that are being received, all sessions together */
@@ -224,6 +225,9 @@ void kernel_take_apart(struct kernel *k)
 {
 	if (k->server)
 		smtp_server_stop(k->server);
+	/* nobody is to wait in the backlog for a server that goes; the numbers stay ours until the listeners are done */
+	for (unsigned i = 0; i < k->listener_count; i++)
+		(void)shutdown(k->listeners[i], SHUT_RDWR);
 	int64_t until = clock_mono_us() + STOP_SESSIONS;
 	while (k->server && smtp_server_count(k->server) > 0 && clock_mono_us() < until)
 		usleep(10000);
