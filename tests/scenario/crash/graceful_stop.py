@@ -14,7 +14,7 @@ with Site("queue_only\n") as site:
     busy.send("Subject: in flight\r\n\r\nhalf")
     time.sleep(0.2)
     site.signal(signal.SIGTERM)
-    like(idle.reply(), "^421 mx.test.example ", "an idle session is told")
+    like(idle.reply(), "^421 mx.test.example: Service not available", "an idle session is told")
     equal(idle.reply(), "", "and closed")
     busy.send(" and the rest\r\n.\r\n")
     like(busy.reply(), "^250 OK id=", "what was in DATA is finished")

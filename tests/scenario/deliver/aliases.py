@@ -40,7 +40,7 @@ script: "|/bin/sh -c 'cat > DIR/mail/script'"
 list: :include:DIR/members
 """
 
-with Site(routers=ROUTERS, transports=TRANSPORTS) as site:
+with Site("qualify_domain = test.example\n", routers=ROUTERS, transports=TRANSPORTS) as site:
     site.write("aliases", ALIASES)
     site.write("members", "# a comment\nalice\nbob\n")
     boss = site.send("boss@test.example", "alice@test.example", subject="to the team")

@@ -25,7 +25,7 @@ with Site(routers=ROUTERS) as site:
     like(bounce, r"^To: alice@test\.example$")
     like(bounce, r"^Auto-Submitted: auto-replied$")
     like(bounce, r"^X-Failed-Recipients: .*bob@test\.example")
-    like(bounce, r"^Content-Type: multipart/report; report-type=delivery-status; boundary=")
+    like(bounce, r"^Content-Type: multipart/report; report-type=delivery-status;\s+boundary=")
     like(bounce, r"^Final-Recipient: rfc822;bob@test\.example$")
     like(bounce, r"^Action: failed$")
     like(bounce, r"^Subject: come back$", "the message that it is about")
