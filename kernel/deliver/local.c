@@ -14,20 +14,56 @@ static enum rc expand(struct attempt *t, const struct option_value *o, slice_t *
 	return rc == RC_FAIL ? RC_OK : rc;
 }
 
+static bool is_constant(const struct option_value *o)
+{
+	slice_t text;
+	return !o->expr || expr_constant(o->expr, &text);
+}
+
 static bool is_set(slice_t s)
 {
 	return !slice_is_absent(s) && s.len > 0;
 }
 
+/* A name or a number.  RC_FAIL: nobody is called that. */
+static enum rc uid_of(struct attempt *t, slice_t user, int64_t *out, struct error *err)
+{
+	struct services *sv = t->ev.services;
+	struct user_info u;
+
+	if (slice_to_i64(user, 10, false, out))
+		return RC_OK;
+	if (!sv || !sv->find_user)
+		return error_set(err, RC_DEFER, "nobody to ask about user %.*s", SL_ARG(user));
+	enum rc rc = sv->find_user(sv, t->arena, user, t->ev.deadline_us, &u, err);
+	if (rc == RC_OK)
+		*out = u.uid;
+	return rc;
+}
+
+/* By uid: a user has a number, and may have several names. */
 static enum rc never(struct attempt *t, slice_t user, struct error *err)
 {
 	slice_t list = config_text(t->cfg, MO_never_users), item;
 	uint64_t pos = 0;
+	int64_t uid = -1, forbidden;
+	enum rc rc;
 
-	while (is_set(list) && expand_list_next(t->arena, list, &pos, &item))
-		if (slice_eq(item, user))
+	if (!is_set(list))
+		return RC_OK;
+	rc = uid_of(t, user, &uid, err);
+	if (rc != RC_OK && rc != RC_FAIL)
+		return rc;
+	while (expand_list_next(t->arena, list, &pos, &item)) {
+		if (item.len == 0)
+			continue;
+		rc = uid_of(t, item, &forbidden, err);
+		if (rc != RC_OK && rc != RC_FAIL)
+			return rc;
+		if (slice_eq(item, user) || (rc == RC_OK && forbidden == uid))
 			return error_set(err, RC_DEFER, "User %.*s set for %.*s transport is on the never_users list", SL_ARG(user),
 			    SL_ARG(t->ev.address->transport_name));
+	}
 	return RC_OK;
 }
 
@@ -42,9 +78,11 @@ enum rc local_identity(struct attempt *t, struct group *g, struct agent_identity
 	enum rc rc = expand(t, tuser, &out->user, err);
 	if (rc == RC_OK)
 		rc = expand(t, tgroup, &out->group, err);
-	out->is_constant = is_set(out->user) && !tuser->expr;
-	if (rc == RC_OK && !is_set(out->user) && ruser)
+	out->is_constant = is_set(out->user) && is_constant(tuser);
+	if (rc == RC_OK && !is_set(out->user) && ruser) {
 		rc = expand(t, ruser, &out->user, err);
+		out->is_constant = is_set(out->user) && is_constant(ruser);
+	}
 	if (rc == RC_OK && !is_set(out->group) && rgroup)
 		rc = expand(t, rgroup, &out->group, err);
 	if (rc != RC_OK)
