@@ -111,6 +111,16 @@ size_t slice_search(slice_t s, slice_t needle)
 	return p ? (size_t)(p - s.ptr) : SIZE_MAX;
 }
 
+bool slice_copy(slice_t s, char *buf, size_t cap)
+{
+	size_t n = s.len < cap ? s.len : cap - 1;
+
+	if (n)
+		memcpy(buf, s.ptr, n);
+	buf[n] = '\0';
+	return n == s.len && strlen(buf) == n;
+}
+
 bool slice_next(slice_t *rest, char sep, slice_t *out_piece)
 {
 	if (slice_is_absent(*rest))

@@ -61,6 +61,8 @@ int slice_cmpi(slice_t a, slice_t b); /* ASCII case folded */
 size_t slice_find(slice_t s, char c);
 size_t slice_rfind(slice_t s, char c);
 size_t slice_search(slice_t s, slice_t needle);
+/* As a C string.  false: it does not fit, or has a NUL; buf is then what fits. */
+bool slice_copy(slice_t s, char *buf, size_t cap);
 /* Next piece up to sep; *rest moves behind sep.  false when *rest is used up (an ABSENT rest). */
 bool slice_next(slice_t *rest, char sep, slice_t *out_piece);
 /* Whole slice as a number.  base 0 as strtol; optional K, M, G factor when `scale`. */

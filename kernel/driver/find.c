@@ -109,7 +109,9 @@ static enum rc try_folder(const struct drivers_config *cfg, char *real, slice_t 
     struct driver_file *out, struct error *err)
 {
 	char file[64];
-	(void)snprintf(file, sizeof file, "%.*s.so", SL_ARG(name));
+	if (!slice_copy(name, file, sizeof file - 3))
+		return RC_FAIL;
+	memcpy(file + name.len, ".so", 4);
 	int dirfd = open(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dirfd < 0)
 		return errno == ENOENT ? RC_FAIL
@@ -164,7 +166,7 @@ enum rc driver_file_open(const struct drivers_config *cfg, uint16_t driver_class
 		return rc;
 	}
 	char package[sizeof((struct heddle_driver *)0)->name];
-	(void)snprintf(package, sizeof package, "%.*s", SL_ARG(name));
+	(void)slice_copy(name, package, sizeof package);
 	for (char *p = package; *p; p++)
 		if (*p == '_')
 			*p = '-';

@@ -47,12 +47,14 @@ static enum rc connect_problem(struct client_session *s, struct client_outcome *
 static enum rc say_hello(struct client_session *s, struct client_outcome *why)
 {
 	const struct client_target *t = &s->t;
-	char command[600];
+	char command[512], name[480]; /* RFC 5321, 4.5.3.1.4: 512 with CR LF */
 	bool basic = t->avoid_esmtp && !t->lmtp;
 
+	if (!slice_copy(t->helo, name, sizeof name))
+		return outcome_set(s, why, RC_DEFER, 0, "helo_data is longer than %zu characters", sizeof name - 1);
 	for (;;) {
 		const char *verb = t->lmtp ? "LHLO" : basic ? "HELO" : "EHLO";
-		(void)snprintf(command, sizeof command, "%s %.*s", verb, SL_ARG(t->helo));
+		(void)snprintf(command, sizeof command, "%s %s", verb, name);
 		enum io io = session_command(s, command, t->command_ms);
 		if (io != IO_OK)
 			return outcome_io(s, why, io, HEDDLE_X_HOST, false, command);

@@ -4,7 +4,7 @@
 #include "main/master/master.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,7 +55,8 @@ void master_start_agent(struct master *m, const struct link_message *request, co
 		refuse(m, request, RC_DEFER, "no descriptors");
 		return;
 	}
-	snprintf(name, sizeof name, "%.*s", SL_ARG(link_get_text(user, 0)));
+	if (!slice_copy(link_get_text(user, 0), name, sizeof name))
+		name[0] = '\0';
 	const char *args[8];
 	size_t n = 0;
 	args[n++] = m->process.ordinary_user ? "any-owner" : "root-owner";

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,9 +34,9 @@ enum rc master_make_spool(struct master *m, struct error *err)
 	char path[4096];
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-		int n = snprintf(path, sizeof path, "%.*s%s", SL_ARG(m->spool), parts[i]);
-		if (n < 0 || (size_t)n >= sizeof path)
+		if (!slice_copy(m->spool, path, sizeof path - sizeof "/msglog"))
 			return error_set(err, RC_ERROR, "spool_directory: the path is too long");
+		memcpy(path + m->spool.len, parts[i], strlen(parts[i]) + 1);
 		enum rc rc = make_one(m, path, 0750, err);
 		if (rc != RC_OK)
 			return error_wrap(err, rc, "spool_directory");

@@ -34,6 +34,19 @@ TEST(sub_is_clipped_and_keeps_flags)
 	CHECK_EQ_INT(slice_sub(zero, 1, 1).len, 0);
 }
 
+TEST(copy_says_what_does_not_fit)
+{
+	char buf[6];
+	CHECK(slice_copy(SL("hello"), buf, sizeof buf));
+	CHECK_EQ_STR(slice_cstr(buf), "hello");
+	CHECK(!slice_copy(SL("hello!"), buf, sizeof buf));
+	CHECK_EQ_STR(slice_cstr(buf), "hello");
+	CHECK(!slice_copy(slice_tainted("a\0b", 3), buf, sizeof buf));
+	CHECK(slice_copy(zero, buf, sizeof buf));
+	CHECK_EQ_STR(slice_cstr(buf), "");
+	CHECK(slice_copy(slice_absent(), buf, 1));
+}
+
 TEST(trim)
 {
 	static const char *const rows[][2] = {{"", ""}, {" ", ""}, {" \t\r\n\f\v", ""}, {"a", "a"},
