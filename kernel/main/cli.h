@@ -38,5 +38,13 @@ int cli_fail(const struct error *err);
 /* The snapshot for the modes that run in this process: problems and warnings go to stderr. */
 struct config;
 struct services;
-enum rc cli_load(struct process *p, const struct cli *c, struct services *sv, bool no_instances, struct config **out);
+struct drivers;
+struct loaded {
+	struct services *sv;
+	struct drivers *drivers;
+	struct config *cfg;
+};
+enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, struct loaded *out);
+/* Also when nothing, or not all, was loaded. */
+void cli_unload(struct loaded *l);
 #endif

@@ -9,21 +9,20 @@
 
 int cli_run_control(struct process *p, const struct cli *c)
 {
-	struct services sv = {0};
-	struct config *cfg = NULL;
+	struct loaded loaded;
 	struct error err = {.text = ""};
 	struct strbuf req;
 	slice_t answer;
 
-	if (cli_load(p, c, &sv, true, &cfg) != RC_OK)
+	if (cli_load(p, c, true, &loaded) != RC_OK)
 		return 1;
-	process_adopt(p, cfg);
+	process_adopt(p, loaded.cfg);
 	strbuf_init(&req, p->arena, 0);
 	strbuf_text(&req, c->mode == CLI_COUNT ? "count" : c->request);
 	VEC_FOREACH(&c->words, slice_t, w) strbuf_printf(&req, " %.*s", SL_ARG(*w));
 	const char *path = control_path(p->arena, p->facts.spool_directory).ptr;
 	enum rc rc = control_ask(path, strbuf_slice(&req), p->arena, &answer, &err);
-	config_unref(&cfg);
+	cli_unload(&loaded);
 	if (rc == RC_OK) {
 		fwrite(answer.ptr, 1, answer.len, stdout);
 		return fflush(stdout) == 0 ? 0 : 1;

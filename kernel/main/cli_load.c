@@ -83,37 +83,69 @@ static enum rc make_resolver(struct services *sv, struct error *err)
 	return dns_resolver_new(&dc, &sv->resolver, err);
 }
 
-enum rc cli_load(struct process *p, const struct cli *c, struct services *sv, bool no_instances, struct config **out)
+static enum rc make_services(struct process *p, struct loaded *l, bool no_instances, struct error *err)
 {
-	struct vec problems = {0}, warnings = {0};
-	struct error err = {.text = ""};
-	struct net_interfaces *ifs = NULL;
-	struct config_source src = {.path = p->facts.config_file.ptr, .content = slice_absent(),
-	    .defines = c->defines.items, .define_count = (uint32_t)c->defines.count, .process = &p->facts,
-	    .no_instances = no_instances, .services = no_instances ? NULL : sv};
+	struct services *sv = l->sv = ARENA_NEW(p->arena, struct services);
+	struct net_interfaces *own = NULL;
 	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
-	enum rc rc = io_read_file(p->arena, src.path, CONFIG_MAX, &src.content, &err);
+	struct error none;
 
-	if (rc == RC_OK && !no_instances)
-		rc = drop_root(&err);
 	services_init(sv);
 	deliver_services(sv);
 	sv->find_user = find_user;
-	if (rc == RC_OK && !no_instances)
-		rc = make_resolver(sv, &err);
-	if (rc == RC_OK && net_interfaces_new(&ifs, NULL) == RC_OK)
-		sv->own_addresses = ifs;
+	enum rc rc = no_instances ? RC_OK : make_resolver(sv, err);
+	if (rc == RC_OK && net_interfaces_new(&own, &none) == RC_OK)
+		sv->own_addresses = own;
 	if (rc == RC_OK)
-		rc = drivers_new(&dc, &src.drivers, &err);
+		rc = drivers_new(&dc, &l->drivers, err);
+	if (rc == RC_OK)
+		sv->lookups = lookups_new(l->drivers);
+	return rc;
+}
+
+enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, struct loaded *out)
+{
+	struct vec problems = {0}, warnings = {0};
+	struct error err = {.text = ""};
+	struct config_source src = {.path = p->facts.config_file.ptr, .content = slice_absent(),
+	    .defines = c->defines.items, .define_count = (uint32_t)c->defines.count, .process = &p->facts,
+	    .no_instances = no_instances};
+
+	*out = (struct loaded){.sv = NULL};
+	enum rc rc = io_read_file(p->arena, src.path, CONFIG_MAX, &src.content, &err);
+	if (rc == RC_OK && !no_instances)
+		rc = drop_root(&err);
+	if (rc == RC_OK)
+		rc = make_services(p, out, no_instances, &err);
 	if (rc != RC_OK) {
 		(void)cli_fail(&err);
+		cli_unload(out);
 		return rc;
 	}
-	sv->lookups = lookups_new(src.drivers);
+	src.drivers = out->drivers;
+	src.services = no_instances ? NULL : out->sv;
 	src.content.flags |= HEDDLE_CLEAN;
-	rc = config_load(&src, p->arena, &problems, &warnings, out);
+	rc = config_load(&src, p->arena, &problems, &warnings, &out->cfg);
 	print_all("error", &problems);
 	if (c->mode == CLI_VERSION)
 		print_all("warning", &warnings);
+	if (rc != RC_OK)
+		cli_unload(out);
 	return rc;
+}
+
+void cli_unload(struct loaded *l)
+{
+	struct services *sv = l->sv;
+
+	config_unref(&l->cfg);
+	if (sv) {
+		struct net_interfaces *own = (struct net_interfaces *)(uintptr_t)sv->own_addresses;
+		lookups_free(&sv->lookups);
+		dns_resolver_free(&sv->resolver);
+		net_interfaces_free(&own);
+		services_fini(sv);
+	}
+	drivers_free(&l->drivers);
+	l->sv = NULL;
 }

@@ -12,8 +12,8 @@
 
 struct test {
 	struct process *p;
-	struct services *sv;
-	struct config *cfg;
+	struct loaded loaded;
+	struct config *cfg; /* loaded's */
 	struct arena *arena;
 	struct eval ev;
 	struct message_facts message;
@@ -24,7 +24,7 @@ static void begin(struct test *t)
 	arena_reset(t->arena);
 	eval_init(&t->ev, t->arena, t->cfg);
 	t->ev.process = &t->p->facts;
-	t->ev.services = t->sv;
+	t->ev.services = t->loaded.sv;
 	t->ev.deadline_us = clock_mono_us() + TEST_DEADLINE;
 }
 
@@ -122,12 +122,12 @@ static int run_print(struct test *t, const struct cli *c)
 
 int cli_run_test(struct process *p, const struct cli *c)
 {
-	struct services *sv = ARENA_NEW(p->arena, struct services);
-	struct test t = {.p = p, .sv = sv};
+	struct test t = {.p = p};
 	int status = 0;
 
-	if (cli_load(p, c, sv, c->mode == CLI_PRINT, &t.cfg) != RC_OK)
+	if (cli_load(p, c, c->mode == CLI_PRINT, &t.loaded) != RC_OK)
 		return 1;
+	t.cfg = t.loaded.cfg;
 	process_adopt(p, t.cfg);
 	t.arena = arena_new(0);
 	t.message.arena = p->arena;
@@ -139,7 +139,7 @@ int cli_run_test(struct process *p, const struct cli *c)
 	else
 		status = run_addresses(&t, c);
 	arena_free(&t.arena);
-	config_unref(&t.cfg);
+	cli_unload(&t.loaded);
 	return fflush(stdout) == 0 ? status : 1;
 }
 
@@ -159,7 +159,7 @@ static void print_class(struct drivers *d, uint16_t cls, const char *title, stru
 int cli_run_version(struct process *p, const struct cli *c)
 {
 	struct services *sv = ARENA_NEW(p->arena, struct services);
-	struct config *cfg = NULL;
+	struct loaded loaded;
 	struct error err = {.text = ""};
 	struct drivers *d = NULL;
 
@@ -174,9 +174,11 @@ int cli_run_version(struct process *p, const struct cli *c)
 	print_class(d, HEDDLE_TRANSPORT, "Transports", p->arena);
 	printf("Driver ABI: %d.%d\n", HEDDLE_ABI_MAJOR, HEDDLE_ABI_MINOR);
 	fflush(stdout);
-	if (cli_load(p, c, ARENA_NEW(p->arena, struct services), false, &cfg) != RC_OK)
+	drivers_free(&d);
+	services_fini(sv);
+	if (cli_load(p, c, false, &loaded) != RC_OK)
 		return 1;
 	printf("Configuration file is %.*s\n", SL_ARG(p->facts.config_file));
-	config_unref(&cfg);
+	cli_unload(&loaded);
 	return fflush(stdout) == 0 ? 0 : 1;
 }
