@@ -414,8 +414,11 @@ static inline bool rig_want(struct rig_client *c, const char *want)
 }
 static inline bool rig_say(struct rig_client *c, const char *line, const char *want)
 {
-	(void)rig_send(c, line, strlen(line));
-	(void)rig_send(c, "\r\n", 2);
+	/* one write: a line that came in two pieces would be judged before its end is there */
+	struct arena *a = arena_new(0);
+	slice_t whole = arena_printf(a, "%s\r\n", line);
+	(void)rig_send(c, whole.ptr, whole.len);
+	arena_free(&a);
 	if (!rig_want(c, want)) {
 		printf("# after \"%.200s\"\n", line);
 		return false;
