@@ -348,10 +348,11 @@ static enum rc start_agent(struct agents *a, const struct agent_identity *who,
 
 static void make_key(const struct agent_identity *who, char key[AGENTS_KEY])
 {
-	slice_t user = slice_sub(who->user, 0, LINK_TEXT),
-	        group = slice_sub(who->group, 0, LINK_TEXT);
-	(void)snprintf(key, AGENTS_KEY, "%.*s\n%.*s\n%d%d", SL_ARG(user), SL_ARG(group),
-	    who->initgroups, who->is_constant);
+	char user[LINK_TEXT + 1], group[LINK_TEXT + 1];
+	(void)slice_copy(who->user, user, sizeof user); /* more does not go over the link either */
+	(void)slice_copy(who->group, group, sizeof group);
+	(void)snprintf(key, AGENTS_KEY, "%s\n%s\n%d%d", user, group, who->initgroups,
+	    who->is_constant);
 }
 
 enum rc agents_take(struct agents *a, const struct agent_identity *who, struct cancel *cancel,

@@ -98,9 +98,9 @@ static bool serve_hint(struct exchange *x, const struct hint *h, struct wire_out
 {
 	struct wire_out answer;
 	char request[REQUEST_MAX];
-	slice_t r = slice_tainted(request, h->request.len);
 	if (h->request.len)
 		memcpy(request, h->request.ptr, h->request.len);
+	slice_t r = slice_tainted(request, h->request.len);
 	for (uint32_t i = 0; i < h->n_handles; i++) {
 		uint64_t number = exchange_handle_number(x, h->handles[i].place);
 		memcpy(request + h->handles[i].offset, &number, sizeof number);
