@@ -314,6 +314,8 @@ TEST(answers_that_are_none)
 	    {"", RC_DEFER, "the answer was cut short"},
 	    {"ok", RC_DEFER, "the answer was cut short"},
 	    {"half a li", RC_DEFER, "the answer was cut short"},
+	    {"fail no such", RC_DEFER, "the answer was cut short"},
+	    {"a\nokay", RC_DEFER, "the answer was cut short"},
 	    {"lines\nwithout a verdict\n", RC_DEFER, "the answer was cut short"},
 	    {"ok\n", RC_OK, ""},
 	    {"a\nb\nok\n", RC_OK, "a\nb\n"},
