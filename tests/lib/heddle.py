@@ -90,8 +90,8 @@ def _plan():
 class Client:
     """SMTP spoken by hand: replies are text without CR, lines joined by newlines; "" when the server has closed."""
 
-    def __init__(self, port, host="127.0.0.1", greeting=True):
-        self.sock = socket.create_connection((host, port), timeout=PATIENCE)
+    def __init__(self, port, host="127.0.0.1", greeting=True, source=None):
+        self.sock = socket.create_connection((host, port), timeout=PATIENCE, source_address=(source, 0) if source else None)
         self.file = self.sock.makefile("rb")
         self.greeting = self.reply() if greeting else None
 

@@ -15,7 +15,7 @@ class Sink:
     """An SMTP server on a free loopback port.  replies = {"MAIL": "450 later"} by command word (CONNECT, DATA, END for the
     end of data too): a text, DROP, STALL, a list that is used up one by one (its last stays), or a function of the line."""
 
-    def __init__(self, replies=None, extensions=("SIZE 100000000", "8BITMIME", "PIPELINING"), host="127.0.0.1"):
+    def __init__(self, replies=None, extensions=("SIZE 100000000", "8BITMIME", "PIPELINING"), host="127.0.0.1", port=0):
         self.replies, self.extensions = dict(replies or {}), extensions
         self.messages, self.commands, self.connections = [], [], 0
         self.lock = threading.Lock()
@@ -29,7 +29,7 @@ class Sink:
             daemon_threads = allow_reuse_address = True
             request_queue_size = 200
 
-        self.server = Server((host, 0), Handler)
+        self.server = Server((host, port), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -98,7 +98,7 @@ class Sink:
                                 self.messages.append((sender, list(recipients), body.decode("latin-1")))
                         sender, recipients = None, []
                 else:
-                    usual = "221 bye" if word == "QUIT" else "250 OK"
+                    usual = "221 bye" if word == "QUIT" else "503 MAIL first" if word == "RCPT" and sender is None else "250 OK"
                     goes_on, told = self.say(handler, word, text, usual)
                     address = re.search(r"<(.*?)>", text)
                     if goes_on and told.startswith("2") and word == "MAIL":

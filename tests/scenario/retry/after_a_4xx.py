@@ -17,7 +17,7 @@ ONCE = {
 
 for word, replies in ONCE.items():
     sink = Sink({word: replies})
-    with Site("queue_run_in_order\n", arguments=["-q1s"], routers=ROUTERS.replace("PORT", str(sink.port)), transports=TRANSPORTS,
+    with Site(arguments=["-q1s"], routers=ROUTERS.replace("PORT", str(sink.port)), transports=TRANSPORTS,
               retry="* * F,1h,1s\n") as site:
         name = site.send("x@far.example")
         site.wait_for_log(rf"{name} == x@far\.example R=out T=smtp.* defer \(-?\d+\)", f"{word}: it is deferred")
