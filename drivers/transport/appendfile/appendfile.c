@@ -77,6 +77,22 @@ int32_t pause_ms(struct delivery *d, int64_t ms)
 	return n == 0 && ms < left ? HEDDLE_OK : HEDDLE_DEFER;
 }
 
+const char *host_part(struct delivery *d)
+{
+	struct heddle_slice name;
+	if (d->host->var_get(d->call, heddle_text("primary_hostname"), &name) != HEDDLE_OK || name.len == 0 || name.len > 200)
+		name = heddle_text("localhost");
+	char *out = d->host->alloc(d->call, name.len * 4 + 1, 1), *p = out;
+	for (uint32_t i = 0; out && i < name.len; i++) {
+		char c = name.ptr[i];
+		if (c == '/' || c == ':' || c == '\0')
+			p += snprintf(p, 5, "\\%03o", (unsigned)(unsigned char)c);
+		else
+			*p++ = c;
+	}
+	return out;
+}
+
 int sync_folder_of(struct delivery *d, const char *path)
 {
 	const char *slash = strrchr(path, '/');

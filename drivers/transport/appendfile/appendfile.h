@@ -62,6 +62,8 @@ int32_t pause_ms(struct delivery *d, int64_t ms);
 int32_t make_folder(struct delivery *d, const char *path);
 /* May this be created, by create_file? */
 int may_create(struct delivery *d, const char *path);
+/* This host's name as part of a file name: what would end that or its info part is written in octal.  NULL: no memory */
+const char *host_part(struct delivery *d);
 /* The folder that holds path, on stable storage. */
 int sync_folder_of(struct delivery *d, const char *path);
 const char *format(struct delivery *d, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* NULL: no memory */

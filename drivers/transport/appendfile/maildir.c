@@ -29,23 +29,6 @@ static int64_t own_microsecond(const struct appendfile *in)
 	return mine;
 }
 
-/* This host's name; what would end a file name or its info part is written in octal. */
-static const char *host_part(struct delivery *d)
-{
-	struct heddle_slice name;
-	if (d->host->var_get(d->call, heddle_text("primary_hostname"), &name) != HEDDLE_OK || name.len == 0 || name.len > 200)
-		name = heddle_text("localhost");
-	char *out = d->host->alloc(d->call, name.len * 4 + 1, 1), *p = out;
-	for (uint32_t i = 0; out && i < name.len; i++) {
-		char c = name.ptr[i];
-		if (c == '/' || c == ':' || c == '\0')
-			p += snprintf(p, 5, "\\%03o", (unsigned)(unsigned char)c);
-		else
-			*p++ = c;
-	}
-	return out;
-}
-
 /* rename that does not replace. */
 static int rename_new(const char *from, const char *to)
 {

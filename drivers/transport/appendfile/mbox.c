@@ -26,14 +26,13 @@ struct mbox {
 
 static const char *hitch_name(struct delivery *d, const char *lock)
 {
-	struct heddle_slice host;
-	if (d->host->var_get(d->call, heddle_text("primary_hostname"), &host) != HEDDLE_OK || host.len > 100)
-		host = heddle_text("localhost");
+	const char *host = host_part(d);
 	uint32_t random = 0;
+	if (!host)
+		return NULL;
 	(void)d->host->random(d->call, &random, sizeof random);
 	/* threads of one process may come here in the same second */
-	return format(d, "%s.%.*s.%08lx.%08lx.%08x", lock, (int)host.len, host.ptr, (unsigned long)time(NULL), (unsigned long)getpid(),
-	    random);
+	return format(d, "%s.%s.%08lx.%08lx.%08x", lock, host, (unsigned long)time(NULL), (unsigned long)getpid(), random);
 }
 
 /* 1: it is ours; 0: another has it; -1: errno. */
