@@ -172,23 +172,29 @@ static enum step not_stored(struct run *r, enum rc rc, const struct error *why)
 	return refused(r);
 }
 
-/* Where an ACL wants its field: a prefix ":at_start:" and so on (specification 44.24). */
-static void add_field(struct session *s, slice_t text)
+/* Where an ACL wants its field (specification 44.24). */
+static void add_field(struct session *s, slice_t text, enum acl_header_place place)
 {
 	struct message *m = s->m;
-	if (slice_startsi(text, ":at_start_rfc:") || slice_startsi(text, ":after_received:")) {
-		size_t skip = slice_startsi(text, ":at_start_rfc:") ? 14 : 16;
-		struct header *h = m->headers.first, *last = NULL;
-		for (; h && (h->type == 'P' || slice_startsi(h->text, "Resent-")); h = h->next)
-			last = h;
-		(void)header_insert_after(
-		    m->arena, &m->headers, last, slice_sub(text, skip, text.len));
-	} else if (slice_startsi(text, ":at_start:")) {
-		(void)header_prepend(m->arena, &m->headers, slice_sub(text, 10, text.len));
-	} else {
-		(void)header_append(m->arena, &m->headers,
-		    slice_startsi(text, ":at_end:") ? slice_sub(text, 8, text.len) : text);
+	struct header *h = m->headers.first, *last = NULL;
+	switch (place) {
+	case ACL_AT_START:
+		(void)header_prepend(m->arena, &m->headers, text);
+		return;
+	case ACL_AFTER_RECEIVED:
+	case ACL_AT_START_RFC:
+		while (h && !slice_startsi(h->text, "Received:")) /* what was put at the start before */
+			h = h->next;
+		for (; h; last = h, h = h->next)
+			if (!slice_startsi(h->text, "Received:") &&
+			    (place == ACL_AFTER_RECEIVED || !slice_startsi(h->text, "Resent-")))
+				break;
+		(void)header_insert_after(m->arena, &m->headers, last, text);
+		return;
+	case ACL_AT_END:
+		break;
 	}
+	(void)header_append(m->arena, &m->headers, text);
 }
 
 /* What the ACLs up to here have added and removed. */
@@ -204,9 +210,10 @@ static void apply_header_changes(struct session *s)
 			       (h = header_find(&s->m->headers, name, NULL)) != NULL)
 				header_delete(&s->m->headers, h);
 	}
-	VEC_FOREACH(&e->headers_added, slice_t, text)
-	add_field(s, *text);
-	e->headers_added = e->headers_removed = (struct vec){0};
+	for (size_t i = 0; i < e->headers_added.count; i++)
+		add_field(s, *VEC_AT(&e->headers_added, slice_t, i),
+		    (enum acl_header_place)(*VEC_AT(&e->headers_where, uint8_t, i)));
+	e->headers_added = e->headers_where = e->headers_removed = (struct vec){0};
 }
 
 /* Header fields as they will be kept, Received: in front; false: answered. */
