@@ -225,9 +225,9 @@ static const char *in_dir(const char *dir, const char *name)
 {
 	static char paths[8][500];
 	static unsigned next;
-	char *p = paths[next++ % 8];
-	(void)snprintf(p, sizeof paths[0], "%s/%s", dir, name);
-	return p;
+	char *p = paths[next++ % 8], whole[sizeof paths[0]]; /* dir may be one of paths: built aside */
+	(void)snprintf(whole, sizeof whole, "%.200s/%.200s", dir, name);
+	return memcpy(p, whole, sizeof whole);
 }
 static slice_t content(struct arena *a, const char *path)
 {
