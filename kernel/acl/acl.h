@@ -60,6 +60,8 @@ struct acl_outcome {
 	slice_t verb_name, acl_name;
 	bool log_reject_main, log_reject_reject, log_reject_panic; /* log_reject_target */
 	bool sender_verify_failed, recipient_verify_failed;
+	slice_t verified_sender, verify_detail; /* sender_verify_failed: which, and why */
+	bool no_details; /* the client is not to know why */
 };
 struct verify_options {
 	bool defer_ok, no_details, success_on_redirect;

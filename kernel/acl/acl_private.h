@@ -100,7 +100,8 @@ struct acl_state { /* of one ACL's run */
 	const struct acl_cond *message, *log_message;
 	bool endpass, ignored, nested_drop, nested_discard;
 	bool log_main, log_reject, log_panic;
-	bool sender_failed, recipient_failed;
+	bool sender_failed, recipient_failed, no_details;
+	slice_t verified_sender, verify_detail; /* sender_failed: which, and why */
 };
 
 /* ---- table.c ---- */

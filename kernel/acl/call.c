@@ -127,6 +127,11 @@ ACL_FN(acl)
 	st->nested_discard = out.verdict == ACL_DISCARD;
 	st->sender_failed |= inner.sender_failed;
 	st->recipient_failed |= inner.recipient_failed;
+	if (inner.sender_failed) {
+		st->verified_sender = inner.verified_sender;
+		st->verify_detail = inner.verify_detail;
+		st->no_details = inner.no_details;
+	}
 	return verdict_rc(&out, err);
 }
 

@@ -23,33 +23,78 @@ static bool is_named(const struct header *h, const char *const *names)
 	return false;
 }
 
+struct address_header {
+	const char *name;
+	bool is_sender; /* sender_unqualified_hosts says who may leave the domain out */
+};
+static const struct address_header address_headers[] = {
+    {"From", true},
+    {"Reply-To", true},
+    {"Sender", true},
+    {"To", false},
+    {"Cc", false},
+    {"Bcc", false},
+};
+
+static const struct address_header *address_header_of(const struct header *h)
+{
+	slice_t name = slice_sub(h->text, 0, h->name_len);
+	for (size_t i = 0; h->type != '*' && i < sizeof address_headers / sizeof *address_headers; i++)
+		if (slice_eqis(name, address_headers[i].name))
+			return &address_headers[i];
+	return NULL;
+}
+
+static bool may_be_unqualified(const struct acl_state *st, const struct address_header *row)
+{
+	const struct session_facts *s = st->ev->session;
+	if (!s || slice_is_absent(s->sender_host_address))
+		return true; /* made here */
+	return row->is_sender ? s->unqualified_sender_ok : s->unqualified_recipient_ok;
+}
+
+static enum rc bad_header(struct acl_state *st, const struct header *h, slice_t item, const char *why,
+    struct error *err)
+{
+	st->log_msg = arena_printf(st->ev->arena, "%s: failing address in \"%.*s:\" header is: %.*s",
+	    why, (int)h->name_len, h->text.ptr, SL_ARG(item));
+	st->log_msg.flags = 0;
+	st->user_msg = st->log_msg;
+	return error_set(err, RC_FAIL, "%s", why);
+}
+
+static enum rc check_addresses(struct acl_state *st, const struct header *h,
+    const struct address_header *row, struct error *err)
+{
+	slice_t list = header_value(h), address, local, domain;
+	bool unqualified_ok = may_be_unqualified(st, row);
+	struct error e = {0};
+	for (size_t pos = 0;;) {
+		size_t began = pos;
+		enum rc rc = address_list_next(st->ev->arena, list, &pos, &address, &e);
+		bool more = pos < list.len || (pos && list.ptr[pos - 1] == ',');
+		slice_t item = slice_trim(slice_sub(list, began, pos - began - (more ? 1 : 0)));
+		if (rc != RC_OK)
+			return bad_header(st, h, item, e.text, err);
+		if (slice_is_absent(address))
+			return RC_OK;
+		if (!address.len)
+			return bad_header(st, h, item, "missing or malformed local part", err);
+		if (!unqualified_ok && !address_split(address, &local, &domain))
+			return bad_header(st, h, item, "unqualified address not permitted", err);
+	}
+}
+
 enum rc acl_check_header_syntax(struct acl_state *st, struct error *err)
 {
-	static const char *const names[] = {"from", "reply-to", "sender", "to", "cc", "bcc", NULL};
 	const struct header_list *list = headers_of(st);
 	if (!list)
 		return no_message(st, err);
 	for (const struct header *h = list->first; h; h = h->next) {
-		size_t pos = 0;
-		slice_t address;
-		struct error e = {0};
-		if (!is_named(h, names))
-			continue;
-		do {
-			enum rc rc =
-			    address_list_next(st->ev->arena, header_value(h), &pos, &address, &e);
-			if (rc == RC_OK)
-				continue;
-			st->log_msg = arena_printf(st->ev->arena,
-			    "syntax error in '%.*s:' header when scanning for sender: %s",
-			    (int)h->name_len, h->text.ptr, e.text);
-			st->log_msg.flags = 0;
-			st->user_msg = arena_printf(st->ev->arena,
-			    "failing address in \"%.*s:\" header is: %s", (int)h->name_len,
-			    h->text.ptr, e.text);
-			st->user_msg.flags = 0;
-			return error_set(err, RC_FAIL, "%s", e.text);
-		} while (!slice_is_absent(address));
+		const struct address_header *row = address_header_of(h);
+		enum rc rc = row ? check_addresses(st, h, row, err) : RC_OK;
+		if (rc != RC_OK)
+			return rc;
 	}
 	return RC_OK;
 }

@@ -70,7 +70,9 @@ static void expand_messages(struct acl_state *st)
 {
 	struct message_facts *m = st->ev->message;
 	slice_t text;
-	if (m && !slice_is_absent(st->user_msg))
+	if (m && !slice_is_absent(st->verify_detail))
+		m->acl_verify_message = st->verify_detail;
+	else if (m && !slice_is_absent(st->user_msg))
 		m->acl_verify_message = st->user_msg;
 	slice_t before = st->log_msg;
 	if (st->message && acl_arg(st, st->message, &text, NULL) == RC_OK && text.len)
@@ -159,6 +161,9 @@ static enum rc conclude(struct acl_state *st, enum acl_verdict v, struct acl_out
 	out->log_reject_panic = st->log_panic;
 	out->sender_verify_failed = st->sender_failed;
 	out->recipient_verify_failed = st->recipient_failed;
+	out->verified_sender = st->verified_sender;
+	out->verify_detail = st->verify_detail;
+	out->no_details = st->no_details;
 	return RC_OK;
 }
 
@@ -238,7 +243,8 @@ static void begin_statement(struct acl_state *st, const struct acl_stmt *s)
 	st->user_msg = st->log_msg = slice_absent();
 	st->message = st->log_message = NULL;
 	st->endpass = st->nested_drop = st->nested_discard = false;
-	st->sender_failed = st->recipient_failed = false;
+	st->sender_failed = st->recipient_failed = st->no_details = false;
+	st->verified_sender = st->verify_detail = slice_absent();
 	/* what a condition says about a failure is there until the next statement, and for who
 	 * answers the last one */
 	if (s && st->ev->message)

@@ -152,12 +152,30 @@ static enum rc verify_address(struct acl_state *st, const struct verify *v, slic
 		return RC_OK;
 	if (rc == RC_OK)
 		return rc;
-	st->user_msg = user;
-	st->log_msg = log;
-	if (is_sender)
-		st->sender_failed = true;
-	else
+	struct message_facts *m = st->ev->message;
+	if (!is_sender) {
+		st->user_msg = user;
+		st->log_msg = log;
 		st->recipient_failed = true;
+		if (m)
+			m->recipient_verify_failure = SL("route");
+		return rc;
+	}
+	st->sender_failed = true;
+	if (v->row->id == V_HEADER_SENDER) {
+		st->user_msg = user;
+		st->log_msg = log;
+		return rc;
+	}
+	st->no_details = v->options.no_details;
+	st->verified_sender = address;
+	st->verify_detail = slice_is_absent(user) ? log : user;
+	if (m)
+		m->sender_verify_failure = SL("route");
+	if (rc == RC_FAIL)
+		st->user_msg = st->log_msg = SL("Sender verify failed");
+	else
+		st->log_msg = SL("Could not complete sender verify");
 	return rc;
 }
 

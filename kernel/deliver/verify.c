@@ -79,7 +79,7 @@ enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender,
 	if (bad->result == ROUTE_DEFERRED || bad->result == ROUTE_FROZEN) {
 		if (o->defer_ok)
 			return RC_OK;
-		*out_user_text = or_default(bad->shown, "Could not complete verification");
+		*out_user_text = bad->shown; /* ABSENT: what the server says to any deferral */
 		*out_log_text = or_default(bad->logged, "Could not complete verification");
 		return error_set(err, RC_DEFER, "%.*s", SL_ARG(*out_log_text));
 	}

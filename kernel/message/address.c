@@ -225,11 +225,11 @@ static enum rc route_address(struct parser *p, bool allow_null)
 		skip_cfws(p);
 		if (!at_end(p) && peek(p) != '>')
 			return malformed(p);
+	} else if (peek(p) != '>') {
+		return expected_at(p);
 	}
 	if (at_end(p))
 		return error_set(p->err, RC_FAIL, "'>' missing at end of address");
-	if (peek(p) != '>')
-		return expected_at(p);
 	p->at++;
 	return RC_OK;
 }
@@ -257,10 +257,9 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 	if (at_end(p))
 		return error_set(p->err, RC_FAIL, "empty address");
 	if (peek(p) != '<') {
-		if (peek(p) == '@')
-			return error_set(p->err, RC_FAIL,
-			    "missing or malformed local part (expected word or \"<\")");
-		enum rc rc = local_part(p);
+		enum rc rc = peek(p) == '@' ? source_route(p) : RC_OK;
+		if (!rc)
+			rc = local_part(p);
 		if (rc)
 			return rc;
 		if (peek(p) == '@') {
@@ -278,7 +277,7 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 		if (at_end(p) && p->out.len)
 			return RC_OK;
 		if (!skip_phrase(p))
-			return p->out.len && is_atom(peek(p))
+			return p->out.len && (peek(p) == ';' || peek(p) == ',')
 			           ? malformed(p)
 			           : error_set(p->err, RC_FAIL,
 			                 "missing or malformed local part (expected word or "
@@ -338,8 +337,8 @@ static size_t item_end(slice_t list, size_t from)
 			angle = c != '>';
 		else if (c == '<')
 			angle = true;
-		else if (c == ',' || c == ':' || c == ';')
-			return i;
+		else if (c == ',' || c == ':' || (c == ';' && memchr(list.ptr, ':', i)))
+			return i; /* a semicolon ends nothing where no group has begun */
 	}
 	return list.len;
 }

@@ -181,20 +181,35 @@ static void log_refusal(
 	    SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
 }
 
+/* What failed in verify = sender: one line of the log, and lines of the reply, the first time. */
+static void explain_sender(struct run *r, const struct acl_outcome *out, slice_t *text)
+{
+	struct session *s = r->s;
+	bool defer = out->verdict == ACL_DEFER;
+	if (!out->sender_verify_failed || slice_is_absent(out->verify_detail) || s->sender_explained)
+		return;
+	s->sender_explained = true;
+	if (log_selected(s->log, LOG_SENDER_VERIFY_FAIL))
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%.*s sender verify %s for <%.*s>: %.*s",
+		    SL_ARG(host_for_log(r, true)), defer ? "defer" : "fail",
+		    SL_ARG(out->verified_sender), SL_ARG(out->verify_detail));
+	if (!defer && !out->no_details)
+		*text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s",
+		    SL_ARG(out->verified_sender), SL_ARG(out->verify_detail), SL_ARG(*text));
+}
+
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
 {
 	const struct where_row *row = row_of(where);
 	bool defer = out->verdict == ACL_DEFER;
-	log_refusal(r, row, out, what);
 	int code = out->smtp_code ? out->smtp_code : defer ? 451 : row->code;
 	slice_t text = out->user_text;
 	if (slice_is_absent(text) || !text.len)
 		text = defer ? SL("Temporary local problem - please try later")
 		             : SL("Administrative prohibition");
-	if (out->sender_verify_failed && config_bool(r->s->cfg, MO_smtp_return_error_details))
-		text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s",
-		    SL_ARG(r->s->mf.sender_address), SL_ARG(r->s->mf.acl_verify_message),
-		    SL_ARG(text));
+	slice_t told = text;
+	explain_sender(r, out, &told);
+	log_refusal(r, row, out, what);
 	if (where == ACL_RCPT) {
 		struct session *s = r->s;
 		slice_t last = s->rcpt_reply;
@@ -202,7 +217,7 @@ bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *o
 			s->rcpt_reply_differs = true;
 		s->rcpt_reply = arena_dup(s->m ? s->m->arena : s->arena, text);
 	}
-	reply_enhanced(r, code, out->enhanced, text);
+	reply_enhanced(r, code, out->enhanced, told);
 	return out->verdict == ACL_DROP;
 }
 

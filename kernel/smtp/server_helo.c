@@ -104,6 +104,8 @@ static void client_limits(struct run *r)
 	s->enforce_sync = config_bool(s->cfg, MO_smtp_enforce_sync);
 	s->unqualified_sender_ok = host_matches(r, MO_sender_unqualified_hosts);
 	s->unqualified_recipient_ok = host_matches(r, MO_recipient_unqualified_hosts);
+	s->facts.unqualified_sender_ok = s->unqualified_sender_ok;
+	s->facts.unqualified_recipient_ok = s->unqualified_recipient_ok;
 }
 
 /* Input before the banner is a client that does not listen. */
@@ -242,10 +244,7 @@ static bool greeted(struct run *r, const char *verb)
 		    "rejected %s from %.*s: syntactically invalid argument(s): %.*s", verb,
 		    SL_ARG(host_for_text(r)), SL_ARG(what));
 		if ((int64_t)++s->synprot_errors > config_int(s->cfg, MO_smtp_max_synprot_errors)) {
-			replyf(r, 501,
-			    "Syntactically invalid %s argument(s)\nToo many syntax or protocol "
-			    "errors",
-			    verb);
+			replyf(r, 501, "Syntactically invalid %s argument(s)", verb);
 			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
 			    "SMTP call from %.*s dropped: too many syntax or protocol errors (last "
 			    "command was \"%.*s\",  %.*s)",

@@ -102,6 +102,7 @@ struct session {
 	uint32_t discarded;
 	slice_t rcpt_reply; /* what all rejected RCPTs were told, or ABSENT */
 	bool rcpt_reply_differs;
+	bool sender_explained; /* why its verification failed: that is said once */
 	int64_t declared_size;
 	bool body_8bit;
 	/* DATA */

@@ -103,7 +103,7 @@ void session_reset_transaction(struct session *s)
 	s->discarded = 0;
 	s->discarding = s->mail_discard = s->discarded_by_mail = false;
 	s->rcpt_reply = slice_absent();
-	s->rcpt_reply_differs = s->rejected_rcpts_log = s->body_8bit = false;
+	s->rcpt_reply_differs = s->rejected_rcpts_log = s->body_8bit = s->sender_explained = false;
 	s->declared_size = -1;
 	message_unref(&s->m);
 	message_facts_clear(&s->mf, s->arena);
@@ -166,7 +166,7 @@ static void lost(struct run *r)
 	if (s->state == ST_DATA) {
 		data_lost(r, false);
 	} else if (s->state == ST_COMMAND || s->state == ST_AUTH) {
-		if (log_selected(s->log, LOG_LOST_INCOMING_CONNECTION))
+		if (s->m && log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) /* a message was begun */
 			log_line(r, LOG_TO_MAIN,
 			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
 			    drop_reason(s), SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));

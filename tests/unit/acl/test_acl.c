@@ -447,16 +447,21 @@ TEST(verified_addresses)
 	rcpt(&t, "bad@x.y", "good", "a.example");
 	CHECK_EQ_INT(run(&t, ACL_RCPT, "sender"), RC_OK);
 	CHECK_EQ_INT(t.out.verdict, ACL_DENY);
-	CHECK(t.out.sender_verify_failed);
-	CHECK_EQ_STR(t.out.log_text, "verify failed");
+	CHECK(t.out.sender_verify_failed && !t.out.no_details);
+	CHECK_EQ_STR(t.out.user_text, "Sender verify failed");
+	CHECK_EQ_STR(t.out.log_text, "Sender verify failed");
+	CHECK_EQ_STR(t.out.verified_sender, "bad@x.y");
+	CHECK_EQ_STR(t.out.verify_detail, "Unrouteable address");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "given"), RC_OK);
 	CHECK_EQ_STR(t.out.user_text, "no: Unrouteable address");
-	CHECK_EQ_STR(t.out.log_text, "L: verify failed");
+	CHECK_EQ_STR(t.out.log_text, "L: Sender verify failed");
+	CHECK(t.out.no_details);
 	/* for who answers, until the next one */
 	CHECK_EQ_STR(t.s.message.acl_verify_message, "Unrouteable address");
 	rcpt(&t, "later@x.y", "good", "a.example");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "sender"), RC_OK);
 	CHECK_EQ_INT(t.out.verdict, ACL_DEFER);
+	CHECK_EQ_STR(t.out.log_text, "Could not complete sender verify");
 	CHECK_EQ_INT(run(&t, ACL_MAIL, "ok"), RC_OK);
 	CHECK_EQ_INT(t.out.verdict, ACL_ACCEPT);
 	rcpt(&t, "", "good", "a.example");
@@ -477,7 +482,14 @@ TEST(verified_headers)
 	} rows[] = {
 	    {"From: good@x.y\nTo: rcpt@a.b\n", ACL_ACCEPT, "-"},
 	    {"From: bad@x.y\nSender: good@z\nTo: <rcpt@A.B>\n", ACL_ACCEPT, "-"},
-	    {"From: good@x.y\nTo: @\n", ACL_DENY, NULL},
+	    {"From: good@x.y\nTo: @\n", ACL_DENY,
+	        "domain missing or malformed: failing address in \"To:\" header is: @"},
+	    {"From: good@x.y\nTo: <>, rcpt@a.b\n", ACL_DENY,
+	        "missing or malformed local part: failing address in \"To:\" header is: <>"},
+	    {"From: good@x.y\nTo: undisclosed;\n", ACL_DENY,
+	        "malformed address: ; may not follow undisclosed: failing address in \"To:\" header "
+	        "is: undisclosed;"},
+	    {"From: good@x.y\nTo: group: rcpt@a.b;\n", ACL_ACCEPT, "-"},
 	    {"From: good@x.y\nX-\xc3\xa4: 1\nTo: rcpt@a.b\n", ACL_DENY,
 	        "Invalid character in header name found"},
 	    {"From: good@x.y\nTo: other@a.b\n", ACL_DENY, "bcc recipient detected"},

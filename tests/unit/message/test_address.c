@@ -54,6 +54,10 @@ static const struct path_case paths[] = {
     {"<@x a@b>", "no local part", true},
     {"<a@b>x", "malformed address: x may not follow <a@b>", true},
     {"<a:b;@c>", "\"@\" or \".\" expected after \"a\"", true},
+    {"a;", "malformed address: ; may not follow a", true},
+    {"a b;", "missing or malformed local part (expected word or \"<\")", true},
+    {"a b@c", "missing or malformed local part (expected word or \"<\")", true},
+    {"<a", "\"@\" or \".\" expected after \"a\"", true},
     {"a:b@c;", "missing or malformed local part (expected word or \"<\")", true},
 };
 
