@@ -187,6 +187,21 @@ static void give_up_or_defer(struct attempt *t, struct address *a, const struct 
 	*VEC_PUSH(t->arena, &t->deferred, struct address *) = a;
 }
 
+/* For the bounce: "host NAME [ADDRESS]", what went before the answer, the answer; and apart for its report. */
+static void quote_host(struct attempt *t, struct address *a, const struct heddle_route_host *h, slice_t text)
+{
+	size_t at = 0;
+
+	while (at + 1 < text.len && !(text.ptr[at] == ':' && text.ptr[at + 1] == ' '))
+		at++;
+	if (at + 1 >= text.len)
+		return;
+	a->remote_host = h->name;
+	a->remote_reply = slice_sub(text, at + 2, text.len);
+	a->shown = arena_printf(t->arena, "host %.*s [%.*s]\n%.*s\n%.*s", SL_ARG(h->name), SL_ARG(h->address),
+	    SL_ARG(slice_sub(text, 0, at + 1)), SL_ARG(a->remote_reply));
+}
+
 static void fail_address(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	line_failed(t, a, g, o);
@@ -194,6 +209,8 @@ static void fail_address(struct attempt *t, struct address *a, const struct grou
 	if (o) {
 		a->shown = o->text;
 		a->smtp_code = o->smtp;
+		if (o->smtp && g && o->host >= 0 && (size_t)o->host < g->hosts->count)
+			quote_host(t, a, VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
 	}
 	*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
 }

@@ -2,9 +2,11 @@
 /* Telling the sender: one message for each errors address, durable before the failure itself is recorded. RFC 3464. */
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
+#include "message/fixups.h"
 #include "smtp/server.h"
 
 #define RETURN_MAX ((int64_t)4 << 20)
+#define OWN_NAME   "heddle" /* who sends bounces, as U= and Received: have it */
 
 static slice_t errors_address(const struct attempt *t, const struct address *a)
 {
@@ -49,8 +51,12 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 		if (!slice_eq(errors_address(t, a), to))
 			continue;
 		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: 5.0.0\n", SL_ARG(a->text));
-		if (a->smtp_code)
-			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n", SL_ARG(slice_sub(why(a), 0, slice_find(why(a), '\n'))));
+		if (a->remote_host.len)
+			strbuf_printf(sb, "Remote-MTA: dns; %.*s\n", SL_ARG(a->remote_host));
+		if (a->smtp_code) {
+			slice_t said = a->remote_reply.len ? a->remote_reply : why(a);
+			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n", SL_ARG(slice_sub(said, 0, slice_find(said, '\n'))));
+		}
 		strbuf_char(sb, '\n');
 	}
 }
@@ -165,7 +171,7 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 	slice_t reply = config_text(t->cfg, MO_errors_reply_to);
 	struct header_list *l = &b->headers;
 
-	(void)header_append(a, l, arena_printf(a, "Received: by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
+	(void)header_append(a, l, arena_printf(a, "Received: from " OWN_NAME " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
 	    SL_ARG(host), SL_ARG(config_process(t->cfg)->heddle_version), b->id, SL_ARG(to), SL_ARG(date)));
 	put_failed(t, b, to);
 	(void)header_append(a, l, SL("Auto-Submitted: auto-replied\n"));
@@ -173,6 +179,9 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 	if (!slice_is_absent(reply) && reply.len)
 		(void)header_append(a, l, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
 	(void)header_append(a, l, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
+	slice_t about = message_header_id(&t->m->headers);
+	if (!slice_is_absent(about))
+		(void)header_append(a, l, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
 	(void)header_append(a, l, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n",
 	    SL_ARG(boundary)));
 	(void)header_append(a, l, SL("MIME-Version: 1.0\n"));
@@ -218,7 +227,7 @@ static enum rc queue_bounce(struct attempt *t, slice_t to, struct error *err)
 	if (rc == RC_OK)
 		rc = store_append_wait(t->d->cfg.store, b->arena, &q, err);
 	if (rc == RC_OK) {
-		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu", SL_ARG(t->id_text), "heddle",
+		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu", SL_ARG(t->id_text), OWN_NAME,
 		    (unsigned long long)b->size_bytes);
 		rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
 	}

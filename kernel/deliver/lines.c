@@ -2,6 +2,9 @@
 /* The delivery lines of the main log: specification, chapter 53. */
 #include "deliver/deliver_private.h"
 
+#include <errno.h>
+#include <string.h>
+
 /* "user <user@dom>" for a local delivery, "|cmd <user@dom>" for a child, the plain address for a remote one. */
 static void put_address(const struct attempt *t, struct strbuf *sb, const struct address *a, bool local)
 {
@@ -132,6 +135,36 @@ void line_failed(struct attempt *t, const struct address *a, const struct group 
 	write_line(t, &sb);
 }
 
+/* The number behind "defer": an errno, or one of Exim's own for what a server said. */
+static int defer_number(const struct group *g, const struct outcome *o)
+{
+	static const int numbers[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ECONNRESET, EPIPE};
+	static const struct {
+		const char *said;
+		int number;
+	} answers[] = {
+	    {"SMTP error from remote mail server after RCPT", -44},
+	    {"SMTP error from remote mail server after pipelined RCPT", -44},
+	    {"SMTP error from remote mail server after MAIL", -45},
+	    {"SMTP error from remote mail server after pipelined MAIL", -45},
+	    {"SMTP error from remote mail server after DATA", -46},
+	    {"SMTP error from remote mail server after pipelined DATA", -46},
+	    {"SMTP error from remote mail server after end of data", -46},
+	    {"retry time not reached", -54},
+	};
+	char buf[128];
+
+	if (!g || !o)
+		return g ? 0 : -1;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+		if (slice_starts(o->text, answers[i].said))
+			return answers[i].number;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (slice_eqs(o->text, strerror_r(numbers[i], buf, sizeof buf)))
+			return numbers[i];
+	return 0;
+}
+
 void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct strbuf sb;
@@ -141,11 +174,13 @@ void line_deferred(struct attempt *t, const struct address *a, const struct grou
 	strbuf_text(&sb, "== ");
 	put_address(t, &sb, a, false); /* whole, also for a local delivery, as a failure is */
 	put_names(&sb, a, g != NULL);
-	if (g && o)
+	strbuf_printf(&sb, " defer (%d)", defer_number(g, o));
+	if (g && o && o->smtp)
 		put_host(t, &sb, g, o);
-	strbuf_printf(&sb, " defer (%d)", g ? 0 : -1);
 	if (why.len)
 		strbuf_printf(&sb, ": %.*s", SL_ARG(why));
+	if (slice_eqs(why, "retry time not reached for any host"))
+		strbuf_printf(&sb, " for '%.*s'", SL_ARG(a->facts.domain));
 	write_line(t, &sb);
 }
 

@@ -15,6 +15,7 @@
 #define DEFAULT_TIMEOUT_MS INT64_C(300000)
 #define SMTP_PORT 25
 #define LMTP_PORT 24
+#define NOT_YET "retry time not reached"
 
 struct heddle_session {
 	struct client_session *client;
@@ -188,7 +189,8 @@ static void log_host(struct heddle_job *j, const struct heddle_route_host *h, co
 	bool is_reply = o->smtp != 0;
 	struct strbuf sb;
 
-	if (o->result != RC_DEFER || o->about == 0)
+	/* what is about one recipient is in its own line; not to be tried yet is no news */
+	if (o->result != RC_DEFER || o->about == 0 || o->about == HEDDLE_X_RECIPIENT || slice_starts(o->text, NOT_YET))
 		return;
 	strbuf_init(&sb, j->arena, 0);
 	strbuf_text(&sb, "H=");

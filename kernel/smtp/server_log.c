@@ -155,8 +155,10 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 	if (log_selected(s->log, LOG_RECEIVE_TIME))
 		strbuf_printf(sb, " RT=%lld.%03llds", (long long)(m->received_in_us / US_PER_SEC),
 		    (long long)(m->received_in_us / 1000 % 1000));
-	if (has(id) && log_selected(s->log, LOG_MSG_ID)) {
-		strbuf_text(sb, " id=");
+	/* one that was added has the message's own id in it */
+	bool made = id.len > 1 && id.ptr[0] == 'E' && slice_starts(slice_sub(id, 1, id.len), m->id);
+	if (has(id) && log_selected(s->log, made ? LOG_MSG_ID_CREATED : LOG_MSG_ID)) {
+		strbuf_text(sb, made ? " id*=" : " id=");
 		strbuf_add(sb, id);
 	}
 	const struct header *subject;

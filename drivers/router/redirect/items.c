@@ -188,21 +188,28 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 	return l->r->routing->add_child(l->call, &c);
 }
 
-static int32_t bad_item(struct list *l, slice item)
+/* An item that is not an address.  in_domain: its local part is well formed. */
+static int32_t bad_item(struct list *l, slice item, int in_domain)
 {
+	slice parts[4] = {heddle_text("error in redirect data: "),
+	    heddle_text(in_domain ? "domain missing or malformed in \"" : "missing or malformed local part (expected word or \"<\") in \""),
+	    item, heddle_text("\"")}, all = parts[0];
+
 	if (redirect_flag(l->r, l->call, O_SKIP_SYNTAX_ERRORS))
 		return HEDDLE_OK;
-	return refuse(l, HEDDLE_DEFER, "error in redirect data: malformed address: ", item);
+	(void)l->r->host->join(l->call, parts, 4, &all);
+	l->r->host->reason(l->call, 0, heddle_text(NULL), all);
+	return HEDDLE_DEFER;
 }
 
 static int32_t add_address(struct list *l, slice item, int incoming)
 {
 	char buf[MAX_ADDRESS];
-	size_t at, n = bare_address(item, buf, sizeof buf);
+	size_t at = 0, n = bare_address(item, buf, sizeof buf);
 	slice parts[3], whole = item;
 
 	if (!is_address(buf, n, &at))
-		return bad_item(l, item);
+		return bad_item(l, item, at < n && buf[at] == '@' && !memchr(item.ptr, ' ', item.len));
 	parts[0] = heddle_bytes(buf, n, item.flags & HEDDLE_CLEAN);
 	parts[1] = heddle_text("@");
 	if (at < n) {

@@ -148,7 +148,7 @@ TEST(items_of_lists)
 	                       "\"three\"@l.example to all>t\nfour@x.example to all>t\n"},
 	    {"file@l.example", "file@l.example children\n/var/mail/list to lists>files\n/var/dir/ to lists>files\n"
 	                       "|/bin/cat a,b to lists>pipes\n"},
-	    {"bad@l.example", "bad@l.example deferred (error in redirect data: malformed address: @@)\n"},
+	    {"bad@l.example", "bad@l.example deferred (error in redirect data: domain missing or malformed in \"@@\")\n"},
 	    {"x400@l.example", "x400@l.example children\n/s=a/o=b/@x400.example to all>t\n"},
 	};
 	CHECK_ROWS(redirects, rows);
@@ -456,7 +456,7 @@ TEST(address_test_prints_as_exim_does)
 	    {redirects, "bh1@l.example", "mail to bh1@l.example is discarded\n", false, RC_OK},
 	    {redirects, "defer@l.example", "defer@l.example cannot be resolved at this time: later on\n", false, RC_DEFER},
 	    {redirects, "bad@l.example",
-	        "bad@l.example cannot be resolved at this time: error in redirect data: malformed address: @@\n", false, RC_DEFER},
+	        "bad@l.example cannot be resolved at this time: error in redirect data: domain missing or malformed in \"@@\"\n", false, RC_DEFER},
 	    {redirects, "null@l.example", "null@l.example -> /dev/null\n  transport = files\n"
 	        "z@x.example\n    <-- null@l.example\n  router = all, transport = t\n", false, RC_OK},
 	    {hosts, "x@cut.example", "x@cut.example\n  router = cut, transport = t\n  host 10.1.1.1 [10.1.1.1]\n", false, RC_OK},
