@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "main/cli.h"
+#include "message/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,6 @@ static void expand_one(struct test *t, slice_t text)
 	enum rc rc = expand_text(&t->ev, text, &out, &err);
 	if (rc == RC_OK)
 		printf("%.*s\n", SL_ARG(out));
-	else if (rc == RC_FAIL)
-		printf("Forced failure: %s\n", err.text);
 	else
 		printf("Failed: %s\n", err.text);
 }
@@ -54,12 +53,13 @@ static int run_expand(struct test *t, const struct cli *c)
 		VEC_FOREACH(&c->words, slice_t, w) expand_one(t, *w);
 		return 0;
 	}
-	while ((n = getline(&line, &cap, stdin)) > 0) {
+	/* the prompt is there without a terminal too, as Exim's */
+	while (printf("> "), fflush(stdout), (n = getline(&line, &cap, stdin)) > 0) {
 		if (line[n - 1] == '\n')
 			n--;
 		expand_one(t, slice_of(line, (size_t)n, HEDDLE_CLEAN));
-		fflush(stdout);
 	}
+	printf("\n");
 	free(line);
 	return 0;
 }
@@ -77,22 +77,44 @@ static slice_t qualified(struct test *t, slice_t address)
 	return arena_printf(t->p->arena, "%.*s@%.*s", SL_ARG(address), SL_ARG(domain));
 }
 
+/* Exit statuses of -bt and -bv: the worst counts. */
+enum { ALL_WELL, SOME_DEFERRED, SOME_FAILED };
+
+static int test_address(struct test *t, const struct cli *c, slice_t address)
+{
+	static const int status_of[] = {
+	    [RC_OK] = ALL_WELL, [RC_FAIL] = SOME_FAILED, [RC_DEFER] = SOME_DEFERRED, [RC_ERROR] = SOME_DEFERRED};
+	struct strbuf out;
+
+	begin(t);
+	strbuf_init(&out, t->p->arena, 0);
+	t->ev.message = &t->message;
+	enum rc rc = deliver_address_test(&t->ev, qualified(t, address), c->mode != CLI_ADDRESS_TEST,
+	    c->mode == CLI_VERIFY_SENDER, &out);
+	printf("%.*s", SL_ARG(strbuf_slice(&out)));
+	return status_of[rc];
+}
+
+/* Each word is a list of addresses, in any form that a header may have. */
 static int run_addresses(struct test *t, const struct cli *c)
 {
-	static const int status_of[] = {[RC_OK] = 0, [RC_FAIL] = 2, [RC_DEFER] = 1, [RC_ERROR] = 1};
-	int status = 0;
+	struct error err;
+	slice_t address;
+	int status = ALL_WELL;
 
 	VEC_FOREACH(&c->words, slice_t, w)
-	{
-		struct strbuf out;
-		begin(t);
-		strbuf_init(&out, t->p->arena, 0);
-		t->ev.message = &t->message;
-		enum rc rc = deliver_address_test(&t->ev, qualified(t, *w), c->mode != CLI_ADDRESS_TEST,
-		    c->mode == CLI_VERIFY_SENDER, &out);
-		printf("%.*s", SL_ARG(strbuf_slice(&out)));
-		if (status_of[rc] > status)
-			status = status_of[rc];
+	for (size_t pos = 0;;) {
+		int now = SOME_FAILED;
+		if (address_list_next(t->p->arena, *w, &pos, &address, &err) != RC_OK)
+			printf("syntax error: %s\n", err.text);
+		else if (slice_is_absent(address))
+			break;
+		else if (address.len == 0)
+			printf("syntax error: missing or malformed local part\n");
+		else
+			now = test_address(t, c, address);
+		if (now > status)
+			status = now;
 	}
 	return status;
 }

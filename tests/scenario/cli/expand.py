@@ -12,7 +12,7 @@ ${reduce{<, 1,2,3}{0}{${eval:$value+$item}}}
 ${nosuch:x}
 ${extract json{a}{{"a": [1, 2], "b": null\}}}
 """
-WANT = ["LOUD mx.test.example", "bca", "carol@test.example", 'Forced failure: "lookup" failed and "fail" requested',
+WANT = ["LOUD mx.test.example", "bca", "carol@test.example", 'Failed: "lookup" failed and "fail" requested',
         "ours", "6"]
 
 with Site("domainlist more = *.test.example\n",
@@ -22,6 +22,9 @@ with Site("domainlist more = *.test.example\n",
     equal(words.stdout, "mx.test.example\n42\n")
     lines = LINES.replace("DIR", site.dir).replace("+local_domains", "+more")
     got = site.cli("-be", stdin=lines).stdout.splitlines()
+    equal(got.pop(), "> ", "a prompt, also at the end")
+    equal([line[:2] for line in got], ["> "] * len(got), "a prompt before each line is read")
+    got = [line[2:] for line in got]
     for wanted, line in zip(WANT, got):
         equal(line, wanted)
     like(got[6], "^Failed: .*nosuch", "an unknown operator is named")
