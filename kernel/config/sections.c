@@ -329,9 +329,9 @@ void sections_check(struct loader *l)
 /* ---- the drivers' own part ---- */
 void sections_start(struct loader *l)
 {
-	struct arena *a = arena_new(0);
 	struct eval ev;
-	eval_init(&ev, a, l->cfg);
+	/* what an instance compiles lives as long as the instance: in the snapshot's arena */
+	eval_init(&ev, l->cfg->arena, l->cfg);
 	ev.services = l->src->services;
 	ev.process = &l->cfg->facts;
 	ev.deadline_us = DEADLINE_NEVER;
@@ -355,7 +355,6 @@ void sections_start(struct loader *l)
 				    section_class_names[which], SL_ARG(inst->name), e.text);
 		}
 	}
-	arena_free(&a);
 }
 
 void sections_free(struct config *cfg)
