@@ -52,6 +52,19 @@ void master_give_up(struct master *m)
 	stop(m);
 }
 
+static void reload(struct master *m)
+{
+	struct vec unused = {0};
+	struct error err = {.text = ""};
+
+	if (m->stopping)
+		return; /* the kernel listens no more */
+	if (master_read_config(m, &unused, &err) == RC_OK)
+		master_send_config(m);
+	else
+		master_say(m, "reload refused, the old configuration stays: %s", err.text);
+}
+
 static void on_signal(struct master *m)
 {
 	struct signalfd_siginfo si;
@@ -60,12 +73,7 @@ static void on_signal(struct master *m)
 		if (si.ssi_signo == SIGCHLD) {
 			master_reap(m);
 		} else if (si.ssi_signo == SIGHUP) {
-			struct vec unused = {0};
-			struct error err = {.text = ""};
-			if (master_read_config(m, &unused, &err) == RC_OK)
-				master_send_config(m);
-			else
-				master_say(m, "reload refused, the old configuration stays: %s", err.text);
+			reload(m);
 		} else {
 			stop(m);
 		}
