@@ -8,9 +8,10 @@ import subprocess
 import time
 
 import packages
-from heddle import IS_ROOT, wait_for
+from heddle import wait_for
+from namespace import AS_ROOT, GID, UID
 
-_UID, _GID = (9999, 9999) if IS_ROOT else (os.getuid(), os.getgid())
+_UID, _GID = (9999, 9999) if AS_ROOT else (UID, GID)
 ACCOUNT = {"/etc/passwd": f"+Debian-exim:x:{_UID}:{_GID}::/nonexistent:/usr/sbin/nologin\n",
            "/etc/group": f"+Debian-exim:x:{_GID}:\n"}
 MAIN = "spool_directory = DIR/exim\nlog_file_path = DIR/exim/log/%slog\nkeep_environment =\nrfc1413_query_timeout = 0s\n"
@@ -26,7 +27,7 @@ class Exim:
         self.program, self.environment = packages.program("exim4", "exim4-daemon-light")
         self.spool = site.path("exim")
         os.mkdir(self.spool, 0o755)
-        if IS_ROOT:
+        if AS_ROOT:
             os.chown(self.spool, _UID, _GID)
         # the file that it reads by default: for another one it would give up being root
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)

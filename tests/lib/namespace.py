@@ -14,6 +14,9 @@ from heddle import IS_ROOT, skip
 
 HOST = "mx.test.example"
 REMOTE = "10.9.9.9"  # reached through the loopback interface, but not the address of an interface
+# Who runs the scenario, also while an ordinary user is root for the setting up.
+AS_ROOT = IS_ROOT and "HEDDLE_USER" not in os.environ
+UID, GID = (int(part) for part in os.environ.get("HEDDLE_USER", f"{os.getuid()}:{os.getgid()}").split(":"))
 
 
 def _interface(name, request, data):
@@ -53,7 +56,8 @@ def _own_etc(files):
         with open(name, "w", encoding="utf-8") as out:
             out.write(text)
         os.chmod(name, 0o644)
-    _mount("--move", copy, "/etc")
+    _mount("--bind", copy, "/etc")
+    subprocess.run(["umount", copy], check=True)  # it stays where it is bound
     os.rmdir(copy)
 
 

@@ -8,15 +8,15 @@ import stat
 
 import namespace
 import packages
-from heddle import IS_ROOT, Client, Site, check, equal, like, skip, unlike, wait_for
+from heddle import Client, Site, equal, like, skip, unlike
 from peers import Dns, Sink
 
 EXAMPLE = packages.document("exim4-base", "examples/example.conf")
 if not EXAMPLE:
     skip("no example.conf: exim4-base's documentation is not installed and could not be fetched")
-USER = "alice" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
+USER = "alice" if namespace.AS_ROOT else pwd.getpwuid(namespace.UID).pw_name
 namespace.enter({
-    "/etc/passwd": "+alice:x:2001:2001:Alice:/tmp:/bin/sh\n" if IS_ROOT else "+",
+    "/etc/passwd": "+alice:x:2001:2001:Alice:/tmp:/bin/sh\n" if namespace.AS_ROOT else "+",
     "/etc/aliases": f"postmaster: {USER}\nlist: {USER}, friend@far.example\ngone: :fail: gone away\nlater: :defer: not today\n",
 })
 print(f"# as {USER}")
