@@ -43,7 +43,8 @@ static void store_event(void *ctx, const struct store_event *ev)
 	bool about_message = ev->kind == STORE_EVENT_LOST;
 
 	queue_id_text(ev->id, id);
-	log_panic(k->services.log, about_message ? slice_cstr(id) : slice_absent(), "queue: %s", ev->text);
+	log_panic(k->services.log, about_message ? slice_cstr(id) : slice_absent(), "queue: %s%s%s", ev->name ? ev->name : "",
+	    ev->name ? ": " : "", ev->text);
 	if (about_message && k->index)
 		(void)(queue_index_remove(k->index, ev->id, &err) == RC_OK);
 }
