@@ -67,15 +67,7 @@ static void put_added(struct heddle_call *c, const struct heddle_job *j, struct 
 static enum rc option_text(struct heddle_call *c, const struct heddle_job *j, enum transport_option which, slice_t *out,
     struct error *err)
 {
-	const struct option_value *o = &j->transport->generic[which];
-
-	*out = slice_absent();
-	if (!o->expr)
-		return RC_OK;
-	enum rc rc = expr_eval(c->eval, o->expr, out, err);
-	if (rc == RC_FAIL)
-		*out = slice_absent();
-	return rc == RC_FAIL ? RC_OK : rc;
+	return route_expand_items(c->eval, &j->transport->generic[which], which == TO_headers_add ? '\n' : ':', out, err);
 }
 
 enum rc render_header(struct heddle_call *c, const struct heddle_job *j, slice_t *out, struct error *err)

@@ -139,6 +139,29 @@ static slice_t append_text(struct arena *a, slice_t old, slice_t more, char betw
 	return strbuf_slice(&sb);
 }
 
+/* The whole at once is what nearly always does; only a forced failure asks which of the items it was. */
+enum rc route_expand_items(struct eval *ev, const struct option_value *o, char between, slice_t *out, struct error *err)
+{
+	slice_t rest = o->text, item, v;
+	uint64_t pos = 0;
+
+	*out = slice_absent();
+	if (!o->expr)
+		return RC_OK;
+	enum rc rc = expr_eval(ev, o->expr, out, err);
+	if (rc != RC_FAIL)
+		return rc;
+	*out = slice_absent();
+	while (between == ':' ? expand_list_next(ev->arena, o->text, &pos, &item) : slice_next(&rest, between, &item)) {
+		rc = expand_text(ev, slice_trim(item), &v, err);
+		if (rc == RC_OK)
+			*out = append_text(ev->arena, *out, v, between);
+		else if (rc != RC_FAIL)
+			return rc;
+	}
+	return RC_OK;
+}
+
 /* A boolean that may be an expansion; a forced failure leaves the option's default. */
 static enum rc bool_option(struct route_step *s, enum router_option o, bool initial, bool *out, struct error *err)
 {
@@ -189,16 +212,14 @@ static enum rc apply_generic(struct route_step *s, struct address *a, struct err
 		return rc;
 	if (rc == RC_OK && !slice_is_absent(v) && (v.len == 0 || errors_to_verifies(s, v)))
 		a->errors_to = v;
-	rc = expand_option(s, RO_headers_add, &v, err);
-	if (rc != RC_OK && rc != RC_FAIL)
-		return rc;
-	if (rc == RC_OK)
-		a->headers_add = append_text(s->run->arena, a->headers_add, v, '\n');
-	rc = expand_option(s, RO_headers_remove, &v, err);
-	if (rc != RC_OK && rc != RC_FAIL)
-		return rc;
-	if (rc == RC_OK)
-		a->headers_remove = append_text(s->run->arena, a->headers_remove, v, ':');
+	rc = route_expand_items(s->run->eval, &s->router->generic[RO_headers_add], '\n', &v, err);
+	if (rc != RC_OK)
+		return error_wrap(err, RC_DEFER, "router %.*s: headers_add", SL_ARG(s->router->name));
+	a->headers_add = append_text(s->run->arena, a->headers_add, v, '\n');
+	rc = route_expand_items(s->run->eval, &s->router->generic[RO_headers_remove], ':', &v, err);
+	if (rc != RC_OK)
+		return error_wrap(err, RC_DEFER, "router %.*s: headers_remove", SL_ARG(s->router->name));
+	a->headers_remove = append_text(s->run->arena, a->headers_remove, v, ':');
 	return RC_OK;
 }
 

@@ -95,5 +95,8 @@ struct route_step { /* one router at one address */
 MUST_USE enum rc route_precondition(struct route_step *s, struct error *err);
 extern const struct heddle_routing_service route_service;
 extern const struct heddle_file_service router_file_service;
+/* headers_add and headers_remove: every item is expanded by itself, and one that is forced to fail is left out.  between:
+ * what stands between items.  RC_OK with ABSENT: nothing. */
+MUST_USE enum rc route_expand_items(struct eval *ev, const struct option_value *o, char between, slice_t *out, struct error *err);
 bool route_is_ancestor(const struct address *a, slice_t address);
 #endif

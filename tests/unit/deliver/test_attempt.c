@@ -456,6 +456,11 @@ TEST(what_a_transport_sends)
 	        "Received: from somewhere\n\tfar away\nSubject: kept\nX-Stay: 3\nX-R: r\n\nb\n"},
 	    {" headers_remove = X-GONE:subject\n headers_add = X-T: $local_part\n", " headers_add = X-R: r\n", "b\n",
 	        "Received: from somewhere\n\tfar away\nx-goner: 2\nX-Stay: 3\nX-R: r\nX-T: ok\n\nb\n"},
+	    /* an item that is forced to fail is left out, the others stay */
+	    {" headers_add = ${if eq{$local_part}{no}{X-No: 1}fail}\n headers_add = X-T: 2\n"
+	     " headers_remove = ${if eq{1}{2}{x}fail}:x-gone\n",
+	        " headers_add = X-R: $local_part\n headers_add = ${if eq{1}{2}{x}fail}\n headers_remove = x-stay : ${if eq{1}{2}{x}fail}\n",
+	        "b\n", "Received: from somewhere\n\tfar away\nx-goner: 2\nSubject: kept\nX-R: ok\nX-T: 2\n\nb\n"},
 	    {" return_path_add\n envelope_to_add\n", "", "b\n",
 	        "Return-path: <ok-s@from.example>\nEnvelope-to: ok@x.example\n" PLAIN "\nb\n"},
 	    {" return_path = other@from.example\n return_path_add\n", "", "b\n", "Return-path: <other@from.example>\n" PLAIN "\nb\n"},
