@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remote servers that refuse for good, talk nonsense, stall or drop at each step: the message fails or waits as it should, and a
-host further down the list gets it."""
-from heddle import Site, equal, like
+"""A remote that refuses, stalls or drops at each command: the message is deferred or bounced as the reply says, is never lost
+and never sent twice, and other remotes feel nothing."""
+import time
+
+from heddle import Site, check, equal
 from peers import DROP, STALL, Sink
 
+STEPS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END")
+HOW = {"refuses": "550 no", "later": "451 later", "stalls": STALL, "drops": DROP, "babbles": "x" * 3000 + "\n" + "\1\2\3 nonsense"}
+FAILS = {("CONNECT", "refuses"), ("EHLO", "refuses"), ("MAIL", "refuses"), ("RCPT", "refuses"), ("DATA", "refuses"), ("END", "refuses")}
 ROUTERS = """out:
   driver = manualroute
-  route_data = 127.0.0.1::${extract{$local_part}{PORTS}}
+  domains = ! +local_domains
+  route_data = ${lookup{$domain}lsearch{DIR/ports}}
   self = send
   transport = smtp
 """
@@ -19,30 +25,26 @@ TRANSPORTS = """smtp:
   data_timeout = 2s
   final_timeout = 2s
 """
-STEPS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END")
-FOR_GOOD = {"MAIL": "550 no such sender", "RCPT": "550 5.1.1 no such user", "DATA": "554 no", "END": "554 5.7.1 not this"}
-FAULTS = {f"{step.lower()}{kind}": Sink({step: how}) for step in STEPS for kind, how in
-          (("drop", DROP), ("stall", STALL), ("nonsense", "hello there"))}
-FAULTS.update({f"{step.lower()}refuse": Sink({step: reply}) for step, reply in FOR_GOOD.items()})
-PORTS = " ".join(f"{name}={sink.port}" for name, sink in FAULTS.items())
 
-with Site(f"PORTS = {PORTS}\n", routers=ROUTERS, transports=TRANSPORTS, retry="* * F,1d,1h\n") as site:
-    ids = {name: site.send(f"{name}@far.example", sender="") for name in FAULTS}
-    for name, id in ids.items():
-        if name.endswith("refuse"):
-            said = FOR_GOOD[name[:-6].upper()]
-            site.wait_for_log(rf"{id} \*\* {name}@far\.example R=out T=smtp .*: SMTP error from remote mail server after .*: {said}",
-                              f"{name}: failed, with the server's words")
-        else:
-            site.wait_for_log(rf"{id} == {name}@far\.example R=out T=smtp.* defer \(", f"{name}: deferred")
-    equal(site.queued(), len(FAULTS), "what is deferred is kept, and so is what failed and has no sender to tell")
-    equal(site.cli("-bp").stdout.count("*** frozen ***"), len(FOR_GOOD), "but that is frozen")
-    good = Sink()
-    site.write("heddle.conf", site.text(routers=f"out:\n  driver = manualroute\n  route_list = * \"<+ 127.0.0.1:{FAULTS['connectdrop'].port}"
-                                        f" + 127.0.0.1:{good.port}\"\n  self = send\n  transport = smtp\n",
-                                        transports=TRANSPORTS))
-    site.stop()
-    site.start()
-    id = site.send("x@far.example")
-    site.wait_for_log(rf"{id} => x@far\.example .*H=127\.0\.0\.1 \[127\.0\.0\.1\]", "the next host takes it")
-    equal(len(good.messages), 1)
+good = Sink()
+sinks = {(step, how): Sink({step: reply, "HELO": reply} if step == "EHLO" else {step: reply}) for step in STEPS for how, reply in HOW.items()}
+with Site("smtp_accept_queue_per_connection = 0\n", routers=ROUTERS, transports=TRANSPORTS, retry="* * F,1h,1h\n", panics="") as site:
+    site.write("ports", "good.example: 127.0.0.1::{}\n".format(good.port) + "".join(
+        f"{step}-{how}.example: 127.0.0.1::{sink.port}\n".lower() for (step, how), sink in sinks.items()))
+    names = {}
+    for step, how in sinks:
+        names[step, how] = site.send(f"x@{step}-{how}.example".lower(), sender="")
+    began = time.monotonic()
+    fine = site.send("x@good.example", sender="")
+    site.wait_for_log(rf"{fine} Completed", "a good remote beside them all gets its message")
+    check(time.monotonic() - began < 2, "without waiting for the bad ones", time.monotonic() - began)
+    for (step, how), name in names.items():
+        fails = (step, how) in FAILS
+        sign, what = (r"\*\*", "failed") if fails else ("==", "deferred")
+        site.wait_for_log(rf"{name} {sign} x@{step.lower()}-{how}\.example ", f"one that {how} at {step}: {what}", patience=20)
+    equal([key for key, sink in sinks.items() if sink.messages], [], "nothing was taken")
+    delivered = [key for key, name in names.items() if f"{name} => " in site.mainlog()]
+    equal(delivered, [], "none is called delivered")
+    waiting = site.cli("-bp").stdout
+    equal(sorted(key for key, name in names.items() if key not in FAILS and name not in waiting), [], "what was deferred is still queued")
+    equal(len(good.messages), 1, "the good one got it once")
