@@ -9,5 +9,5 @@ $(DELIVER_PROBE): tests/unit/deliver/probe/probe.c $(wildcard abi/heddle/*.h)
 	$(Q)chmod 644 $@.tmp && mv $@.tmp $@
 unit-programs: $(DELIVER_PROBE)
 $(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_retry: | $(DELIVER_PROBE)
-$(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_route: | $(B)/drivers/router/accept.so \
-	$(B)/drivers/router/redirect.so $(B)/drivers/router/manualroute.so $(B)/drivers/transport/appendfile.so
+$(patsubst %,$(B)/tests/unit/deliver/test_%,attempt local retry route): | $(patsubst %,$(B)/drivers/%.so,router/accept \
+	router/manualroute router/redirect transport/appendfile transport/pipe lookup/lsearch)
