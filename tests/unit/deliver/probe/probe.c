@@ -5,6 +5,7 @@
 #include <heddle/transport.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { OPT_SAVE, OPT_WIRE, OPT_MAX, OPT_ONE_DOMAIN, OPT_FROM, OPT_ABOUT, OPT_SMTP, OPT_TEXT };
@@ -65,6 +66,8 @@ static int32_t save(const struct probe *p, struct heddle_call *call, struct hedd
 	int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return HEDDLE_ERROR;
+	if (flock(fd, LOCK_EX) != 0) /* groups are delivered side by side; a block stays whole */
+		abort();
 	d->info(call, job, &info);
 	put(fd, line, (size_t)snprintf(line, sizeof line, "MAIL <%.*s>\n", (int)info.sender.len, info.sender.ptr));
 	for (uint32_t i = 0; i < recipients; i++) {
