@@ -17,6 +17,22 @@
 #define MAX_ARGS 64
 #define LIVED    (2 * US_PER_SEC) /* a kernel that lived so long is started again without delay */
 
+/* A sanitizer's reports go where its options say, so in such a build children are told the same. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+#ifdef SANITIZED
+static const char *const kept_env[] = {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", NULL};
+#else
+static const char *const kept_env[] = {NULL};
+#endif
+#define ENV_MAX (2 + sizeof kept_env / sizeof *kept_env)
+
 static bool may_start(struct master *m)
 {
 	int64_t now = clock_mono_us();
@@ -59,33 +75,46 @@ static void arrange_descriptors(const struct spawn *s)
 	/* stderr stays; all others were opened close-on-exec */
 }
 
+/* The whole environment of a child. */
+static void make_env(const struct master *m, struct arena *a, const char *env[ENV_MAX])
+{
+	/* tests give name servers of their own, with a configuration of their own */
+	const char *dns = strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
+	size_t n = 0;
+
+	env[n++] = "PATH=/usr/bin:/bin";
+	if (dns)
+		env[n++] = arena_printf(a, "HEDDLE_DNS=%s", dns).ptr;
+	for (const char *const *name = kept_env; *name; name++)
+		if (getenv(*name))
+			env[n++] = arena_printf(a, "%s=%s", *name, getenv(*name)).ptr;
+	env[n] = NULL;
+}
+
 pid_t master_spawn(struct master *m, const struct spawn *s)
 {
 	char path[4096];
 	const char *argv[MAX_ARGS + 2];
-	char *const envp[] = {(char[]){"PATH=/usr/bin:/bin"}, NULL};
-	/* tests give name servers of their own, with a configuration of their own */
-	const char *dns = strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
-	char dns_env[300];
-	const char *env[3] = {envp[0], NULL, NULL};
+	const char *env[ENV_MAX];
+	struct arena *mem;
 	size_t n = 0;
 
 	if (!may_start(m)) {
 		errno = EAGAIN;
 		return -1;
 	}
+	mem = arena_new(0);
+	make_env(m, mem, env);
 	snprintf(path, sizeof path, "%s/%s", m->process.libexec, s->program);
-	if (dns) {
-		snprintf(dns_env, sizeof dns_env, "HEDDLE_DNS=%s", dns);
-		env[1] = dns_env;
-	}
 	argv[n++] = s->program;
 	for (const char *const *a = s->args; a && *a && n < MAX_ARGS; a++)
 		argv[n++] = *a;
 	argv[n] = NULL;
 	pid_t self = getpid(), pid = fork();
-	if (pid != 0)
+	if (pid != 0) {
+		arena_free(&mem);
 		return pid;
+	}
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
