@@ -2,6 +2,7 @@
 /* struct smtp_queue_hooks over the store and the index. */
 #include "smtp/server.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct store_hooks {
@@ -10,7 +11,11 @@ struct store_hooks {
 	struct queue_index *index;
 	smtp_accepted_fn *accepted;
 	void *ctx;
+	/* the file system's answer; relaxed: each is good enough by itself, and old ones are for a moment only */
+	_Atomic int64_t space_until_us;
+	_Atomic uint64_t space_bytes, space_inodes;
 };
+#define SPACE_US (US_PER_SEC / 20)
 
 static void next_id(void *ctx, char out[MESSAGE_ID_LEN + 1])
 {
@@ -68,9 +73,9 @@ static void discard_body(void *ctx, const char *id)
 		store_body_discard(h->store, q);
 }
 
-enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct error *err)
+/* What the index keeps. */
+static enum rc index_part(struct message *m, struct queue_message *out, struct error *err)
 {
-	struct arena *a = m->arena;
 	*out = (struct queue_message){0};
 	enum rc rc = id_of(m->id, &out->id, err);
 	if (rc)
@@ -82,18 +87,27 @@ enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct 
 	             (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u);
 	out->frozen_us = m->deliver_freeze ? m->received_us : 0;
 	out->n_recipients = m->recipient_count;
-	out->recipients =
-	    ARENA_ARRAY(a, struct queue_recipient, m->recipient_count ? m->recipient_count : 1);
-	for (uint32_t i = 0; i < m->recipient_count; i++) {
+	out->recipients = ARENA_ARRAY(
+	    m->arena, struct queue_recipient, m->recipient_count ? m->recipient_count : 1);
+	for (uint32_t i = 0; i < m->recipient_count; i++)
 		out->recipients[i].address = m->recipients[i].address;
+	out->headers_size = header_section_size(&m->headers);
+	out->body_size = m->body.bytes;
+	return RC_OK;
+}
+
+enum rc smtp_queue_message(struct message *m, struct queue_message *out, struct error *err)
+{
+	struct arena *a = m->arena;
+	enum rc rc = index_part(m, out, err);
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < m->recipient_count; i++)
 		out->recipients[i].params = message_encode_recipient(a, &m->recipients[i]);
-	}
 	out->facts = message_encode_envelope(a, m);
 	slice_t *pieces;
 	out->n_headers = header_pieces(a, &m->headers, &pieces);
 	out->headers = pieces;
-	out->headers_size = header_section_size(&m->headers);
-	out->body_size = m->body.bytes;
 	out->body_crc = m->body.crc;
 	if (m->body.in_file)
 		return RC_OK;
@@ -140,7 +154,7 @@ static void accepted(void *ctx, struct message *m, bool deliver_now)
 	struct queue_message q;
 	struct queue_entry *entry = NULL;
 	struct error err;
-	if (!h->index || smtp_queue_message(m, &q, &err))
+	if (!h->index || index_part(m, &q, &err))
 		return;
 	bool active = deliver_now && h->accepted && !m->deliver_freeze;
 	if (queue_index_insert(h->index, &q, active, active ? &entry : NULL, &err))
@@ -152,7 +166,19 @@ static void accepted(void *ctx, struct message *m, bool deliver_now)
 static enum rc space(void *ctx, uint64_t *out_bytes, uint64_t *out_inodes, struct error *err)
 {
 	struct store_hooks *h = ctx;
-	return store_space(h->store, out_bytes, out_inodes, err);
+	int64_t now = clock_mono_us();
+	if (now < atomic_load_explicit(&h->space_until_us, memory_order_relaxed)) {
+		*out_bytes = atomic_load_explicit(&h->space_bytes, memory_order_relaxed);
+		*out_inodes = atomic_load_explicit(&h->space_inodes, memory_order_relaxed);
+		return RC_OK;
+	}
+	enum rc rc = store_space(h->store, out_bytes, out_inodes, err);
+	if (rc)
+		return rc;
+	atomic_store_explicit(&h->space_bytes, *out_bytes, memory_order_relaxed);
+	atomic_store_explicit(&h->space_inodes, *out_inodes, memory_order_relaxed);
+	atomic_store_explicit(&h->space_until_us, now + SPACE_US, memory_order_relaxed);
+	return RC_OK;
 }
 
 struct smtp_queue_hooks *smtp_store_hooks(
