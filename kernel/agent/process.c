@@ -12,12 +12,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#define CHECK_LEAKS() __lsan_do_leak_check()
+#else
+#define CHECK_LEAKS() (void)0
+#endif
+
 #define EXIT_PROTOCOL 76
 #define THE_INSTANCE  1U
 
 _Noreturn static void protocol_error(void)
 {
 	_exit(EXIT_PROTOCOL); /* nothing of ours is half done that a destructor would finish */
+}
+
+void process_end(int status)
+{
+	CHECK_LEAKS();
+	_exit(status);
 }
 
 /* ---- asking the kernel
@@ -287,5 +300,5 @@ int process_run(int sock, bool any_owner, const char *const *folders)
 	}
 	/* no clean-up: the watcher may be about to end us, and the system frees better */
 	process_instances_free(&p);
-	_exit(n == 0 ? 0 : EXIT_PROTOCOL);
+	process_end(n == 0 ? 0 : EXIT_PROTOCOL);
 }

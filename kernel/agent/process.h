@@ -88,6 +88,8 @@ void *process_forget_own(struct op *o, struct wire_in *in);
 void process_serve(struct process *p, struct wire_frame *f);
 void process_instances_free(struct process *p);
 
+/* The end of an agent that is not in the middle of anything; without destructors. */
+_Noreturn void process_end(int status);
 /* process_watch.c */
 void process_watch(struct process *p);
 void process_arm(struct process *p, int64_t deadline_us); /* 0: idle from now on */

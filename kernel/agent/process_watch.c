@@ -52,7 +52,9 @@ static void *watch(void *arg)
 		(void)nanosleep(&grace, NULL);
 	}
 	kill_children(p);
-	_exit(atomic_load(&p->busy) ? EXIT_LATE : 0);
+	if (atomic_load(&p->busy))
+		_exit(EXIT_LATE);
+	process_end(0);
 }
 
 void process_watch(struct process *p)
