@@ -24,7 +24,12 @@ $(B)/obj/tests/%.o: H_CPPFLAGS += -Itests
 .PHONY: check check-build check-unit check-scenario unit-programs
 unit-programs: $(UNIT_BIN)
 check-build: all unit-programs
-check: check-build
+# make reads the drivers' package lists before anything is installed: so the rest is a make of its own.  NO_INSTALL=1: as it is.
+check:
+	$(if $(NO_INSTALL),,pkg/install-deps)
+	$(MAKE) check-installed
+.PHONY: check-installed
+check-installed: check-build
 	tests/lib/run-tests --build $(B) $(if $(T),--only '$(T)')
 check-unit: unit-programs
 	tests/lib/run-tests --build $(B) --unit $(if $(T),--only '$(T)') $(if $(CASE),--case '$(CASE)')
