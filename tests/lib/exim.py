@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's exim4 as a peer: unpacked, never installed, with a spool of its own.  The scenario is in a namespace (namespace.enter
-with ACCOUNT among the files): the program wants the account that it was built for."""
+with ACCOUNT among the files): the program wants the account that it was built for.  It also wants to be root."""
 import os
 import re
 import signal
@@ -9,9 +9,8 @@ import time
 
 import packages
 from heddle import wait_for
-from namespace import AS_ROOT, GID, UID
 
-_UID, _GID = (9999, 9999) if AS_ROOT else (UID, GID)
+_UID, _GID = 9999, 9999
 ACCOUNT = {"/etc/passwd": f"+Debian-exim:x:{_UID}:{_GID}::/nonexistent:/usr/sbin/nologin\n",
            "/etc/group": f"+Debian-exim:x:{_GID}:\n"}
 MAIN = "spool_directory = DIR/exim\nlog_file_path = DIR/exim/log/%slog\nkeep_environment =\nrfc1413_query_timeout = 0s\n"
@@ -27,8 +26,7 @@ class Exim:
         self.program, self.environment = packages.program("exim4", "exim4-daemon-light")
         self.spool = site.path("exim")
         os.mkdir(self.spool, 0o755)
-        if AS_ROOT:
-            os.chown(self.spool, _UID, _GID)
+        os.chown(self.spool, _UID, _GID)
         # the file that it reads by default: for another one it would give up being root
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
         with open(CONFIG, "w", encoding="utf-8") as out:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+import packages
 from heddle import IS_ROOT, skip
 
 HOST = "mx.test.example"
@@ -91,6 +92,7 @@ def enter(files=None):
     if able.returncode:
         skip(f"namespaces are not permitted here: {able.stdout.strip()}")
     env["HEDDLE_NAMESPACE"] = "setup"
+    env["HEDDLE_CACHE"] = packages.CACHE
     if not IS_ROOT:
         env["HEDDLE_USER"] = f"{os.getuid()}:{os.getgid()}"
     os.execvpe(words[0], [*words, sys.executable, *sys.argv], env)

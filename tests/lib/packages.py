@@ -2,14 +2,13 @@
 """Debian packages that a scenario wants programs from, unpacked without being installed.
 
 unpacked("postfix") is the folder that holds its usr/, or None.  Packages are fetched once, by apt-get download, into $HEDDLE_CACHE
-or ~/.cache/heddle-tests; without the network there is no package, and the scenario skips."""
+or /var/tmp/heddle-tests-UID (other accounts run what is there); without the network there is no package, and the scenario skips."""
 import fcntl
 import os
 import re
 import subprocess
 
-CACHE = os.environ.get("HEDDLE_CACHE") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "heddle-tests")
+CACHE = os.environ.get("HEDDLE_CACHE") or f"/var/tmp/heddle-tests-{os.getuid()}"
 
 
 def _run(*words, cwd=None):
@@ -61,6 +60,8 @@ def unpacked(name, libraries=True):
     try:
         root = os.path.join(CACHE, name)
         os.makedirs(root, exist_ok=True)
+        if os.stat(CACHE).st_uid != os.getuid():
+            return None  # somebody else's
         with open(os.path.join(CACHE, "lock"), "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.exists(os.path.join(root, f".{name}")):
