@@ -155,7 +155,7 @@ TEST(a_deadline_wakes_in_time_and_once)
 TEST(a_deadline_that_moves_away_does_not_fire)
 {
 	struct machine m;
-	int64_t t0 = clock_mono_us();
+	int64_t t0 = clock_mono_us(), last = t0, gap = 0;
 
 	/* Each post starts a new wait of 150 ms; so nothing happens for as long as we post. */
 	begin(1);
@@ -163,11 +163,16 @@ TEST(a_deadline_that_moves_away_does_not_fire)
 	for (int i = 0; i < 20; i++) {
 		(void)usleep(20000);
 		park_post(reactor, m.ref);
+		int64_t now = clock_mono_us();
+		gap = now - last > gap ? now - last : gap;
+		last = now;
 	}
-	if (clock_mono_us() - t0 < 700000) /* on a machine that stalls us this proves nothing */
+	bool smooth = gap < 100000; /* on a machine that stalls us this proves nothing */
+	if (smooth)
 		CHECK_EQ_INT(m.woken[WAKE_TIMEOUT], 0);
 	CHECK(reaches(&m.woken[WAKE_TIMEOUT], 1));
-	CHECK(m.last_us - t0 >= 20 * 20000 + 150000);
+	if (smooth)
+		CHECK(m.last_us - t0 >= 20 * 20000 + 150000);
 	end();
 }
 
