@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An alias file: several recipients, chains, :fail:, :blackhole:, :defer:, a loop, a file, a command, :include:."""
-from heddle import Site, equal, like, unlike
+from heddle import Site, equal, like
 
 ROUTERS = """aliases:
   driver = redirect

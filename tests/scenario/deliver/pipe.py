@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands: the message on standard input, variables in the environment and the arguments, every kind of exit; no shell."""
-from heddle import Site, equal, like, unlike, wait_for
+from heddle import Site, equal, like
 
 TRANSPORTS = """command:
   driver = pipe

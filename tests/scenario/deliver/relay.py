@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Relaying through MX records: one connection for all recipients of a host, dots doubled, the peer's words in the log."""
-from heddle import Site, equal, like
+from heddle import Site, equal
 from peers import Dns, Sink
 
 ROUTERS = """out:

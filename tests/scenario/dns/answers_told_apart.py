@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A name that does not exist fails; one whose servers do not answer waits; the order of MX hosts is kept; names are followed."""
-from heddle import Site, check, equal, like
+from heddle import Site, check, equal
 from peers import Dns, Sink
 
 ROUTERS = "out:\n  driver = dnslookup\n  transport = smtp\n  self = send\n  no_more\n"

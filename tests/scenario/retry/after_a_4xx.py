@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Later means later: every kind of temporary refusal keeps the message, the retry rule says when, and then it goes."""
-from heddle import Site, equal, like
+from heddle import Site, equal
 from peers import DROP, Sink
 
 ROUTERS = "out:\n  driver = manualroute\n  route_list = * 127.0.0.1::PORT byname\n  self = send\n  transport = smtp\n"

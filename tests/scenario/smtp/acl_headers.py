@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ACLs that add and remove header lines, write to the log, keep variables, warn, defer and discard."""
-from heddle import Site, equal, like, unlike, wait_for
+from heddle import Site, equal, like, unlike
 
 MAIN = "acl_smtp_mail = mail\nacl_smtp_data = data\nacl_smtp_predata = predata\n"
 ACL = """mail:
