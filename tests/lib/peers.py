@@ -150,13 +150,13 @@ class Dns:
     """An authoritative server on a free loopback port, UDP and TCP.  The zone: lines "NAME TYPE DATA"; types FAIL (SERVFAIL for
     that name) and SILENT (no answer at all) too.  What is not there is NXDOMAIN, or no data when the name has other types."""
 
-    def __init__(self, zone):
+    def __init__(self, zone, port=0):
         self.records, self.questions = {}, []
         for line in zone.strip().splitlines():
             name, kind, data = (line.split(None, 2) + [""])[:3]
             self.records.setdefault(name.lower().rstrip("."), []).append((kind, data))
         for _ in range(50):
-            self.tcp = socket.create_server(("127.0.0.1", 0))
+            self.tcp = socket.create_server(("127.0.0.1", port))
             self.port = self.tcp.getsockname()[1]
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
