@@ -9,10 +9,10 @@ BROKEN := $(patsubst tests/abi/broken/%.c,$(BROKEN_DIR)/lookup/%.so,$(wildcard t
 # them is there to be refused by dlopen
 $(BROKEN_DIR)/lookup/%.so: tests/abi/broken/%.c tests/abi/broken/broken.h $(wildcard abi/heddle/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE -Iabi -Wall -Wextra -Werror $(SAN) -fPIC -shared -fvisibility=hidden -Wl,-z,now \
+	$(call say,DRIVER $@)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -Iabi -Wall -Wextra -Werror $(SAN) -fPIC -shared -fvisibility=hidden -Wl,-z,now \
 		-o $@.tmp $<
-	chmod 644 $@.tmp
-	mv $@.tmp $@
+	$(Q)chmod 644 $@.tmp && mv $@.tmp $@
 
 .PHONY: broken-drivers
 broken-drivers: $(BROKEN)

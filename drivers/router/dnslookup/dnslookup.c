@@ -69,7 +69,7 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 {
 	const struct dnslookup *d = inst;
 	uint64_t flags = 0;
-	uint32_t count, self;
+	uint32_t count = 0, self = 0;
 	int32_t rc;
 
 	/* a domain literal and a name without a dot are for other routers */
