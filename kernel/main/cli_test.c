@@ -54,7 +54,11 @@ static int run_expand(struct test *t, const struct cli *c)
 		return 0;
 	}
 	/* the prompt is there without a terminal too, as Exim's */
-	while (printf("> "), fflush(stdout), (n = getline(&line, &cap, stdin)) > 0) {
+	for (;;) {
+		(void)printf("> ");
+		(void)fflush(stdout);
+		if ((n = getline(&line, &cap, stdin)) <= 0)
+			break;
 		if (line[n - 1] == '\n')
 			n--;
 		expand_one(t, slice_of(line, (size_t)n, HEDDLE_CLEAN));
