@@ -110,7 +110,7 @@ static bool is_back_to_two(void *arg)
 {
 	struct pool_stats s;
 	pool_stats(arg, &s);
-	return s.workers == 2;
+	return s.workers == 2 && s.blocked == 0; /* the last two may still be on their way out */
 }
 
 TEST(blocked_workers_are_replaced_and_go_away)
@@ -140,8 +140,6 @@ TEST(blocked_workers_are_replaced_and_go_away)
 	CHECK_EQ_INT(sum, 1);
 	atomic_store(&gate.open, true);
 	CHECK(eventually(is_back_to_two, p));
-	pool_stats(p, &s);
-	CHECK_EQ_INT(s.blocked, 0);
 	/* and the pool grows again: slots are used anew */
 	gate.inside = 0;
 	atomic_store(&gate.open, false);
