@@ -184,6 +184,7 @@ static void tidy(void *arg, enum wake why, struct worker *w)
 enum rc kernel_assemble(struct kernel *k, struct error *err)
 {
 	(void)mallopt(M_ARENA_MAX, 8);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: what is large goes back to the system when it is freed */
 	enum rc rc = make_threads(k, err);
 
 	k->services.pool = k->pool;
