@@ -23,6 +23,12 @@ struct generation {
 	struct log *log;
 };
 
+/* A log that is open: configurations that ask for the same share it. */
+struct open_log {
+	struct log_config asked;
+	struct log *log;
+};
+
 struct kernel {
 	struct process process;
 	struct services services;
@@ -34,7 +40,8 @@ struct kernel {
 
 	struct mutex lock;
 	struct generation now GUARDED_BY(lk_snapshot);      /* what new sessions get */
-	struct vec logs GUARDED_BY(lk_snapshot);            /* struct generation: all there were; closed at the end */
+	struct vec logs GUARDED_BY(lk_snapshot);            /* struct generation: all that may still be in use */
+	struct vec open_logs;                               /* struct open_log; the loading thread's; never closed */
 
 	struct drivers *drivers;
 	struct arena *texts_arena; /* services.texts' */

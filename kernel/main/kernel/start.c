@@ -37,6 +37,34 @@ static void first_problem(const struct vec *v, struct error *err)
 		(void)error_set(err, RC_ERROR, "the configuration is refused");
 }
 
+static bool same_log(const struct log_config *a, const struct log_config *b)
+{
+	return slice_eq(a->path, b->path) && slice_eq(a->spool_directory, b->spool_directory) &&
+	       a->selector.bits == b->selector.bits && a->debug == b->debug && a->write_rejectlog == b->write_rejectlog &&
+	       a->message_logs == b->message_logs && a->preserve_message_logs == b->preserve_message_logs && a->zone == b->zone &&
+	       a->also_stderr == b->also_stderr;
+}
+
+/* Reloads that change nothing about the log open no files. */
+static enum rc open_or_share(struct kernel *k, const struct log_config *lc, struct log **out, struct error *err)
+{
+	struct open_log o = {.asked = *lc};
+
+	VEC_FOREACH(&k->open_logs, struct open_log, i)
+	if (same_log(&i->asked, lc)) {
+		*out = i->log;
+		return RC_OK;
+	}
+	enum rc rc = log_open(lc, &o.log, err);
+	if (rc != RC_OK)
+		return rc;
+	o.asked.path = arena_dup(k->process.arena, lc->path);
+	o.asked.spool_directory = arena_dup(k->process.arena, lc->spool_directory);
+	*VEC_PUSH(k->process.arena, &k->open_logs, struct open_log) = o;
+	*out = o.log;
+	return RC_OK;
+}
+
 static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **out, struct error *err)
 {
 	struct log_config lc;
@@ -59,7 +87,7 @@ static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **
 	if (rc == RC_OK && !slice_is_absent(sel))
 		rc = log_selector_parse(sel, &lc.selector, err);
 	if (rc == RC_OK)
-		rc = log_open(&lc, out, err);
+		rc = open_or_share(k, &lc, out, err);
 	arena_free(&a);
 	return rc;
 }
@@ -67,11 +95,18 @@ static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **
 static void publish(struct kernel *k, struct config *cfg, struct log *log)
 {
 	struct config *old;
+	struct generation *place = NULL;
 
 	kernel_lock(k);
 	old = k->now.cfg;
 	k->now = (struct generation){cfg, log};
-	*VEC_PUSH(k->process.arena, &k->logs, struct generation) = k->now;
+	/* one that lay at the same address is gone */
+	VEC_FOREACH(&k->logs, struct generation, g)
+	if (g->cfg == cfg)
+		place = g;
+	if (!place)
+		place = VEC_PUSH(k->process.arena, &k->logs, struct generation);
+	*place = k->now;
 	if (!k->services.log)
 		k->services.log = log; /* read without a lock from now on; later snapshots' own logs come with them */
 	kernel_unlock(k);

@@ -69,6 +69,16 @@ sink = Sink({"RCPT": lambda line: random.choice(["250 OK"] * 20 + ["450 later"])
 dns = Dns(ZONE)
 
 
+def open_files(pid):
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except FileNotFoundError:
+            pass
+    return found
+
+
 class Crowd:
     def __init__(self, site):
         self.site, self.over, self.accepted, self.lock = site, False, set(), threading.Lock()
@@ -152,6 +162,7 @@ with Site(start=False, dns=dns, acl=ACL, routers=ROUTERS, main=MAIN,
     site.start()
     crowd = Crowd(site)
     time.sleep(SECONDS)
+    equal(open_files(site.kernel_pid()).count(site.path("spool/log/mainlog")), 1, "however often the configuration was read, the log is open once")
     equal(site.stop(), 0, "it ends well in the middle of it")
     accepted = crowd.end()
     check(len(accepted) > 20, "there was a crowd", f"{len(accepted)} messages")
