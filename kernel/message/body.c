@@ -35,11 +35,20 @@ void body_builder_init(struct body_builder *b, struct body_budget *budget,
 	    .id = id};
 }
 
+/* A builder's first chunk may come out of all of the budget, others only as long as half of it is
+ * free: what is small, or goes to a file and needs a buffer, gets in beside many who are large. */
+static bool may_take(const struct body_builder *b)
+{
+	struct body_budget *all = b->budget;
+	return !b->chunk_count ||
+	       atomic_load_explicit(&all->used, memory_order_relaxed) < all->limit / 2;
+}
+
 /* Chunks outlive the arena that reads them in: they pass from builder to message, and a spill frees
  * them early. */
 static struct body_chunk *chunk_new(struct body_builder *b)
 {
-	if (!body_budget_take(b->budget, sizeof(struct body_chunk)))
+	if (!may_take(b) || !body_budget_take(b->budget, sizeof(struct body_chunk)))
 		return NULL;
 	struct body_chunk *c = malloc(sizeof *c);
 	if (!c) {

@@ -116,6 +116,31 @@ TEST(spills_when_the_budget_is_used_up)
 	free(f.bytes);
 }
 
+TEST(large_ones_leave_room_for_small_ones)
+{
+	struct body_budget budget = {.limit = 20 * BODY_CHUNK};
+	struct file f = {0}, g = {0};
+	struct body_builder large[3], small[5];
+	for (int i = 0; i < 3; i++) {
+		body_builder_init(&large[i], &budget, &spill, &f, 1000000, "large");
+		fill(&large[i], 30 * BODY_CHUNK);
+	}
+	for (int i = 0; i < 5; i++) {
+		body_builder_init(&small[i], &budget, &spill, &g, 1000000, "small");
+		fill(&small[i], 1000);
+		CHECK_EQ_INT(small[i].failed, RC_OK);
+	}
+	CHECK_EQ_INT(g.begun, 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ_INT(large[i].failed, RC_OK);
+		body_builder_drop(&large[i]);
+	}
+	for (int i = 0; i < 5; i++)
+		body_builder_drop(&small[i]);
+	CHECK_EQ_INT(atomic_load(&budget.used), 0);
+	free(f.bytes);
+}
+
 TEST(full_disk_is_told_at_the_end)
 {
 	struct body_budget budget = {.limit = 1 << 20};
