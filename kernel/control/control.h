@@ -40,5 +40,6 @@ slice_t control_path(struct arena *a, slice_t spool_directory);
 /* ---- what answers (requests.c); also for tests ---- */
 enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who, struct strbuf *out, struct error *err);
 /* Exim's -bp listing of the queue. */
-void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, int64_t now_us, struct strbuf *out);
+void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, bool undelivered_only, int64_t now_us,
+    struct strbuf *out);
 #endif

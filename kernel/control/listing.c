@@ -33,7 +33,7 @@ static void put_size(struct strbuf *out, uint64_t bytes)
 		strbuf_printf(out, "%4lluM", (unsigned long long)((bytes + 524288) / 1048576));
 }
 
-static void put_entry(const struct queue_entry *e, int64_t now_us, struct strbuf *out)
+static void put_entry(const struct queue_entry *e, bool undelivered_only, int64_t now_us, struct strbuf *out)
 {
 	struct queue_view v;
 	char id[QUEUE_ID_LEN + 1];
@@ -46,7 +46,7 @@ static void put_entry(const struct queue_entry *e, int64_t now_us, struct strbuf
 	for (uint32_t i = 0; i < v.n_recipients; i++) {
 		enum queue_recipient_state st;
 		slice_t addr = queue_entry_recipient(e, i, &st);
-		if (st == QUEUE_RCPT_REMOVED)
+		if (st == QUEUE_RCPT_REMOVED || (undelivered_only && st != QUEUE_RCPT_PENDING))
 			continue;
 		strbuf_printf(out, "        %c %.*s\n", st == QUEUE_RCPT_PENDING ? ' ' : 'D', SL_ARG(addr));
 	}
@@ -66,13 +66,14 @@ static bool is_wanted(const struct queue_entry *e, const slice_t *only, uint32_t
 	return false;
 }
 
-void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, int64_t now_us, struct strbuf *out)
+void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, bool undelivered_only, int64_t now_us,
+    struct strbuf *out)
 {
 	struct queue_list l;
 
 	queue_index_list(index, QUEUE_BY_ID, &l);
 	for (size_t i = 0; i < l.count; i++)
 		if (is_wanted(l.entries[i], only, count))
-			put_entry(l.entries[i], now_us, out);
+			put_entry(l.entries[i], undelivered_only, now_us, out);
 	queue_list_free(&l);
 }

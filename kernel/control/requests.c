@@ -18,7 +18,14 @@ typedef enum rc request_fn(const struct request *r, struct error *err);
 static enum rc do_list(const struct request *r, struct error *err)
 {
 	(void)err;
-	control_list_queue(r->cfg->index, r->words, r->count, clock_wall_us(), r->out);
+	control_list_queue(r->cfg->index, r->words, r->count, false, clock_wall_us(), r->out);
+	return RC_OK;
+}
+
+static enum rc do_undelivered(const struct request *r, struct error *err)
+{
+	(void)err;
+	control_list_queue(r->cfg->index, r->words, r->count, true, clock_wall_us(), r->out);
 	return RC_OK;
 }
 
@@ -155,6 +162,7 @@ static const struct {
 	uint32_t min_words;
 } table[] = {
     {"list", do_list, 0},
+    {"undelivered", do_undelivered, 0},
     {"count", do_count, 0},
     {"ids", do_ids, 0},
     {"run", do_run, 0},

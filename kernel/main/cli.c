@@ -47,13 +47,19 @@ static enum rc take_bdf(struct parse *p, slice_t tail)
 	return set_mode(p, CLI_DAEMON);
 }
 
+static const struct {
+	const char *letters, *request;
+} lists[] = {{"", "list"}, {"r", "list"}, {"i", "ids"}, {"u", "undelivered"}, {"ru", "undelivered"}};
+
 static enum rc take_bp(struct parse *p, slice_t tail)
 {
 	p->c->list_form = tail;
-	p->c->request = slice_eqs(tail, "i") ? "ids" : "list";
-	if (tail.len && !slice_eqs(tail, "r") && !slice_eqs(tail, "i"))
-		return error_set(p->err, RC_FAIL, "not supported yet: -bp%.*s", SL_ARG(tail));
-	return set_mode(p, CLI_LIST);
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		if (slice_eqs(tail, lists[i].letters)) {
+			p->c->request = lists[i].request;
+			return set_mode(p, CLI_LIST);
+		}
+	return error_set(p->err, RC_FAIL, "not supported yet: -bp%.*s", SL_ARG(tail));
 }
 
 static enum rc take_C(struct parse *p, slice_t tail)

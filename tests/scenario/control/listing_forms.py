@@ -3,7 +3,26 @@
 """-bp, -bpr, -bpi and -bpc, mailq and exim's names: the same queue in every form."""
 import os
 
-from heddle import Site, equal, like
+from heddle import Site, equal, like, wait_for
+
+ROUTERS = """wait:
+  driver = redirect
+  local_parts = later
+  allow_defer
+  data = :defer: not now
+inbox:
+  driver = accept
+  local_parts = alice
+  transport = maildir
+"""
+
+with Site(routers=ROUTERS) as site:
+    site.send("alice@test.example", "later@test.example")
+    wait_for("one recipient has it", lambda: " D alice" in site.cli("-bp").stdout)
+    like(site.cli("-bp").stdout, r"^ +D alice@test\.example\n +later@test\.example\n")
+    shown = site.cli("-bpu").stdout
+    like(shown, r"^ +0m +\d+ \S+ <sender@client\.example>\n +later@test\.example\n\n", "-bpu: who has not got it yet")
+    equal(site.cli("-bpru").stdout, shown)
 
 with Site("queue_only\n") as site:
     ids = [site.send("alice@test.example", sender=f"s{n}@client.example", body="x" * 100 * n + "\n") for n in range(1, 4)]

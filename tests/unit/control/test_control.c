@@ -47,7 +47,7 @@ static slice_t listing(const slice_t *only, uint32_t n)
 {
 	struct strbuf sb;
 	strbuf_init(&sb, arena, 0);
-	control_list_queue(idx, only, n, NOW, &sb);
+	control_list_queue(idx, only, n, false, NOW, &sb);
 	return strbuf_slice(&sb);
 }
 
