@@ -43,7 +43,7 @@ with Site("queue_only\nsmtp_accept_max_per_connection = 0\n", routers=ROUTERS) a
     for thread in threads:
         thread.join()
     site.wait_for_queue(COUNT // SENDERS * SENDERS)
-    first = site.send("alice@test.example")
+    first = site.send("alice+first@test.example")
     wanted = COUNT // SENDERS * SENDERS + 1
     for end in (site.stop, site.kill):
         end()
@@ -59,5 +59,5 @@ with Site("queue_only\nsmtp_accept_max_per_connection = 0\n", routers=ROUTERS) a
     check(took < 1, "in less than a second", took)
     print(f"# listed in {took:.3f} s")
     site.cli("-M", first)
-    site.wait_for_log(rf"{first} Completed")
+    site.wait_for_log(rf"{first} => alice.first")
     site.wait_for_queue(wanted - 1)
