@@ -96,7 +96,7 @@ static void host_log(struct heddle_call *c, uint32_t level, slice_t s)
 static void reason(struct heddle_call *c, int32_t smtp, slice_t shown, slice_t logged)
 {
 	(void)smtp, (void)shown;
-	(void)snprintf(c->why, sizeof c->why, "%.*s", SL_ARG(logged));
+	(void)slice_copy(logged, c->why, sizeof c->why);
 }
 static int64_t time_left(struct heddle_call *c)
 {
