@@ -42,6 +42,8 @@ void agents_free(struct agents **a);
 void agents_answer(struct agents *a, const struct link_message *m, int fd);
 /* Close agents that were idle for 60 s; called now and then. */
 void agents_tidy(struct agents *a);
+/* What agents have had to ask so far, each a round trip. */
+uint64_t agents_questions(const struct agents *a);
 
 /* getpwnam through master's exec'd resolver, cached for a minute.  RC_FAIL: no such user; RC_DEFER:
  * cannot say. */

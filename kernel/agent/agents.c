@@ -412,6 +412,11 @@ void agents_give(struct agents *a, struct agent **gp)
 		agent_free(g);
 }
 
+uint64_t agents_questions(const struct agents *a)
+{
+	return atomic_load_explicit(&a->questions, memory_order_relaxed);
+}
+
 void agents_tidy(struct agents *a)
 {
 	int64_t now = clock_mono_us();

@@ -7,6 +7,8 @@
 #include "base/vec.h"
 #include "thread/lock.h"
 
+#include <stdatomic.h>
+
 #define AGENTS_KEY (2 * LINK_TEXT + 8)
 
 /* A process.  Owner thread only: whoever took it from the pool. */
@@ -70,6 +72,7 @@ struct agents {
 	struct user_slot *users GUARDED_BY(lk_agents);
 	unsigned user_count GUARDED_BY(lk_agents);
 	bool ending GUARDED_BY(lk_agents);
+	_Atomic uint64_t questions; /* relaxed: a figure */
 };
 LOCK_FNS(agents, struct agents, lock, lk_agents)
 

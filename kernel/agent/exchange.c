@@ -507,6 +507,7 @@ int32_t exchange_run(struct exchange *x, bool trusts_results)
 		int fd = -1;
 		if (exchange_take(x, &f, &answers, &fd, &result))
 			return x->broken ? HEDDLE_DEFER : result;
+		x->questions += answers;
 		if (answers)
 			going = send_out(x, WIRE_SERVICE_END, f.head.fn, fd);
 		if (fd >= 0)

@@ -33,6 +33,7 @@ struct exchange {
 	uint16_t op;
 	struct vec handles;     /* struct exchange_handle */
 	struct map *clean;      /* texts given as clean */
+	uint32_t questions;     /* that were answered */
 	uint32_t notes, bodies; /* log lines, requests for the message so far */
 	bool trusts_results;    /* CLEAN in the operation's own results is believed */
 	bool in_result;         /* what is read now is such a result */

@@ -66,6 +66,30 @@ TEST(an_option_that_cannot_change_is_asked_for_once)
 	rig_stop(&r);
 }
 
+/* The second delivery needs no question, and yet sees what has changed. */
+TEST(what_was_asked_once_comes_along)
+{
+	static const char *const texts[] = {"red", "green", "blue"};
+	struct rig r;
+	rig_start(&r, 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		struct site s;
+		uint64_t before = agents_questions(r.agents);
+		site_init(&s, "seen", "recipients", texts[i], 0);
+		s.instance.own = NULL; /* no option is known to be constant */
+		s.recipients = 2;
+		CHECK_EQ_INT(site_deliver(&r, &s, NULL), RC_OK);
+		slice_t want = arena_printf(s.arena, "user1@example.org via seen %s", texts[i]);
+		CHECK(slice_eq(s.outcomes[1].text, want));
+		if (i == 0)
+			CHECK(agents_questions(r.agents) - before >= 4);
+		else
+			CHECK_EQ_INT(agents_questions(r.agents) - before, 0);
+		site_fini(&s);
+	}
+	rig_stop(&r);
+}
+
 /* After each of these the next delivery finds a new agent that works. */
 TEST(agents_that_hang_die_or_lie_defer)
 {
