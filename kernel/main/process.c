@@ -27,27 +27,40 @@ static slice_t own_folder(struct arena *a)
 	return slice_sub(s, 0, slice_rfind(s, '/'));
 }
 
-/* build/heddle has build/drivers beside it; build/libexec/heddle-kernel has it one folder up. */
+static bool try_folder(struct process *p, slice_t folder)
+{
+	const char *drivers = arena_printf(p->arena, "%.*s/drivers", SL_ARG(folder)).ptr;
+	const char *libexec = arena_printf(p->arena, "%.*s/libexec", SL_ARG(folder)).ptr;
+
+	if (!is_folder(drivers) || !is_folder(libexec))
+		return false;
+	p->driver_folders[0] = drivers;
+	p->libexec = libexec;
+	return true;
+}
+
+static slice_t parent_of(slice_t path)
+{
+	size_t slash = slice_rfind(path, '/');
+
+	return slash == SIZE_MAX ? slice_sub(path, 0, 0) : slice_sub(path, 0, slash);
+}
+
+/* build/heddle has build/drivers beside it; build/libexec/heddle-kernel has it one folder up; PREFIX/sbin/heddle has
+ * PREFIX/lib/heddle; else where it was to be installed. */
 static void find_folders(struct process *p)
 {
-	slice_t here = own_folder(p->arena);
-	unsigned n = 0;
-	for (int up = 0; up < 2 && !slice_is_absent(here); up++) {
-		const char *drivers = arena_printf(p->arena, "%.*s/drivers", SL_ARG(here)).ptr;
-		const char *libexec = arena_printf(p->arena, "%.*s/libexec", SL_ARG(here)).ptr;
-		if (is_folder(drivers) && is_folder(libexec)) {
-			p->driver_folders[n++] = drivers;
-			p->libexec = libexec;
-			break;
-		}
-		size_t slash = slice_rfind(here, '/');
-		here = slash == SIZE_MAX ? slice_absent() : slice_sub(here, 0, slash);
+	slice_t here = own_folder(p->arena), up;
+
+	p->driver_folders[1] = NULL;
+	if (!slice_is_absent(here)) {
+		up = parent_of(here);
+		if (try_folder(p, here) || try_folder(p, up) ||
+		    try_folder(p, arena_printf(p->arena, "%.*s/lib/heddle", SL_ARG(up))))
+			return;
 	}
-	if (n == 0) {
-		p->driver_folders[n++] = HEDDLE_LIBDIR "/drivers";
-		p->libexec = HEDDLE_LIBDIR "/libexec";
-	}
-	p->driver_folders[n] = NULL;
+	p->driver_folders[0] = HEDDLE_LIBDIR "/drivers";
+	p->libexec = HEDDLE_LIBDIR "/libexec";
 }
 
 static slice_t host_name(struct arena *a)

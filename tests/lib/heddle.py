@@ -374,7 +374,7 @@ class Site:
         return self._run("heddle", "-C", self.config, *words, stdin=stdin)
 
     def ctl(self, *words):
-        return self._run("heddlectl", "-C", self.config, *words)
+        return self._run("heddlectl", "-s", self.path("spool"), *words)
 
     def _run(self, program, *words, stdin=""):
         return subprocess.run([os.path.join(self.programs, program), *words], input=stdin, stdout=subprocess.PIPE,
