@@ -33,27 +33,30 @@ def open_sessions(port, n):
     return socks
 
 
-def accept_rate(server, rounds):
-    return servers.median([servers.load(server.port, s=20, n=2000, k=20)["rate"] for _ in range(rounds)])
+def accept_rate(server):
+    return servers.load(server.port, s=20, n=3000, k=20)["rate"]
 
 
 def measure(server, sessions, rounds):
     server.start()
     try:
-        accept_rate(server, 1)  # pools, arenas and threads have their size
-        memory, alone = servers.pss_kib(server.pids()), accept_rate(server, rounds)
-        memory = servers.pss_kib(server.pids())
-        began = time.monotonic()
-        socks = open_sessions(server.port, sessions)
-        took = time.monotonic() - began
-        time.sleep(3)
-        each = (servers.pss_kib(server.pids()) - memory) / len(socks)
-        threads = sum(servers.threads(server.pids()).values())
-        beside = accept_rate(server, rounds)
-        for s in socks:
-            s.close()
-        print(f"{server.name}: {len(socks)} sessions opened in {took:.1f} s, {each:.2f} KiB each, {threads} threads in all "
-              f"processes; accepting alone {alone:.0f} a second, beside them {beside:.0f} ({beside / alone:.2f})", flush=True)
+        accept_rate(server)  # pools, arenas and threads have their size
+        alone, beside, each, threads = [], [], 0, 0
+        for number in range(rounds):
+            alone.append(accept_rate(server))
+            memory = servers.pss_kib(server.pids())
+            socks = open_sessions(server.port, sessions)
+            if number == 0:
+                time.sleep(3)
+                each = (servers.pss_kib(server.pids()) - memory) / len(socks)
+                threads = sum(servers.threads(server.pids()).values())
+            beside.append(accept_rate(server))
+            for s in socks:
+                s.close()
+            time.sleep(2)
+        print(f"{server.name}: {len(socks)} sessions, {each:.2f} KiB each, {threads} threads in all processes; accepting alone "
+              f"{servers.median(alone):.0f} a second, beside them {servers.median(beside):.0f} (median of the rounds' ratios "
+              f"{servers.median([b / a for a, b in zip(alone, beside)]):.2f})", flush=True)
     finally:
         server.stop()
 

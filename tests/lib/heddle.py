@@ -411,8 +411,10 @@ class Site:
     def maildir(self, name, wanted=None):
         """The messages in a Maildir's new/, oldest first; waits until there are so many."""
         folder = self.path(f"mail/{name}/new")
+        def age(name):  # seconds and microseconds, which are not padded
+            return [int(number) for number in re.findall(r"\d+", name)[:2]]
         def names():
-            return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+            return sorted(os.listdir(folder), key=age) if os.path.isdir(folder) else []
         if wanted is not None:
             wait_for(f"{wanted} messages for {name}", lambda: len(names()) >= wanted)
             equal(len(names()), wanted, f"{wanted} messages for {name}")
