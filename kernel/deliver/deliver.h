@@ -8,7 +8,7 @@
  * runs local groups in agents and remote ones over smtp/client, writes PROGRESS to the store before the next step depends
  * on it, and gives the entry back with its next attempt, or writes DONE.
  * Threads: deliveries run as pool jobs of class POOL_DELIVERY; all functions here: any thread.
- * Locks: lk_deliver (the scheduler's counters and the table of busy files and hosts).
+ * Locks: lk_deliver (the scheduler's counters).
  */
 #ifndef HEDDLE_DELIVER_DELIVER_H
 #define HEDDLE_DELIVER_DELIVER_H

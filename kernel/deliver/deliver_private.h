@@ -25,7 +25,6 @@ struct deliverer {
 	bool stopping GUARDED_BY(lk_deliver);
 	bool ticking GUARDED_BY(lk_deliver);
 	int64_t forced_us GUARDED_BY(lk_deliver); /* the last queue run that ignores retry times */
-	struct claim *busy GUARDED_BY(lk_deliver); /* files that a local delivery writes to now */
 	struct condvar changed;
 	int64_t expire_at_us;               /* the ticking worker's */
 	struct smtp_clients *clients;       /* its own locks */
@@ -110,9 +109,6 @@ void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
 void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
 /* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
 int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
-/* A local file is written by one delivery at a time: false: somebody is at it. */
-bool scheduler_claim(struct deliverer *d, slice_t path, int64_t deadline_us) EXCLUDES(lk_deliver);
-void scheduler_unclaim(struct deliverer *d, slice_t path) EXCLUDES(lk_deliver);
 /* edit.c: timeout_frozen_after and auto_thaw, looked at by queue runs and every few minutes. */
 void edit_expire_frozen(struct deliverer *d) EXCLUDES(lk_deliver);
 /* group.c */

@@ -17,7 +17,7 @@
 /* clang-format off */
 #define LOCK_CLASSES(X) \
 	X(snapshot, none, "which configuration new sessions get") \
-	X(deliver, snapshot, "the scheduler's counters, busy files and hosts") \
+	X(deliver, snapshot, "the scheduler's counters") \
 	X(agents, deliver, "idle agents, requests that wait for master") \
 	X(queue_index, agents, "the queued messages in memory") \
 	X(store_table, queue_index, "where the store's records lie, its segments, the housekeeping") \
