@@ -31,7 +31,7 @@ check:
 .PHONY: check-installed
 check-installed: check-build
 	tests/lib/run-tests --build $(B) $(if $(T),--only '$(T)')
-check-unit: unit-programs
+check-unit: unit-programs drivers
 	tests/lib/run-tests --build $(B) --unit $(if $(T),--only '$(T)') $(if $(CASE),--case '$(CASE)')
 check-scenario: all
 	tests/lib/run-tests --build $(B) --scenario $(if $(T),--only '$(T)')

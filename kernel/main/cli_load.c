@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The snapshot and services of the modes that run in the command's own process. */
+#include "acl/acl.h"
 #include "base/io.h"
 #include "config/config.h"
 #include "deliver/deliver.h"
@@ -103,6 +104,9 @@ static enum rc make_services(struct process *p, struct loaded *l, bool no_instan
 	return rc;
 }
 
+/* -bV says of ACLs what the kernel would say. */
+static const struct config_hooks hooks = {.compile_acls = acl_compile_all};
+
 enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, struct loaded *out)
 {
 	struct vec problems = {0}, warnings = {0};
@@ -124,6 +128,7 @@ enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, stru
 	}
 	src.drivers = out->drivers;
 	src.services = no_instances ? NULL : out->sv;
+	src.hooks = no_instances ? NULL : &hooks;
 	src.content.flags |= HEDDLE_CLEAN;
 	rc = config_load(&src, p->arena, &problems, &warnings, &out->cfg);
 	print_all("error", &problems);

@@ -13,6 +13,7 @@ import servers
 def measure(server, kept, sessions, messages):
     before = servers.cpu_seconds(server.pids())
     f = servers.load(server.port, s=sessions, n=messages, k=20 if kept else 1)
+    servers.settle(server)
     f["server_ms"] = (servers.cpu_seconds(server.pids()) - before) * 1000 / max(1, f["accepted"])
     f["client_ms"] = f["cpu_s"] * 1000 / max(1, f["accepted"])
     return f

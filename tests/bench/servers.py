@@ -409,6 +409,18 @@ def load(port, **options):
     return figures
 
 
+def settle(server, seconds=15):
+    """Wait until a server has nothing to do any more: Postfix's queue manager works on for a while, and would slow down
+    whoever is measured next."""
+    end, last = time.monotonic() + seconds, cpu_seconds(server.pids())
+    while time.monotonic() < end:
+        time.sleep(0.4)
+        now = cpu_seconds(server.pids())
+        if now - last <= 1.5 / TICK:
+            return
+        last = now
+
+
 def median(values):
     return statistics.median(values) if values else float("nan")
 

@@ -26,4 +26,8 @@ with Site(start=False) as site:
     done = site.cli("-bV")
     like(done.stderr, r"heddle\.conf:8: .*no_such_option", "several errors in one go: the first")
     like(done.stderr, r"heddle\.conf:9: .*no_other_option", "several errors in one go: the second")
+    site.write("heddle.conf", site.text("acl_smtp_mail = nowhere\n"))
+    done = site.cli("-bV")
+    check(done.returncode != 0, "-bV refuses an ACL that does not exist", done.stdout)
+    like(done.stderr, r"heddle\.conf:8: .*nowhere", "and says where it is asked for")
     equal(site.mainlog(), "", "nothing was logged as started")
