@@ -313,7 +313,7 @@ static const struct refusal {
     {"fifo", {"allow_fifo", "true"}, HEDDLE_DEFER, "could mean no process is reading it"},
     {"folder", {NULL, NULL}, HEDDLE_DEFER, "is not a regular file"},
     {"two links", {NULL, NULL}, HEDDLE_DEFER, "has too many links (2)"},
-    {"narrow", {NULL, NULL}, HEDDLE_DEFER, "has the wrong mode 400 (600 expected)"},
+    {"narrow", {"mode", "0660"}, HEDDLE_DEFER, "has the wrong mode 600 (660 expected)"},
     {"wide", {NULL, NULL}, HEDDLE_OK, NULL},
     {"none", {"file_must_exist", "true"}, HEDDLE_DEFER, "does not exist, but file_must_exist is set"},
     {"none", {"create_file", "inhome"}, HEDDLE_DEFER, "creation outside the home directory is not permitted"},
@@ -333,7 +333,7 @@ static pid_t prepare(const char *what, const char *dir, const char *box)
 	else if (strcmp(what, "folder") == 0)
 		MUST(mkdir(box, 0700) == 0);
 	else if (strcmp(what, "none") != 0)
-		put(box, "old\n", strcmp(what, "narrow") == 0 ? 0400 : strcmp(what, "wide") == 0 ? 0666 : 0600);
+		put(box, "old\n", strcmp(what, "wide") == 0 ? 0666 : 0600);
 	if (strcmp(what, "two links") == 0)
 		MUST(link(box, in_dir(dir, "second")) == 0);
 	if (strstr(what, "lock"))
