@@ -11,15 +11,6 @@
 #define AGENT_FD       3
 #define AGENT_LIFETIME (3600 * US_PER_SEC) /* an agent ends by itself long before */
 
-static void refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why)
-{
-	struct link_message reply = {.type = LINK_ANSWER, .serial = request->serial, .number = {rc}};
-
-	link_put_text(&reply, 0, slice_cstr(why));
-	if (m->link >= 0)
-		(void)link_send(m->link, &reply, -1);
-}
-
 static const char *why_not(const struct master *m, uid_t uid)
 {
 	if (m->process.ordinary_user)
@@ -36,23 +27,23 @@ void master_start_agent(struct master *m, const struct link_message *request, co
 	int pair[2];
 
 	if (user->number[0] != RC_OK) {
-		refuse(m, request, (enum rc)user->number[0], user->number[0] == RC_FAIL ? "no such user" : "user look-up deferred");
+		master_refuse(m, request, (enum rc)user->number[0], user->number[0] == RC_FAIL ? "no such user" : "user look-up deferred");
 		return;
 	}
 	if (link_get_text(request, 1).len) {
 		if (!slice_to_i64(link_get_text(request, 1), 10, false, &group) || group < 0 || group > INT32_MAX) {
-			refuse(m, request, RC_DEFER, "not supported yet: a group by name; give its number");
+			master_refuse(m, request, RC_DEFER, "not supported yet: a group by name; give its number");
 			return;
 		}
 		gid = (gid_t)group;
 	}
 	const char *why = why_not(m, uid);
 	if (why) {
-		refuse(m, request, RC_DEFER, why);
+		master_refuse(m, request, RC_DEFER, why);
 		return;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-		refuse(m, request, RC_DEFER, "no descriptors");
+		master_refuse(m, request, RC_DEFER, "no descriptors");
 		return;
 	}
 	if (!slice_copy(link_get_text(user, 0), name, sizeof name))
@@ -69,7 +60,7 @@ void master_start_agent(struct master *m, const struct link_message *request, co
 	pid_t pid = master_spawn(m, &s);
 	close(pair[1]);
 	if (pid < 0 || !master_note_child(m, pid, CHILD_AGENT, clock_mono_us() + AGENT_LIFETIME)) {
-		refuse(m, request, RC_DEFER, pid < 0 && errno == EAGAIN ? "too many agents started within a second" : "cannot start an agent");
+		master_refuse(m, request, RC_DEFER, pid < 0 && errno == EAGAIN ? "too many agents started within a second" : "cannot start an agent");
 	} else {
 		struct link_message reply = {.type = LINK_ANSWER, .serial = request->serial, .number = {RC_OK, uid, gid, pid}};
 		link_put_text(&reply, 0, link_get_text(user, 0));

@@ -109,6 +109,8 @@ void master_kill_overdue(struct master *m, int64_t now_us);
 void master_start_kernel(struct master *m);
 void master_from_kernel(struct master *m);
 void master_send_config(struct master *m);
+/* users.c: the answer to a request of the kernel's that is not served. */
+void master_refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why);
 /* users.c: answers the kernel now or when the helper has spoken. */
 void master_ask_user(struct master *m, const struct link_message *request);
 void master_user_output(struct master *m, struct pending *p);

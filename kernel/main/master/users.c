@@ -27,7 +27,7 @@ static void answer(struct master *m, const struct link_message *request, const s
 		master_say(m, "the kernel did not take an answer");
 }
 
-static void refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why)
+void master_refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why)
 {
 	struct link_message reply = {.type = LINK_ANSWER, .serial = request->serial, .number = {rc}};
 
@@ -79,7 +79,7 @@ void master_ask_user(struct master *m, const struct link_message *request)
 		return;
 	}
 	if (!is_sane_login(login)) {
-		refuse(m, request, RC_FAIL, "no such user");
+		master_refuse(m, request, RC_FAIL, "no such user");
 		return;
 	}
 	known = cached(m, login);
@@ -89,7 +89,7 @@ void master_ask_user(struct master *m, const struct link_message *request)
 	}
 	p = free_slot(m);
 	if (!p || pipe2(out, O_CLOEXEC | O_NONBLOCK) != 0) {
-		refuse(m, request, RC_DEFER, "too many user look-ups at once");
+		master_refuse(m, request, RC_DEFER, "too many user look-ups at once");
 		return;
 	}
 	memcpy(name, login.ptr, login.len);
@@ -102,7 +102,7 @@ void master_ask_user(struct master *m, const struct link_message *request)
 	close(out[1]);
 	if (pid < 0 || !master_note_child(m, pid, CHILD_NSS, until)) {
 		close(out[0]);
-		refuse(m, request, RC_DEFER, "the user look-up could not be started");
+		master_refuse(m, request, RC_DEFER, "the user look-up could not be started");
 		return;
 	}
 	*p = (struct pending){.request = *request, .used = true, .fd = out[0], .pid = pid, .deadline_us = until};
@@ -143,7 +143,7 @@ static void finish(struct master *m, struct pending *p, const struct link_messag
 	close(p->fd);
 	p->used = false;
 	if (!user) {
-		refuse(m, &p->request, RC_DEFER, "the user look-up failed");
+		master_refuse(m, &p->request, RC_DEFER, "the user look-up failed");
 		return;
 	}
 	if (user->number[0] != RC_DEFER)
