@@ -53,7 +53,8 @@ struct session_facts {
 	slice_t auth[3]; /* $auth1..3 */
 	slice_t host_data;
 	slice_t tls_in_cipher, tls_in_cipher_std, tls_in_ver, tls_in_sni, tls_in_peerdn;
-	int64_t tls_in_bits, tls_in_certificate_verified;
+	slice_t tls_in_peercert, tls_in_ourcert; /* DER */
+	int64_t tls_in_bits, tls_in_certificate_verified, tls_in_resumption;
 	int64_t sender_host_port, interface_port, smtp_count_at_connection_start,
 	    authentication_failed;
 	int64_t connection_start_us; /* wall clock */
@@ -99,6 +100,7 @@ struct host_facts {
 	slice_t host, host_address, sending_ip_address;
 	int64_t host_port, sending_port;
 	slice_t tls_out_cipher, tls_out_cipher_std, tls_out_ver, tls_out_sni, tls_out_peerdn;
-	int64_t tls_out_bits, tls_out_certificate_verified;
+	slice_t tls_out_peercert, tls_out_ourcert; /* DER */
+	int64_t tls_out_bits, tls_out_certificate_verified, tls_out_resumption;
 };
 #endif
