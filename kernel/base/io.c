@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 ssize_t io_read_full(int fd, void *buf, size_t n)
@@ -298,4 +300,72 @@ void io_random(void *buf, size_t n)
 		else if (got == 0 || errno != EINTR)
 			die(__FILE__, __LINE__, "no random bytes from the system");
 	}
+}
+
+/* ---- unix sockets ---- */
+static bool unix_address(const char *path, struct sockaddr_un *out)
+{
+	size_t n = strlen(path);
+
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (n >= sizeof out->sun_path) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(out->sun_path, path, n + 1);
+	return true;
+}
+
+static int close_with_errno(int fd)
+{
+	int saved = errno;
+
+	(void)close(fd);
+	errno = saved;
+	return -1;
+}
+
+static int listen_unix(const char *path, mode_t mode)
+{
+	struct sockaddr_un sun;
+
+	if (!unix_address(path, &sun))
+		return -1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	(void)unlink(path);
+	mode_t mask = umask(0777 & ~mode);
+	int bound = bind(fd, (const struct sockaddr *)&sun, sizeof sun);
+	int saved = errno;
+	(void)umask(mask);
+	errno = saved;
+	return bound == 0 && listen(fd, 64) == 0 ? fd : close_with_errno(fd);
+}
+
+enum rc io_listen_unix(const char *path, mode_t mode, int *out_fd, struct error *err)
+{
+	int fd = listen_unix(path, mode);
+
+	if (fd < 0)
+		return error_errno(err, RC_ERROR, errno, "%s", path);
+	*out_fd = fd;
+	return RC_OK;
+}
+
+int io_dial_unix(const char *path, unsigned limit_s)
+{
+	struct sockaddr_un sun;
+	struct timeval limit = {.tv_sec = (time_t)limit_s};
+
+	if (!unix_address(path, &sun))
+		return -1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (limit_s) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	}
+	return connect(fd, (const struct sockaddr *)&sun, sizeof sun) == 0 ? fd : close_with_errno(fd);
 }

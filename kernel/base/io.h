@@ -22,6 +22,11 @@ int io_sealed_memfd(const char *name, slice_t content);
 #define IO_MAX_FDS 8
 ssize_t io_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fds);
 ssize_t io_recv_fds(int sock, void *buf, size_t cap, int *fds, size_t *n_fds);
+/* A listening unix socket, non-blocking, with these permissions; one that is there is replaced.  Start-up only: the umask is
+ * changed for a moment. */
+MUST_USE enum rc io_listen_unix(const char *path, mode_t mode, int *out_fd, struct error *err);
+/* Connected to it, blocking; each read and write at most limit_s seconds.  -1 with errno. */
+int io_dial_unix(const char *path, unsigned limit_s);
 /* fsync of the directory that holds path. */
 int io_sync_dir_of(const char *path);
 /* Random bytes from the system; dies if there are none. */

@@ -5,40 +5,14 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#define ANSWER_WAIT_S 60
 #define ANSWER_MAX ((size_t)256 << 20) /* a listing of a million messages */
 
 slice_t control_path(struct arena *a, slice_t spool_directory)
 {
 	return arena_printf(a, "%.*s/control.sock", SL_ARG(spool_directory));
-}
-
-static int dial(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	size_t n = strlen(path);
-
-	if (n >= sizeof sun.sun_path) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(sun.sun_path, path, n + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	struct timeval limit = {.tv_sec = 60};
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	if (connect(fd, (const struct sockaddr *)&sun, sizeof sun) != 0) {
-		int saved = errno;
-		close(fd);
-		errno = saved;
-		return -1;
-	}
-	return fd;
 }
 
 /* The last line says how it went; what stands before it is the answer. */
@@ -66,7 +40,7 @@ enum rc control_ask(const char *path, slice_t request, struct arena *a, slice_t 
 	struct strbuf sb;
 	char buf[16384];
 	ssize_t n;
-	int fd = dial(path);
+	int fd = io_dial_unix(path, ANSWER_WAIT_S);
 
 	if (fd < 0)
 		return error_errno(err, RC_DEFER, errno, "no running daemon at %s", path);

@@ -7,8 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define REQUEST_MAX  4096
@@ -168,42 +166,13 @@ static void accept_run(void *owner, enum wake why, struct worker *w)
 	park_wait(c->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER, "control connections");
 }
 
-static int listen_at(const char *path, struct error *err)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	size_t n = strlen(path);
-
-	if (n >= sizeof sun.sun_path) {
-		(void)error_set(err, RC_ERROR, "%s: too long for a socket's path", path);
-		return -1;
-	}
-	memcpy(sun.sun_path, path, n + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		(void)error_errno(err, RC_ERROR, errno, "socket");
-		return -1;
-	}
-	(void)unlink(path);
-	mode_t mask = umask(0117); /* before any thread that makes files: start-up only */
-	int bound = bind(fd, (const struct sockaddr *)&sun, sizeof sun);
-	int saved = errno;
-	(void)umask(mask);
-	if (bound != 0 || listen(fd, 64) != 0) {
-		(void)error_errno(err, RC_ERROR, bound != 0 ? saved : errno, "%s", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 enum rc control_new(const struct control_config *cfg, struct control **out, struct error *err)
 {
 	struct control *c = calloc(1, sizeof *c);
 
 	MUST(c != NULL);
 	c->cfg = *cfg;
-	c->fd = listen_at(cfg->path, err);
-	if (c->fd < 0) {
+	if (io_listen_unix(cfg->path, 0660, &c->fd, err) != RC_OK) {
 		free(c);
 		return RC_ERROR;
 	}

@@ -134,13 +134,17 @@ static void set_addresses(struct session *s)
 	char buf[NET_ADDR_TEXT];
 	struct net_addr local;
 	session_facts_clear(&s->facts, s->arena);
-	s->facts.sender_host_address = arena_dup(s->arena, net_addr_text(&s->peer, buf));
-	s->facts.sender_host_port = s->peer.port;
-	if (net_local_addr(s->fd, &local)) {
+	if (s->local) {
+		s->facts.sender_ident = s->facts.authenticated_id = s->local->login;
+	} else {
+		s->facts.sender_host_address = arena_dup(s->arena, net_addr_text(&s->peer, buf));
+		s->facts.sender_host_port = s->peer.port;
+	}
+	if (!s->local && net_local_addr(s->fd, &local)) {
 		s->facts.interface_address = arena_dup(s->arena, net_addr_text(&local, buf));
 		s->facts.interface_port = local.port;
 	}
-	s->facts.received_protocol = SL("smtp");
+	s->facts.received_protocol = session_protocol(s);
 	s->facts.smtp_active_hostname = SL("");
 	s->facts.connection_start_us = clock_wall_us();
 	session_update_host(&s->facts);
@@ -152,7 +156,16 @@ static void turn_away(int fd, slice_t line)
 	(void)close(fd);
 }
 
-void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr *peer)
+static const struct local_user *keep_user(struct arena *a, const struct local_user *u)
+{
+	struct local_user *kept = ARENA_NEW(a, struct local_user);
+	*kept = *u;
+	kept->login = arena_dup(a, u->login);
+	kept->full_name = arena_dup(a, u->full_name);
+	return kept;
+}
+
+static void take(struct smtp_server *server, int fd, const struct net_addr *peer, const struct local_user *u)
 {
 	const struct smtp_server_config *c = &server->cfg;
 	struct config *cfg = c->snapshot(c->ctx);
@@ -171,6 +184,7 @@ void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr 
 	s->log = c->snapshot_log ? c->snapshot_log(c->ctx, cfg) : c->log;
 	s->peer = *peer;
 	net_addr_unmap(&s->peer);
+	s->local = u ? keep_user(a, u) : NULL;
 	s->connected_us = clock_mono_us();
 	s->command_timeout_us = INT64_C(300) * US_PER_SEC;
 	s->state = ST_START;
@@ -185,13 +199,26 @@ void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr 
 		return;
 	}
 	s->ref = park_ref_of(s->park);
-	net_set_nodelay(fd, true);
-	if (config_bool(cfg, MO_smtp_accept_keepalive))
-		net_set_keepalive(fd, true);
+	if (!u) {
+		net_set_nodelay(fd, true);
+		if (config_bool(cfg, MO_smtp_accept_keepalive))
+			net_set_keepalive(fd, true);
+	}
 	(void)atomic_fetch_add_explicit(&server->sessions, 1, memory_order_acq_rel);
 	(void)atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
 	server_add(server, s);
 	park_start(s->park);
+}
+
+void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr *peer)
+{
+	take(server, fd, peer, NULL);
+}
+
+void server_take_local(struct smtp_server *server, int fd, const struct local_user *u)
+{
+	struct net_addr none = {.family = 0};
+	take(server, fd, &none, u);
 }
 
 /* ---- listeners ---- */

@@ -78,11 +78,15 @@ struct smtp_server_config {
 	    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
 	    struct error *err);
 	bool queue_only; /* -odq and the like */
+	bool testing;    /* -bh: what is accepted is not kept, and the client is told so */
 };
 MUST_USE enum rc smtp_server_new(
     const struct smtp_server_config *cfg, struct smtp_server **out, struct error *err);
 /* Accept on a listening socket until stop; the descriptor stays the caller's. */
 MUST_USE enum rc smtp_server_listen(struct smtp_server *s, int listen_fd, struct error *err);
+/* Submissions by this host's users (-bs, -bS), at smtp_submission_path of the spool directory. */
+MUST_USE enum rc smtp_server_listen_local(struct smtp_server *s, const char *path, struct error *err);
+slice_t smtp_submission_path(struct arena *a, slice_t spool_directory);
 /* One connected socket (non-blocking); takes the descriptor over, whatever happens.  Checks the
  * connection limits. */
 void smtp_server_take(struct smtp_server *s, int fd, const struct net_addr *peer);

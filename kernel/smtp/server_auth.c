@@ -97,7 +97,7 @@ static void succeeded(struct run *r)
 	s->facts.authenticated_id = slice_is_absent(id) ? id : arena_dup(s->arena, id);
 	s->facts.sender_host_authenticated = s->auth->name;
 	s->facts.authentication_failed = 0;
-	s->facts.received_protocol = s->esmtp ? SL("esmtpa") : SL("smtpa");
+	s->facts.received_protocol = session_protocol(s);
 	auth_drop(r);
 	s->state = ST_COMMAND;
 	reply(r, 235, SL("Authentication succeeded"));

@@ -231,8 +231,10 @@ static bool make_header(struct run *r)
 	    .suppress = s->effects.suppress_local_fixups,
 	    .submission_domain = s->effects.submission_domain,
 	    .submission_name = s->effects.submission_name,
-	    .login = slice_absent(),
-	    .full_name = slice_absent()};
+	    .local = s->local != NULL,
+	    .trusted = s->local && s->local->trusted,
+	    .login = s->local ? s->local->login : slice_absent(),
+	    .full_name = s->local ? s->local->full_name : slice_absent()};
 	enum rc rc = message_fixup(m, &r->ev, &fix, &err);
 	s->mf.sender_address = m->sender;
 	if (s->recipients.count == 1)
@@ -307,6 +309,8 @@ static void say_accepted(struct run *r)
 	const struct acl_effects *e = &s->effects;
 	if (!e->fake_reject && !e->fake_defer) {
 		replyf(r, 250, "OK id=%s", s->m->id);
+		if (s->server->cfg.testing)
+			reply_raw(r, SL("\n**** SMTP testing: that is not a real message id!\n\n"));
 		return;
 	}
 	slice_t text = e->fake_text;

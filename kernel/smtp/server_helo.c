@@ -101,9 +101,9 @@ static void client_limits(struct run *r)
 	s->command_timeout_us = ms > 0 ? ms * 1000 : INT64_C(300) * US_PER_SEC;
 	s->nonmail_limit = config_int(s->cfg, MO_smtp_accept_max_nonmail);
 	s->rcpt_limit = config_int(s->cfg, MO_recipients_max);
-	s->enforce_sync = config_bool(s->cfg, MO_smtp_enforce_sync);
-	s->unqualified_sender_ok = host_matches(r, MO_sender_unqualified_hosts);
-	s->unqualified_recipient_ok = host_matches(r, MO_recipient_unqualified_hosts);
+	s->enforce_sync = !s->local && !s->server->cfg.testing && config_bool(s->cfg, MO_smtp_enforce_sync);
+	s->unqualified_sender_ok = s->local ? !s->local->unqualified : host_matches(r, MO_sender_unqualified_hosts);
+	s->unqualified_recipient_ok = s->local ? !s->local->unqualified : host_matches(r, MO_recipient_unqualified_hosts);
 	s->facts.unqualified_sender_ok = s->unqualified_sender_ok;
 	s->facts.unqualified_recipient_ok = s->unqualified_recipient_ok;
 }
@@ -161,7 +161,7 @@ void serve_start(struct run *r)
 		session_close(r, NULL);
 		return;
 	}
-	if (!connection_limits(r))
+	if (!s->local && !connection_limits(r))
 		return;
 	client_limits(r);
 	if (log_selected(s->log, LOG_SMTP_CONNECTION) &&
@@ -169,6 +169,10 @@ void serve_start(struct run *r)
 		log_line(r, LOG_TO_MAIN,
 		    "SMTP connection from %.*s (TCP/IP connection count = %lld)",
 		    SL_ARG(host_for_text(r)), (long long)s->facts.smtp_count_at_connection_start);
+	if (s->local) {
+		serve_greet(r);
+		return;
+	}
 	if (host_matches(r, MO_host_reject_connection)) {
 		log_line(r, LOG_TO_MAIN, "refused connection from %.*s (host_reject_connection)",
 		    SL_ARG(host_for_text(r)));
@@ -276,10 +280,17 @@ static bool greeted(struct run *r, const char *verb)
 	return true;
 }
 
-static void set_protocol(struct session *s)
+/* RFC 3848's names, with Exim's for what comes from this host. */
+slice_t session_protocol(const struct session *s)
 {
+	static const char *const names[2][8] = {
+	    {"smtp", "smtpa", "smtps", "smtpsa", "esmtp", "esmtpa", "esmtps", "esmtpsa"},
+	    {"local-smtp", "local-smtpa", "local-smtps", "local-smtpsa", "local-esmtp", "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
+	if (s->local && s->local->batch)
+		return SL("local-bsmtp");
 	bool auth = !slice_is_absent(s->facts.sender_host_authenticated);
-	s->facts.received_protocol = !s->esmtp ? SL("smtp") : auth ? SL("esmtpa") : SL("esmtp");
+	bool tls = !slice_is_absent(s->facts.tls_in_cipher);
+	return slice_cstr(names[s->local != NULL][(s->esmtp ? 4 : 0) + (tls ? 2 : 0) + (auth ? 1 : 0)]);
 }
 
 void helo_limits(struct run *r)
@@ -288,12 +299,15 @@ void helo_limits(struct run *r)
 	(void)option_number(r, MO_smtp_accept_max_per_connection, &s->mail_limit);
 	if (!option_number(r, MO_message_size_limit, &s->size_limit))
 		s->size_limit = 0;
-	set_protocol(s);
+	s->facts.received_protocol = session_protocol(s);
 }
 
 static slice_t hello_line(struct run *r)
 {
 	struct session *s = r->s;
+	if (s->local)
+		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s", SL_ARG(s->facts.smtp_active_hostname),
+		    SL_ARG(s->local->login), SL_ARG(s->facts.sender_helo_name));
 	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]",
 	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->facts.sender_helo_name),
 	    SL_ARG(s->facts.sender_host_address));

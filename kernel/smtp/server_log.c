@@ -58,6 +58,11 @@ slice_t host_for_log(struct run *r, bool with_h)
 	struct session *s = r->s;
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
+	if (s->local) {
+		strbuf_text(&sb, with_h ? "U=" : "");
+		strbuf_add(&sb, s->facts.sender_ident);
+		return strbuf_slice(&sb);
+	}
 	strbuf_text(&sb, with_h ? "H=" : "");
 	strbuf_add(&sb, s->facts.sender_fullhost);
 	if (log_selected(s->log, LOG_INCOMING_PORT))

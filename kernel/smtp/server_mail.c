@@ -183,6 +183,20 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 	return false;
 }
 
+/* A user of this host is the sender, whatever MAIL says, unless trusted or told to be free in it. */
+static enum rc local_sender(struct run *r, struct arena *a, slice_t *sender, struct error *err)
+{
+	struct session *s = r->s;
+	struct match_list *may = config_list(s->cfg, MO_untrusted_set_sender);
+	if (!s->local || s->local->trusted)
+		return RC_OK;
+	enum rc rc = may ? match_address(&r->ev, may, *sender, NULL, err) : RC_FAIL;
+	if (rc != RC_FAIL)
+		return rc;
+	*sender = arena_printf(a, "%.*s@%.*s", SL_ARG(s->local->login), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+	return RC_OK;
+}
+
 void serve_mail(struct run *r)
 {
 	struct session *s = r->s;
@@ -192,6 +206,13 @@ void serve_mail(struct run *r)
 		return;
 	struct message *m = message_new();
 	if (!sender_address(r, text, m->arena, &sender)) {
+		message_unref(&m);
+		return;
+	}
+	struct error err = {0};
+	if (local_sender(r, m->arena, &sender, &err)) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "untrusted_set_sender: %s", err.text);
+		reply(r, 451, SL("Temporary local problem - please try later"));
 		message_unref(&m);
 		return;
 	}

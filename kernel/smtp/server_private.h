@@ -62,6 +62,14 @@ struct smtp_server {
 /* The name look-up of one client; see server_lookup.c. */
 struct lookup;
 
+/* A user of this host who submits: see server_local.c. */
+struct local_user {
+	slice_t login, full_name;
+	bool trusted;     /* may say who the sender is */
+	bool batch;       /* -bS: nothing but acl_not_smtp is asked */
+	bool unqualified; /* -bnq: addresses stay as they are */
+};
+
 struct session {
 	struct smtp_server *server;
 	struct session *next GUARDED_BY(lk_smtp_clients), **link GUARDED_BY(lk_smtp_clients);
@@ -73,6 +81,7 @@ struct session {
 	struct config *cfg;
 	struct log *log;
 	struct net_addr peer;
+	const struct local_user *local; /* on arena; NULL: over TCP/IP */
 	struct session_facts facts;
 	struct message_facts mf; /* of the transaction, or of none */
 	struct message *m;       /* the transaction: MAIL was accepted */
@@ -218,6 +227,8 @@ void data_lost(struct run *r, bool timeout);
 void auth_drop(struct run *r);
 /* May this authenticator be offered to the client now? */
 bool auth_offered(struct run *r, const struct heddle_instance *inst);
+/* What $received_protocol is now. */
+slice_t session_protocol(const struct session *s);
 void helo_limits(struct run *r); /* options that depend on the client */
 bool option_number(struct run *r, enum main_option o, int64_t *out);
 bool host_matches(struct run *r, enum main_option o);
@@ -228,6 +239,8 @@ bool spool_has_room(struct run *r, int64_t extra);
 #include "smtp/commands.def"
 #undef SMTP_COMMAND
 
+/* A session with a local user; takes the descriptor over, copies u. */
+void server_take_local(struct smtp_server *server, int fd, const struct local_user *u) EXCLUDES(lk_smtp_clients);
 /* Forget a session: the last touch of the server by it. */
 void server_remove(struct session *s) EXCLUDES(lk_smtp_clients);
 size_t server_client_count(struct smtp_server *server, const struct net_addr *peer)
