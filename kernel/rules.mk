@@ -29,7 +29,7 @@ link_group = -Wl,--start-group $(1) -Wl,--end-group
 
 PC = $(shell pkg-config --libs $(1) 2>/dev/null)
 PCC = $(shell pkg-config --cflags $(1) 2>/dev/null)
-LIBS_KERNEL := -lpcre2-8 -lunbound -lidn2 -lwolfssl -lcrypt -ldl
+LIBS_KERNEL := -lpcre2-8 -lkyotocabinet -lunbound -lidn2 -lwolfssl -lcrypt -ldl
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -28,7 +28,8 @@
 	X(drivers, text_cache, "which drivers are open, under which names") \
 	X(smtp_clients, drivers, "how many sessions each client has") \
 	X(smtp_hosts, smtp_clients, "hosts that mail is sent to, and connections kept to them") \
-	X(cancel, smtp_hosts, "listeners and descriptor of one cancellation token") \
+	X(hints, smtp_hosts, "the handle of a hints file and who uses it") \
+	X(cancel, hints, "listeners and descriptor of one cancellation token") \
 	X(dns, cancel, "a resolver's outstanding questions") \
 	X(dns_wait, dns, "one worker's wait for an answer") \
 	X(reactor_slots, dns_wait, "free slots of a reactor") \
