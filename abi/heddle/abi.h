@@ -99,7 +99,9 @@ enum { /* flags */
     HEDDLE_O_REQUIRED = 4,   /* loading fails without it */
     HEDDLE_O_MAIN = 8,       /* belongs to the main section (mysql_servers), one value per snapshot */
     HEDDLE_O_UNTAINTED = 16, /* a value that comes out tainted is refused: file names, commands */
-    HEDDLE_O_DEPRECATED = 32 /* works; warned about once; doc says what replaces it */
+    HEDDLE_O_DEPRECATED = 32,/* works; warned about once; doc says what replaces it */
+    HEDDLE_O_SERVER = 64,    /* an authenticator's: where it is set, the section acts as a server */
+    HEDDLE_O_CLIENT = 128    /* the same for a client */
 };
 struct heddle_option { /* the table's stride is option_size, so elements may grow */
     const char *name;     /* as in the configuration */

@@ -15,7 +15,7 @@
 #define FLAGS_MUST_KNOW UINT64_C(0xffffffff)
 #define OPTION_FLAGS                                                             \
 	(HEDDLE_O_EXPAND | HEDDLE_O_SECRET | HEDDLE_O_REQUIRED | HEDDLE_O_MAIN | \
-	    HEDDLE_O_UNTAINTED | HEDDLE_O_DEPRECATED)
+	    HEDDLE_O_UNTAINTED | HEDDLE_O_DEPRECATED | HEDDLE_O_SERVER | HEDDLE_O_CLIENT)
 #define OPTIONS_MAX 1000U
 
 static const char *const class_names[] = {
