@@ -29,7 +29,9 @@
 	X(smtp_clients, drivers, "how many sessions each client has") \
 	X(smtp_hosts, smtp_clients, "hosts that mail is sent to, and connections kept to them") \
 	X(hints, smtp_hosts, "the handle of a hints file and who uses it") \
-	X(cancel, hints, "listeners and descriptor of one cancellation token") \
+	X(tls_contexts, hints, "loaded certificates, keys and roots, by the texts that name them") \
+	X(tls_resume, tls_contexts, "TLS sessions that this client may take up again") \
+	X(cancel, tls_resume, "listeners and descriptor of one cancellation token") \
 	X(dns, cancel, "a resolver's outstanding questions") \
 	X(dns_wait, dns, "one worker's wait for an answer") \
 	X(reactor_slots, dns_wait, "free slots of a reactor") \

@@ -53,6 +53,7 @@ struct tls_hello {
 	slice_t sni;   /* of the first host_name; ABSENT: none; points into the bytes */
 	bool tls13;    /* offers it */
 	bool ecdsa;    /* can verify ECDSA certificates */
+	bool rsa, ed25519; /* and these */
 };
 /* RC_OK: whole; RC_DEFER: more bytes are needed; RC_FAIL: no TLS, or absurd (err says what). */
 MUST_USE enum rc tls_hello_parse(slice_t bytes, struct tls_hello *out, struct error *err);
@@ -101,9 +102,10 @@ struct tls_facts { /* texts in the arena given */
 	bool verified;      /* a certificate is there, and chain, dates, use and (client) name are right */
 	bool resumed;
 	slice_t verify_error; /* why not, ABSENT if verified or no certificate */
+	slice_t binding[3];   /* by enum tls_binding; ABSENT: none */
 };
 void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts *out);
 /* RFC 9266 tls-exporter and 5929 tls-unique, tls-server-end-point.  FAIL: not available. */
-enum tls_binding { TLS_BINDING_EXPORTER, TLS_BINDING_UNIQUE, TLS_BINDING_END_POINT };
+enum tls_binding { TLS_BINDING_EXPORTER, TLS_BINDING_UNIQUE, TLS_BINDING_END_POINT, TLS_BINDINGS };
 MUST_USE enum rc tls_channel_binding(struct tls_session *t, enum tls_binding which, struct arena *a, slice_t *out, struct error *err);
 #endif
