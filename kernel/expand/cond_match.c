@@ -14,7 +14,7 @@ enum rc parse_cond_match(struct parser *p, struct cond *c)
 		return rc;
 	const struct regex *re;
 	rc = regex_compile(
-	    p->arena, c->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
+	    p->arena, c->args[1]->text, parse_regex_flags(p), &re, p->err);
 	if (rc == RC_OK)
 		c->data = re;
 	return rc;

@@ -178,7 +178,10 @@ static enum rc parse_for(struct parser *p, struct cond *c)
 		return parse_error(p, "missing { after \"%s\"", c->row->name);
 	p->at++;
 	struct cond *sub = ARENA_NEW(p->arena, struct cond);
+	bool in_loop = p->in_loop;
+	p->in_loop = true;
 	rc = parse_cond(p, sub);
+	p->in_loop = in_loop;
 	if (rc != RC_OK)
 		return error_inside(p, rc, "\"%s\" condition", c->row->name);
 	parse_space(p);

@@ -66,12 +66,8 @@ static enum rc eval_parts(struct eval *ev, const struct expr *e, slice_t *out, s
 	return join(ev, parts, e->count, out, err);
 }
 
-enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct error *err)
+enum rc eval_dynamic(struct eval *ev, const struct expr *e, slice_t *out, struct error *err)
 {
-	if (e->constant) {
-		*out = e->text;
-		return RC_OK;
-	}
 	if (ev->depth == 0)
 		ev->steps = 0;
 	if (ev->depth >= EVAL_DEPTH_MAX)

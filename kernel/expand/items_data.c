@@ -110,11 +110,22 @@ enum rc eval_lookup_quote(
 
 /* ---- readfile, env ---- */
 
-/* Newlines become eol. */
+/* Newlines become eol.  The text is the caller's own copy. */
 static enum rc replace_newlines(
     struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err)
 {
 	uint64_t lines = 0;
+	if (eol.len == 1) { /* read for this: changed where it lies */
+		char *at = (char *)(uintptr_t)text.ptr, *end = at + text.len;
+		for (; at < end && (at = memchr(at, '\n', (size_t)(end - at))); at++) {
+			*at = eol.ptr[0];
+			lines++;
+		}
+		if (lines && !slice_is_clean(eol))
+			text.flags &= (uint16_t)~HEDDLE_CLEAN;
+		*out = text;
+		return RC_OK;
+	}
 	for (const char *p = text.ptr, *end = p + text.len;
 	     p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
 		lines++;

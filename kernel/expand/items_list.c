@@ -51,7 +51,10 @@ static enum rc parse_filter(struct parser *p, struct node *n)
 		return parse_error(p, "missing '{' for last arg of filter");
 	p->at++;
 	struct cond *c = ARENA_NEW(p->arena, struct cond);
+	bool in_loop = p->in_loop;
+	p->in_loop = true;
 	rc = parse_cond(p, c);
+	p->in_loop = in_loop;
 	if (rc != RC_OK)
 		return error_inside(p, rc, "\"%s\" item", "filter");
 	n->cond = c;
@@ -66,7 +69,10 @@ static enum rc parse_loop(struct parser *p, struct node *n, unsigned strings)
 	for (unsigned i = 0; i < strings; i++) {
 		const char *which = i + 1 == strings ? "last" : i == 0 ? "first" : "init";
 		(void)snprintf(what, sizeof what, "%s arg of %.20s", which, n->text.ptr);
+		bool in_loop = p->in_loop;
+		p->in_loop = in_loop || i + 1 == strings;
 		enum rc rc = parse_arg(p, what, &n->args[i]);
+		p->in_loop = in_loop;
 		if (rc != RC_OK)
 			return rc;
 		n->arg_count++;
@@ -128,11 +134,16 @@ static enum rc out_add(
 	if (!first)
 		o->buf[o->len++] = o->sep;
 	o->any = true;
-	bool control = iscntrl((unsigned char)o->sep);
-	for (uint32_t i = 0; i < item.len; i++) {
-		o->buf[o->len++] = item.ptr[i];
-		if (item.ptr[i] == o->sep && !control)
-			o->buf[o->len++] = o->sep;
+	if (item.len && !memchr(item.ptr, o->sep, item.len)) {
+		memcpy(o->buf + o->len, item.ptr, item.len);
+		o->len += item.len;
+	} else {
+		bool control = iscntrl((unsigned char)o->sep);
+		for (uint32_t i = 0; i < item.len; i++) {
+			o->buf[o->len++] = item.ptr[i];
+			if (item.ptr[i] == o->sep && !control)
+				o->buf[o->len++] = o->sep;
+		}
 	}
 	if (item.len)
 		o->clean &= item.flags;

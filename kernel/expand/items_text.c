@@ -16,17 +16,33 @@ static enum rc positive(
 	return RC_OK;
 }
 
+/* Numbers that are constant are read once; one that is wrong is an error when it is evaluated. */
+static enum rc parse_numbers(struct parser *p, struct node *n)
+{
+	const struct item_row *row = n->row;
+	enum rc rc = parse_args(p, n, row->min, row->max);
+	bool substr = slice_eqs(n->text, "substr");
+	for (uint32_t i = 0; rc == RC_OK && i + 1 < n->arg_count; i++)
+		if (n->args[i]->constant && positive(n->args[i]->text, substr && i == 0,
+		                                n->text.ptr, &n->number[i], NULL) == RC_OK)
+			n->numbers |= (uint8_t)(1U << i);
+	return rc;
+}
+
 /* {n}{text} or {n}{m}{text} */
 static enum rc two_numbers(struct eval *ev, const struct node *n, struct text_numbers *nums,
     slice_t *text, struct error *err)
 {
-	bool substr = slice_eqs(n->text, "substr");
-	*nums = (struct text_numbers){.count = n->arg_count - 1};
+	*nums = (struct text_numbers){
+	    .n = {n->number[0], n->number[1]}, .count = n->arg_count - 1};
 	for (uint32_t i = 0; i < nums->count; i++) {
+		if (n->numbers & 1U << i)
+			continue;
 		slice_t s;
+		bool negative_ok = i == 0 && slice_eqs(n->text, "substr");
 		enum rc rc = eval_arg(ev, n, i, &s, err);
 		if (rc == RC_OK)
-			rc = positive(s, substr && i == 0, n->text.ptr, &nums->n[i], err);
+			rc = positive(s, negative_ok, n->text.ptr, &nums->n[i], err);
 		if (rc != RC_OK)
 			return rc;
 	}
@@ -110,7 +126,7 @@ static enum rc parse_sg(struct parser *p, struct node *n)
 		return rc;
 	const struct regex *re;
 	rc = regex_compile(
-	    p->arena, n->args[1]->text, parse_at_load(p) ? REGEX_JIT : 0, &re, p->err);
+	    p->arena, n->args[1]->text, parse_regex_flags(p), &re, p->err);
 	if (rc == RC_OK)
 		n->data = re;
 	return rc;
@@ -416,12 +432,12 @@ static enum rc item_listquote(
 
 const struct item_row item_rows_text[] = {
     {.name = "extract", .eval = item_extract, .parse = parse_extract},
-    {.name = "hash", .eval = item_hash, .min = 2, .max = 3, .pure = true},
-    {.name = "length", .eval = item_length, .min = 2, .max = 2, .pure = true},
+    {.name = "hash", .eval = item_hash, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
+    {.name = "length", .eval = item_length, .parse = parse_numbers, .min = 2, .max = 2, .pure = true},
     {.name = "listquote", .eval = item_listquote, .min = 2, .max = 2, .pure = true},
-    {.name = "nhash", .eval = item_nhash, .min = 2, .max = 3, .pure = true},
+    {.name = "nhash", .eval = item_nhash, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
     {.name = "sg", .eval = item_sg, .parse = parse_sg},
-    {.name = "substr", .eval = item_substr, .min = 2, .max = 3, .pure = true},
+    {.name = "substr", .eval = item_substr, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
     {.name = "tr", .eval = item_tr, .min = 3, .max = 3, .pure = true},
     {0},
 };

@@ -66,6 +66,11 @@ bool parse_at_load(const struct parser *p)
 	return p->env && p->env->file;
 }
 
+unsigned parse_regex_flags(const struct parser *p)
+{
+	return parse_at_load(p) || p->in_loop ? REGEX_JIT : 0;
+}
+
 struct expr *expr_of_text(struct arena *a, slice_t text)
 {
 	struct expr *e = ARENA_NEW(a, struct expr);

@@ -15,6 +15,7 @@ struct regex {
 	pcre2_code *code;
 	pcre2_match_context *limits; /* read only once made */
 	uint32_t groups;
+	bool jit;
 };
 
 /* Not cleared: the interpreter asks for 20 KiB of working space in each match. */
@@ -69,8 +70,10 @@ enum rc regex_compile(struct arena *a, slice_t pattern, unsigned flags, const st
 	(void)pcre2_set_heap_limit(r->limits, HEAP_LIMIT_KIB);
 	(void)pcre2_pattern_info(re, PCRE2_INFO_CAPTURECOUNT, &r->groups);
 	/* Where executable memory is refused (-48) the interpreter does the work. */
-	if ((flags & REGEX_JIT) && pcre2_jit_compile(re, PCRE2_JIT_COMPLETE) == 0)
+	if ((flags & REGEX_JIT) && pcre2_jit_compile(re, PCRE2_JIT_COMPLETE) == 0) {
+		r->jit = true;
 		arena_on_free(a, free_code, re);
+	}
 	*out_re = r;
 	return RC_OK;
 }
@@ -108,7 +111,10 @@ enum rc regex_match_at(struct arena *scratch, const struct regex *re, slice_t su
 	MUST(gc && md);
 	const unsigned char *text = (const unsigned char *)(subject.len ? subject.ptr : "");
 	uint32_t options = not_empty ? PCRE2_NOTEMPTY_ATSTART | PCRE2_ANCHORED : 0;
-	int rc = pcre2_match(re->code, text, subject.len, from, options, md, re->limits);
+	/* JIT code has no anchored form of what was compiled without it */
+	int rc = re->jit && options == 0
+	             ? pcre2_jit_match(re->code, text, subject.len, from, 0, md, re->limits)
+	             : pcre2_match(re->code, text, subject.len, from, options, md, re->limits);
 	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
 		rc = pcre2_match(
 		    re->code, text, subject.len, from, options | PCRE2_NO_JIT, md, re->limits);

@@ -85,6 +85,7 @@ struct parser {
 	uint16_t flags;    /* of the text: constants inherit its taint */
 	bool plain_dollar; /* within a list that is not expanded: only backslashes mean something */
 	bool no_folding;   /* within a command: what is expanded is not split into words */
+	bool in_loop;      /* of a text that is evaluated once, but this part of it many times */
 	bool header_open; /* a header's name was ended by white space or the end: for the message */
 	unsigned depth;
 	struct error *err;
@@ -107,8 +108,10 @@ MUST_USE enum rc parse_cond(struct parser *p, struct cond *out);
 MUST_USE enum rc parse_variable(struct parser *p, slice_t name, bool braced, struct node *n);
 /* Did the last error say "not supported yet"? */
 bool parse_was_unsupported(const struct parser *p);
-/* A text of the configuration, not one that was made at run time: worth JIT and an index. */
+/* A text of the configuration, not one that was made at run time: worth an index. */
 bool parse_at_load(const struct parser *p);
+/* REGEX_JIT for what will be evaluated many times: a text of the configuration, the body of a loop. */
+unsigned parse_regex_flags(const struct parser *p);
 /* h_ header_ rh_ rheader_ bh_ bheader_ lh_ lheader_: 'h' 'r' 'b' 'l', else 0. */
 char header_form(slice_t name);
 MUST_USE enum rc parse_header(struct parser *p, struct node *n);
@@ -186,7 +189,17 @@ node_fn var_acl_narg, var_host_lookup, var_host_name, var_load_average, var_look
     var_space, var_tod;
 
 /* ---- evaluating (eval.c) ---- */
-MUST_USE enum rc eval_expr(struct eval *ev, const struct expr *e, slice_t *out, struct error *err);
+MUST_USE enum rc eval_dynamic(
+    struct eval *ev, const struct expr *e, slice_t *out, struct error *err);
+MUST_USE static inline enum rc eval_expr(
+    struct eval *ev, const struct expr *e, slice_t *out, struct error *err)
+{
+	if (e->constant) {
+		*out = e->text;
+		return RC_OK;
+	}
+	return eval_dynamic(ev, e, out, err);
+}
 MUST_USE enum rc eval_arg(
     struct eval *ev, const struct node *n, unsigned i, slice_t *out, struct error *err);
 /* The first `count` strings. */
