@@ -167,7 +167,10 @@ static enum rc configure(struct tls_context *c, struct arena *scratch, WOLFSSL_C
 	if (tls_cipher_list(scratch, s->ciphers, s->server, dhe, &list, err) != RC_OK ||
 	    tls_group_list(s->groups, groups, &n_groups, err) != RC_OK || set_dh(c, scratch, wolf, err) != RC_OK)
 		return RC_ERROR;
-	if (wolfSSL_CTX_SetMinVersion(wolf, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS ||
+	/* an end that says it speaks a version without having a suite for it makes the other fail */
+	bool tls13 = slice_search(list, SL("TLS13-")) != SIZE_MAX, tls12 = slice_search(list, SL("DHE-")) != SIZE_MAX;
+	if (wolfSSL_CTX_SetMinVersion(wolf, tls12 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) != WOLFSSL_SUCCESS ||
+	    (!tls13 && wolfSSL_CTX_set_max_proto_version(wolf, TLS1_2_VERSION) != WOLFSSL_SUCCESS) ||
 	    wolfSSL_CTX_set_cipher_list(wolf, arena_cstr(scratch, list)) != WOLFSSL_SUCCESS)
 		return error_set(err, RC_ERROR, "wolfSSL takes no cipher of \"%.*s\"", SL_ARG(list));
 	if (wolfSSL_CTX_set_groups(wolf, groups, n_groups) != WOLFSSL_SUCCESS)
@@ -182,7 +185,7 @@ static enum rc configure(struct tls_context *c, struct arena *scratch, WOLFSSL_C
 	if (s->server && tickets)
 		(void)wolfSSL_CTX_set_TicketHint(wolf, TICKET_SECONDS);
 	(void)wolfSSL_CTX_set_options(wolf, WOLFSSL_OP_CIPHER_SERVER_PREFERENCE);
-	(void)wolfSSL_CTX_set_mode(wolf, WOLFSSL_MODE_ENABLE_PARTIAL_WRITE | WOLFSSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)wolfSSL_CTX_set_mode(wolf, (long)SSL_MODE_ENABLE_PARTIAL_WRITE | WOLFSSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	(void)wolfSSL_CTX_set_group_messages(wolf);
 	wolfSSL_CTX_set_verify(wolf, verify_mode(s), on_verify);
 	if (s->server && c->alpn)
