@@ -77,4 +77,168 @@ TEST(facts_say_what_was_negotiated)
 		pair_close(&p);
 	}
 }
+
+/* ---- whom we believe ---- */
+
+struct chain {
+	const char *file, *key, *trust, *crl;
+	const char *host;   /* what the client asks for; NULL: any */
+	const char *why;    /* part of the reason; NULL: verified */
+};
+
+static const struct chain chains[] = {
+    {"ec.pem", "ec.key", "ca.pem", NULL, "mx.example.org", NULL},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "MX.Example.ORG.", NULL},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "a.wild.example.org", NULL},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "127.0.0.1", NULL},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "a.b.wild.example.org", "not for a.b.wild"},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "wild.example.org", "not for wild"},
+    {"ec.pem", "ec.key", "ca.pem", NULL, "127.0.0.2", "not for"},
+    {"ec.pem", "ec.key", "hashed", NULL, "mx.example.org", NULL},
+    {"rsa.pem", "rsa.key", "roots.pem", NULL, "mx.example.org", NULL},
+    {"ed.pem", "ed.key", "ca.pem", NULL, "mx.example.org", NULL},
+    {"ec.pem", "ec.key", "other.pem", NULL, "mx.example.org", "issuer is not known"},
+    {"ec.pem", "ec.key", NULL, NULL, "mx.example.org", "issuer is not known"},
+    {"chain_mid.pem", "by_mid.key", "ca.pem", NULL, "mx.example.org", NULL},
+    {"by_mid.pem", "by_mid.key", "ca.pem", NULL, "mx.example.org", "issuer is not known"},
+    {"by_mid.pem", "by_mid.key", "mid.pem", NULL, "mx.example.org", NULL},
+    {"chain_notca.pem", "by_notca.key", "ca.pem", NULL, "mx.example.org", "sign"},
+    {"chain_below.pem", "by_below.key", "ca.pem", NULL, "mx.example.org", ""},
+    {"chain_oldmid.pem", "by_oldmid.key", "ca.pem", NULL, "mx.example.org", "expired"},
+    {"expired.pem", "expired.key", "ca.pem", NULL, "mx.example.org", "expired"},
+    {"notyet.pem", "notyet.key", "ca.pem", NULL, "mx.example.org", "not yet valid"},
+    {"usage.pem", "usage.key", "ca.pem", NULL, "mx.example.org", ""},
+    {"sha1.pem", "sha1.key", "ca.pem", NULL, "mx.example.org", "SHA-1"},
+    {"self.pem", "self.key", "ca.pem", NULL, "mx.example.org", "self-signed"},
+    {"self.pem", "self.key", "self.pem", NULL, "mx.example.org", NULL},
+    {"self.pem", "self.key", "self.pem", NULL, "other.example.org", "not for other"},
+    {"some.pem", "some.key", "ca.pem", NULL, "mx.example.org", NULL},
+    {"revoked.pem", "revoked.key", "ca.pem", NULL, "mx.example.org", NULL},
+    {"revoked.pem", "revoked.key", "ca.pem", "ca.crl", "mx.example.org", "revoked"},
+    {"ec.pem", "ec.key", "ca.pem", "ca.crl", "mx.example.org", NULL},
+    {"ec.pem", "ec.key", "ca.pem", "mid.crl", "mx.example.org", "no revocation list"},
+    {"chain_mid.pem", "by_mid.key", "ca.pem", "all.crl", "mx.example.org", NULL},
+    {"chain_mid.pem", "by_mid.key", "ca.pem", "ca.crl", "mx.example.org", "no revocation list"},
+    {"chain_midrevoked.pem", "by_midrevoked.key", "ca.pem", "all.crl", "mx.example.org", "revoked"},
+    {"by_other.pem", "by_other.key", "ca.pem", NULL, "mx.example.org", "issuer is not known"},
+};
+
+static const char *nil(const char *s)
+{
+	return s ? s : "-";
+}
+
+static bool has_text(const char *text, const char *part)
+{
+	return strstr(text, part) != NULL;
+}
+
+static void try_server_chain(const struct chain *c, const char *ciphers, enum tls_verify verify)
+{
+	struct pair p;
+	struct tls_facts f = {.verify_error = NO};
+	struct tls_settings ss = server_settings(c->file, c->key), cs = client_settings();
+	cs.trust = in_dir(c->trust);
+	cs.crl = in_dir(c->crl);
+	cs.ciphers = slice_cstr(ciphers);
+	cs.verify = verify;
+	if (!pair_open(&p, &ss, &cs, SL("mx.example.org"), slice_cstr(c->host), NO))
+		return;
+	pair_shake(&p);
+	bool good = c->why == NULL, ok = true;
+	if (p.c.io == TLS_DONE)
+		tls_session_facts(p.c.t, arena, &f);
+	if (verify == TLS_VERIFY_REQUIRE) {
+		ok = CHECK_EQ_INT(p.c.io, good ? TLS_DONE : TLS_FAILED);
+		ok &= CHECK(good || has_text(p.c.err.text, c->why));
+		/* nothing can be got out of a refused session */
+		size_t n;
+		char b[4];
+		if (p.c.io == TLS_FAILED)
+			CHECK(tls_write(p.c.t, "x", 1, &n, NULL) == TLS_FAILED && tls_read(p.c.t, b, 4, &n, NULL) == TLS_FAILED);
+	} else {
+		/* wolfSSL itself ends the session where the usage is wrong: no worse than refusing */
+		ok = CHECK(p.c.io == TLS_DONE || !good);
+		if (p.c.io == TLS_DONE) {
+			ok &= CHECK_EQ_INT(f.verified, good);
+			ok &= CHECK(good || has_text(arena_cstr(arena, f.verify_error), c->why));
+		}
+	}
+	if (!ok)
+		fprintf(stderr, "# %s by %s (%s) for %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n", c->file, nil(c->trust), nil(c->crl), c->host,
+		    ciphers, verify, p.c.io, p.s.io, p.c.err.text, p.s.err.text, SL_ARG(f.verify_error));
+	pair_close(&p);
+}
+
+TEST(a_server_is_believed_only_by_a_whole_chain)
+{
+	if (!CHECK(tls_setup()))
+		return;
+	for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+		try_server_chain(&chains[i], "", TLS_VERIFY_REQUIRE);
+		try_server_chain(&chains[i], "", TLS_VERIFY_TRY);
+		if (strncmp(chains[i].file, "ed", 2) != 0)
+			try_server_chain(&chains[i], "DEFAULT:!TLSv1.3", TLS_VERIFY_REQUIRE);
+	}
+}
+
+static const struct chain client_chains[] = {
+    {"client.pem", "client.key", "ca.pem", NULL, NULL, NULL},
+    {"rsaclient.pem", "rsaclient.key", "rsaca.pem", NULL, NULL, NULL},
+    {"chain_mid.pem", "by_mid.key", "ca.pem", NULL, NULL, NULL},
+    {NULL, NULL, "ca.pem", NULL, NULL, "no certificate"},
+    {"client.pem", "client.key", "other.pem", NULL, NULL, "issuer is not known"},
+    {"self.pem", "self.key", "ca.pem", NULL, NULL, "self-signed"},
+    {"expired.pem", "expired.key", "ca.pem", NULL, NULL, "expired"},
+    {"notyet.pem", "notyet.key", "ca.pem", NULL, NULL, "not yet valid"},
+    {"ec.pem", "ec.key", "ca.pem", NULL, NULL, ""},
+    {"by_mid.pem", "by_mid.key", "ca.pem", NULL, NULL, "issuer is not known"},
+    {"chain_notca.pem", "by_notca.key", "ca.pem", NULL, NULL, "sign"},
+    {"revoked.pem", "revoked.key", "ca.pem", "ca.crl", NULL, "revoked"},
+    {"chain_midrevoked.pem", "by_midrevoked.key", "ca.pem", "all.crl", NULL, "revoked"},
+};
+
+static void try_client_chain(const struct chain *c, const char *ciphers, enum tls_verify verify)
+{
+	struct pair p;
+	struct tls_facts f = {.verify_error = NO, .peerdn = NO};
+	struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings();
+	ss.trust = in_dir(c->trust);
+	ss.crl = in_dir(c->crl);
+	ss.verify = verify;
+	ss.resumption = true;
+	cs.certificate = in_dir(c->file);
+	cs.privatekey = in_dir(c->key);
+	cs.ciphers = slice_cstr(ciphers);
+	if (!pair_open(&p, &ss, &cs, NO, NO, NO))
+		return;
+	pair_shake(&p);
+	bool good = c->why == NULL, ok;
+	if (p.s.io == TLS_DONE)
+		tls_session_facts(p.s.t, arena, &f);
+	if (verify == TLS_VERIFY_REQUIRE) {
+		ok = CHECK(good == (p.s.io == TLS_DONE));
+		ok &= CHECK(good || !c->file || has_text(p.s.err.text, c->why));
+	} else {
+		ok = CHECK(p.s.io == TLS_DONE || !good);
+		ok &= CHECK_EQ_INT(f.verified, good);
+		ok &= CHECK(p.s.io != TLS_DONE || slice_is_absent(f.peerdn) == (c->file == NULL));
+	}
+	if (!ok)
+		fprintf(stderr, "# client %s by %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n", nil(c->file), nil(c->trust), ciphers, verify,
+		    p.c.io, p.s.io, p.c.err.text, p.s.err.text, SL_ARG(f.verify_error));
+	pair_close(&p);
+}
+
+TEST(a_client_is_believed_only_by_a_whole_chain)
+{
+	if (!CHECK(tls_setup()))
+		return;
+	for (size_t i = 0; i < sizeof client_chains / sizeof client_chains[0]; i++) {
+		try_client_chain(&client_chains[i], "", TLS_VERIFY_REQUIRE);
+		try_client_chain(&client_chains[i], "", TLS_VERIFY_TRY);
+		try_client_chain(&client_chains[i], "DEFAULT:!TLSv1.3", TLS_VERIFY_REQUIRE);
+		try_client_chain(&client_chains[i], "DEFAULT:!TLSv1.3", TLS_VERIFY_TRY);
+	}
+}
 TAP_MAIN()
