@@ -5,6 +5,7 @@
  */
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
+#include "hints/hints.h"
 
 #include <stdlib.h>
 
@@ -124,9 +125,13 @@ static bool is_held(struct attempt *t, slice_t address)
 /* Its time has come, or somebody does not want to wait: a forced attempt, a queue run since it was last tried. */
 static bool is_due(const struct attempt *t, const struct queue_recipient *r, int64_t now_us, int64_t forced_us)
 {
+	const struct retry_state rs = retry_decode(r->retry);
+
 	if (t->forced || r->next_attempt_us <= now_us || r->next_attempt_us == NEVER)
 		return true;
-	return retry_decode(r->retry).last_try_us < forced_us;
+	/* its hosts are asked about when it is routed: one of them may be up again */
+	bool hosts_know = rs.by_host && t->d->cfg.hints && hints_is_open(t->d->cfg.hints);
+	return hosts_know || rs.last_try_us < forced_us;
 }
 
 static void route(struct attempt *t)
@@ -144,6 +149,12 @@ static void route(struct attempt *t)
 			t->left[i]++; /* not yet: stays as it is */
 			continue;
 		}
+		if (retry_address_waits(t, r, &r->next_attempt_us)) {
+			if (log_selected(t->log, LOG_RETRY_DEFER))
+				log_main(t->log, t->id_text, "== %.*s routing defer (-52): retry time not reached", SL_ARG(r->address));
+			t->left[i]++;
+			continue;
+		}
 		struct address *a = routing_add(&t->routing, r->address, i);
 		if (!slice_is_absent(t->m->recipients[i].errors_to) && t->m->recipients[i].errors_to.ptr)
 			a->errors_to = t->m->recipients[i].errors_to;
@@ -158,7 +169,26 @@ static void route(struct attempt *t)
 
 /* ---- what came of it ------------------------------------------------------------------------------------ */
 
-static void give_up_or_defer(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+/* Not tried at all: it is no failure, only later. */
+static void leave_waiting(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+{
+	struct queue_recipient *r = &t->state.recipients[a->recipient];
+	struct retry_state kept = retry_decode(r->retry);
+	int64_t now = clock_wall_us();
+
+	if (log_selected(t->log, LOG_RETRY_DEFER))
+		line_deferred(t, a, g, o);
+	if (kept.first_failed_us == 0)
+		kept.first_failed_us = kept.last_try_us = now;
+	kept.tries += kept.tries == 0;
+	kept.by_host = !g->is_local;
+	kept.why = o->text;
+	r->retry = retry_encode(t->arena, &kept);
+	if (r->next_attempt_us <= now || o->waits_until_us < r->next_attempt_us)
+		r->next_attempt_us = o->waits_until_us;
+}
+
+static bool try_again(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct queue_recipient *r = &t->state.recipients[a->recipient];
 	struct retry_state rs = retry_decode(r->retry);
@@ -170,8 +200,22 @@ static void give_up_or_defer(struct attempt *t, struct address *a, const struct 
 	rs.last_try_us = now;
 	rs.tries++;
 	rs.why = o ? o->text : a->logged;
-	if (!retry_next(t, a, g, o, &rs, now, &next)) {
+	if (!retry_failed(t, a, g, o, &rs, now, &next)) {
 		a->logged = a->shown = rs.why;
+		return false;
+	}
+	r->retry = retry_encode(t->arena, &rs);
+	/* of several children the earliest counts */
+	if (r->next_attempt_us <= now || next < r->next_attempt_us)
+		r->next_attempt_us = next;
+	return true;
+}
+
+static void give_up_or_defer(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+{
+	if (g && o && o->waits_until_us) {
+		leave_waiting(t, a, g, o);
+	} else if (!try_again(t, a, g, o)) {
 		a->result = ROUTE_FAILED;
 		struct outcome late = {.is_set = true, .result = RC_FAIL, .host = -1, .text = SL("retry timeout exceeded")};
 		line_failed(t, a, NULL, &late);
@@ -179,10 +223,6 @@ static void give_up_or_defer(struct attempt *t, struct address *a, const struct 
 		return;
 	}
 	a->result = ROUTE_DEFERRED;
-	r->retry = retry_encode(t->arena, &rs);
-	/* of several children the earliest counts */
-	if (r->next_attempt_us <= now || next < r->next_attempt_us)
-		r->next_attempt_us = next;
 	t->left[a->recipient]++;
 	*VEC_PUSH(t->arena, &t->deferred, struct address *) = a;
 }
@@ -228,6 +268,8 @@ static void after_routing(struct attempt *t)
 {
 	for (size_t i = 0; i < t->routing.addresses.count; i++) {
 		struct address *a = *VEC_AT(&t->routing.addresses, struct address *, i);
+		if (a->result != ROUTE_DEFERRED && a->result != ROUTE_FROZEN)
+			retry_forget(t, a, NULL);
 		switch (a->result) {
 		case ROUTE_FAILED:
 			if (map_get(t->done, child_key(t->arena, a)))
@@ -264,6 +306,8 @@ static void settle_group(struct attempt *t, struct group *g)
 {
 	bool any = false;
 
+	if (!g->is_local)
+		retry_settle_hosts(t, g);
 	for (size_t i = 0; i < g->addresses.count; i++)
 		any = any || g->outcomes[i].result == RC_OK;
 	if (any)
@@ -271,6 +315,8 @@ static void settle_group(struct attempt *t, struct group *g)
 	for (size_t i = 0; i < g->addresses.count; i++) {
 		struct address *a = *VEC_AT(&g->addresses, struct address *, i);
 		struct outcome *o = &g->outcomes[i];
+		if (o->result == RC_OK || (o->result == RC_FAIL && o->host >= 0))
+			retry_forget(t, a, g);
 		if (o->result == RC_OK)
 			note_final(t, a);
 		else if (o->result == RC_FAIL)
@@ -420,7 +466,8 @@ static void deliver_groups(struct attempt *t)
 			far[remote++] = g;
 			continue;
 		}
-		attempt_deliver_group(t, g);
+		if (!retry_local_waits(t, g))
+			attempt_deliver_group(t, g);
 		settle_group(t, g);
 		if (i + 1 < t->groups.count)
 			record_between(t);

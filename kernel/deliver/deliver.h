@@ -20,6 +20,7 @@
 
 struct deliverer;
 struct agents;
+struct hints;
 
 struct deliver_config {
 	struct services *services;      /* routing, delivery and message tables are filled in by deliver_new */
@@ -27,6 +28,7 @@ struct deliver_config {
 	struct queue_index *index;
 	struct reactor *reactor;
 	struct pool *pool;
+	struct hints *hints;            /* what is known of hosts and addresses; NULL: nothing */
 	struct agents *agents;          /* NULL: local transports and commands defer */
 	struct log *log;
 	/* the present snapshot, referenced for the caller */

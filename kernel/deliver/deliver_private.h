@@ -5,7 +5,7 @@
  *	attempt.c    one attempt: load, route, group, deliver, record
  *	group.c      addresses that go together; job.c what a driver sees of a group
  *	local.c      who a local delivery runs as; render.c the message as a transport sends it
- *	retry.c      rules and next attempts; bounce.c telling the sender; lines.c the log
+ *	retry.c      times, retry_rule.c which rule, retry_hints.c what is known across messages; bounce.c telling the sender; lines.c the log
  */
 #ifndef HEDDLE_DELIVER_PRIVATE_H
 #define HEDDLE_DELIVER_PRIVATE_H
@@ -40,6 +40,19 @@ struct outcome {
 	uint32_t about;            /* HEDDLE_X_ */
 	char enhanced[12];
 	slice_t text;
+	int64_t waits_until_us;    /* not tried: its retry time has not come */
+};
+
+/* A host of a group as the hints saw it when its turn came. */
+struct host_try {
+	uint32_t host;
+	slice_t key;               /* T:NAME:ADDRESS[:PORT] */
+	bool waits;                /* not tried */
+	bool is_expired;           /* ... and it has been failing for longer than the rules go on */
+	bool since_arrival;        /* ... and was tried after this message arrived */
+	bool was_failing, message_failed; /* there was a hint about it; about it and this message */
+	bool gives_up, failed;     /* what came of it */
+	int64_t next_us;           /* waits, failed: when it may be tried again */
 };
 
 /* Addresses that are handed to a transport together. */
@@ -49,6 +62,7 @@ struct group {
 	struct outcome *outcomes;  /* one for each address */
 	struct outcome *host_outcomes;
 	const struct vec *hosts;   /* of the first address */
+	struct vec host_tries;     /* struct host_try: those whose turn came */
 	bool is_local;
 	int64_t took_us;
 	slice_t reason;            /* of deliver()'s own result */
@@ -130,13 +144,50 @@ void remote_done(struct heddle_job *j);
 struct retry_state { /* kept with each recipient */
 	int64_t first_failed_us, last_try_us;
 	uint32_t tries;
+	bool by_host;               /* its hosts wait, not the address: the hints say until when */
 	slice_t why;
 };
 slice_t retry_encode(struct arena *a, const struct retry_state *r);
 struct retry_state retry_decode(slice_t bytes);
-/* The next attempt for a deferred address; false: the rules say to give up (or there is none). */
+/* The next attempt for a deferred address by its own state; false: the rules say to give up (or there is none). */
 bool retry_next(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o,
     const struct retry_state *r, int64_t now_us, int64_t *out_next_us);
+struct retry_past {
+	int64_t first_failed_us, last_try_us, planned_us; /* last_try_us 0: never */
+};
+/* By a rule that has steps.  False: past its last cutoff; the time is that of the last step then. */
+bool retry_when(const struct retry_rule *rule, const struct retry_past *p, int64_t now_us, int64_t max_s, int64_t *out_next_us);
+int64_t retry_cutoff_s(const struct retry_rule *rule);
+int64_t retry_interval_max_s(const struct config *cfg);
+/* The message itself has been here for longer than the rule goes on. */
+bool retry_is_too_old(const struct attempt *t, const struct retry_rule *rule, int64_t now_us);
+/* retry_rule.c */
+const struct retry_rule *retry_rule_for(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
+bool retry_uses_local_part(const struct address *a, const struct group *g, const struct outcome *o);
+/* retry_hints.c: across messages.  Where there are no hints, nothing waits and nothing is known. */
+struct retry_hint {
+	int64_t first_failed_us, last_try_us, next_try_us, claimed_until_us;
+	int32_t number;             /* as behind "defer" in the log */
+	bool is_expired;
+	slice_t why;
+};
+#define RETRY_HINT_MAX 512u
+size_t retry_hint_encode(const struct retry_hint *r, char out[RETRY_HINT_MAX]);
+MUST_USE bool retry_hint_decode(slice_t bytes, struct retry_hint *out);
+/* Is the routing of this recipient to wait?  Only for what was tried before. */
+bool retry_address_waits(struct attempt *t, const struct queue_recipient *r, int64_t *out_until_us);
+/* A local group that is to wait has its outcome then. */
+bool retry_local_waits(struct attempt *t, struct group *g);
+/* A host's turn has come, at this port: false: it is left alone, and the recipients have that noted. */
+bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port);
+/* After a remote group: what its hosts did goes to the hints; if none could be tried, the outcomes say so. */
+void retry_settle_hosts(struct attempt *t, struct group *g);
+/* A deferred address: as retry_next, by what is known across messages. */
+bool retry_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o,
+    struct retry_state *r, int64_t now_us, int64_t *out_next_us);
+/* It was routed, or (with its group) dealt with: what was known against it is forgotten. */
+void retry_forget(struct attempt *t, const struct address *a, const struct group *g);
 /* bounce.c: one message to each errors address, durable when it returns OK. */
 enum rc bounce_send(struct attempt *t, struct error *err);
 /* lines.c */
@@ -145,5 +196,7 @@ void line_discarded(struct attempt *t, const struct address *a);
 void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_completed(struct attempt *t);
+/* The number behind "defer": an errno, or one of Exim's own. */
+int line_defer_number(const struct group *g, const struct outcome *o);
 const struct address *address_top(const struct address *a);
 #endif

@@ -135,8 +135,7 @@ void line_failed(struct attempt *t, const struct address *a, const struct group 
 	write_line(t, &sb);
 }
 
-/* The number behind "defer": an errno, or one of Exim's own for what a server said. */
-static int defer_number(const struct group *g, const struct outcome *o)
+int line_defer_number(const struct group *g, const struct outcome *o)
 {
 	static const int numbers[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ECONNRESET, EPIPE};
 	static const struct {
@@ -151,6 +150,7 @@ static int defer_number(const struct group *g, const struct outcome *o)
 	    {"SMTP error from remote mail server after pipelined DATA", -46},
 	    {"SMTP error from remote mail server after end of data", -46},
 	    {"retry time not reached", -54},
+	    {"Retry time not yet reached", -53},
 	};
 	char buf[128];
 
@@ -174,7 +174,7 @@ void line_deferred(struct attempt *t, const struct address *a, const struct grou
 	strbuf_text(&sb, "== ");
 	put_address(t, &sb, a, false); /* whole, also for a local delivery, as a failure is */
 	put_names(&sb, a, g != NULL);
-	strbuf_printf(&sb, " defer (%d)", defer_number(g, o));
+	strbuf_printf(&sb, " defer (%d)", line_defer_number(g, o));
 	if (g && o && o->smtp)
 		put_host(t, &sb, g, o);
 	if (why.len)

@@ -236,6 +236,8 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	enum rc rc = target_of(j, h, lmtp != 0, &t, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
+	if (!retry_host_may_try(j->attempt, j->group, i, t.to.port))
+		return call_refuse(c, HEDDLE_DEFER, "%s", NOT_YET " for any host");
 	c->services->host.block_begin(c);
 	rc = client_open(j->attempt->d->clients, &t, &w, j->arena, &client, &why);
 	c->services->host.block_end(c);

@@ -114,6 +114,17 @@ enum rc hints_remove(struct hints *h, slice_t key, struct error *err)
 	return rc;
 }
 
+uint64_t hints_count(struct hints *h)
+{
+	KCDB *db = hints_take(h, NULL);
+
+	if (!db)
+		return 0;
+	int64_t n = kcdbcount(db);
+	hints_give(h);
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 /* ---- reading and writing as one step -------------------------------------------------------------------- */
 
 struct update {

@@ -37,6 +37,8 @@ bool hints_open(struct hints *h);
 /* To be called now and then: what was found damaged is set aside, what could not be opened is tried again. */
 void hints_tend(struct hints *h);
 bool hints_is_open(struct hints *h);
+/* How many there are; 0 also when it is not open. */
+uint64_t hints_count(struct hints *h);
 
 struct hint {
 	int64_t time_us; /* when it was written (wall clock) */
