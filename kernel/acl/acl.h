@@ -78,6 +78,8 @@ struct acl_hooks {
 	 * local_parts=, recipients= */
 	void (*log_line)(struct eval *ev, enum acl_where where, slice_t text, bool main,
 	    bool reject, bool panic);
+	/* what is looked at and decided, line by line, for who tests a policy (-bh); NULL: nobody listens */
+	void (*trace)(struct eval *ev, slice_t line);
 };
 struct acl_run {
 	enum acl_where where;

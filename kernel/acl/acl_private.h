@@ -63,6 +63,7 @@ struct acl_cond {
 	bool negated, constant;
 	const struct expr *expr;
 	slice_t text; /* of a constant; the name of the variable that is set */
+	slice_t source; /* as written; borrowed from the configuration's text */
 	struct match_list *list;
 	const struct expr **args; /* acl = NAME args */
 	uint32_t arg_count;

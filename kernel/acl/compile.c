@@ -176,6 +176,7 @@ static enum rc add_cond(
 	cond->file = line->file;
 	cond->line = line->line;
 	cond->negated = line->negated;
+	cond->source = line->value;
 	rc = compile_arg(c, line->value, cond, err);
 	if (rc != RC_OK)
 		return rc;

@@ -11,6 +11,18 @@ enum { LEVEL_MAX = 20 };
 static const char *const verb_names[] = {
     "accept", "defer", "deny", "discard", "drop", "require", "warn"};
 
+static void trace(const struct acl_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void trace(const struct acl_state *st, const char *fmt, ...)
+{
+	const struct acl_hooks *h = st->run->hooks;
+	if (!h || !h->trace)
+		return;
+	va_list ap;
+	va_start(ap, fmt);
+	h->trace(st->ev, arena_vprintf(st->ev->arena, fmt, ap));
+	va_end(ap);
+}
+
 enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err)
 {
 	if (c->constant) {
@@ -45,6 +57,9 @@ static enum rc check_one(struct acl_state *st, const struct acl_cond *c, struct 
 static enum rc check_conditions(struct acl_state *st, struct error *err)
 {
 	for (const struct acl_cond *c = st->stmt->conds; c; c = c->next) {
+		if (c->row->arg != ARG_NONE)
+			trace(st, c->row->arg == ARG_LATER ? "  %s%s: %.*s" : "check %s%s = %.*s", c->negated ? "!" : "",
+			    c->row->name, SL_ARG(c->source));
 		if (c->row->arg == ARG_NONE) {
 			st->endpass = true;
 		} else if (c->row->arg == ARG_LATER) {
@@ -146,9 +161,17 @@ static char first_digit(enum acl_verdict v)
 	return v == ACL_DEFER ? '4' : v == ACL_DENY || v == ACL_DROP ? '5' : '2';
 }
 
+static const char *verdict_word(enum acl_verdict v)
+{
+	static const char *const words[] = {[ACL_ACCEPT] = "ACCEPT", [ACL_DENY] = "DENY", [ACL_DROP] = "DROP",
+	    [ACL_DEFER] = "DEFER", [ACL_DISCARD] = "DISCARD"};
+	return words[v];
+}
+
 static enum rc conclude(struct acl_state *st, enum acl_verdict v, struct acl_outcome *out)
 {
 	out->verdict = v;
+	trace(st, "%send of ACL \"%.*s\": %s", st->stmt ? "" : "implicit ", SL_ARG(st->acl->name), verdict_word(v));
 	if (st->stmt)
 		out->verb_name = slice_cstr(verb_names[st->stmt->verb]);
 	if (st->run->level > 1)
@@ -257,12 +280,17 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 		struct error e = {0};
 		enum acl_verdict v = ACL_DENY;
 		begin_statement(st, s);
+		trace(st, "processing \"%s\" (%s %u)", verb_names[s->verb], s->file, s->line);
 		enum rc rc = RC_ERROR;
 		if (s->verb == VERB_DISCARD && !(ACL_MAY_DISCARD & WHERE(st->run->where)))
 			(void)error_set(&e, rc, "\"discard\" is not allowed in %s ACL",
 			    acl_where_name(st->run->where));
 		else
 			rc = check_conditions(st, &e);
+		trace(st, "%s: condition test %s in ACL \"%.*s\"", verb_names[s->verb],
+		    rc == RC_OK ? "succeeded" : rc == RC_FAIL ? "failed" : "deferred", SL_ARG(st->acl->name));
+		if (rc == RC_FAIL && st->endpass)
+			trace(st, "%s: endpass encountered - denying access", verb_names[s->verb]);
 		if (st->nested_discard && s->verb != VERB_ACCEPT && s->verb != VERB_DISCARD)
 			rc = error_set(&e, RC_ERROR,
 			    "nested ACL returned \"discard\" for \"%s\" command "
@@ -302,6 +330,7 @@ enum rc acl_run_one(
 	st->acl = acl;
 	st->ev->acl_run = st->run;
 	st->run->level++;
+	trace(st, "using ACL \"%.*s\"", SL_ARG(acl->name));
 	enum rc rc = run_statements(st, out);
 	st->run->level--;
 	st->ev->acl_run = outer;

@@ -35,6 +35,7 @@ struct log_config {
 	bool preserve_message_logs; /* keep finished ones in msglog.OLD */
 	bool split_spool_directory; /* msglog/X/ID */
 	bool also_stderr;           /* running in the foreground */
+	bool testing;               /* -bh: to stderr as "LOG: ...", to no file */
 };
 
 /* Exim's defaults: default selectors, rejectlog and message logs on. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What stands behind the letters of an option. */
-enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_OPTIONAL, TAIL_NEEDED };
+enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_WITH_NEXT /* "LETTERS VALUE" */, TAIL_NEEDED };
 
 struct parse {
 	struct arena *a;
@@ -38,6 +38,8 @@ MODE(take_bV, CLI_VERSION)
 MODE(take_bP, CLI_PRINT)
 MODE(take_bi, CLI_NEWALIASES)
 MODE(take_help, CLI_HELP)
+MODE(take_bs, CLI_SMTP)
+MODE(take_bS, CLI_BATCH_SMTP)
 #undef MODE
 
 static enum rc take_bdf(struct parse *p, slice_t tail)
@@ -92,6 +94,42 @@ static enum rc take_nothing(struct parse *p, slice_t tail)
 {
 	(void)p, (void)tail;
 	return RC_OK;
+}
+
+static enum rc take_bh(struct parse *p, slice_t tail)
+{
+	p->c->test_host = arena_cstr(p->a, tail);
+	return set_mode(p, CLI_HOST_TEST);
+}
+static enum rc take_bhc(struct parse *p, slice_t tail)
+{
+	p->c->callouts = true;
+	return take_bh(p, tail);
+}
+static enum rc take_bnq(struct parse *p, slice_t tail)
+{
+	(void)tail;
+	p->c->unqualified = true;
+	return RC_OK;
+}
+
+/* Facts of a session that is only played. */
+static enum rc take_oM(struct parse *p, slice_t tail)
+{
+	struct cli *c = p->c;
+	const struct {
+		const char *letters;
+		const char **to;
+	} facts[] = {{"aa", &c->test_auth}, {"ai", &c->test_auth_id}, {"i", &c->test_interface}, {"s", &c->test_name},
+	    {"t", &c->test_ident}};
+	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+		slice_t value = slice_starts(tail, facts[i].letters) ? slice_sub(tail, strlen(facts[i].letters), tail.len) : SL("");
+		if (value.len > 1 && value.ptr[0] == ' ') {
+			*facts[i].to = arena_cstr(p->a, slice_sub(value, 1, value.len));
+			return RC_OK;
+		}
+	}
+	return error_set(p->err, RC_FAIL, "not supported yet: -oM%.*s", SL_ARG(tail));
 }
 
 /* -q[q][i][f[f]][l][TIME]: letters, then perhaps an interval, which makes it the daemon's. */
@@ -164,10 +202,16 @@ static const struct {
     {"-bV", TAIL_NONE, take_bV},
     {"-bP", TAIL_NONE, take_bP},
     {"-bi", TAIL_NONE, take_bi},
+    {"-bhc", TAIL_NEEDED, take_bhc},
+    {"-bh", TAIL_NEEDED, take_bh},
+    {"-bs", TAIL_NONE, take_bs},
+    {"-bS", TAIL_NONE, take_bS},
+    {"-bnq", TAIL_NONE, take_bnq},
     {"-C", TAIL_NEEDED, take_C},
     {"-D", TAIL_NEEDED, take_D},
     {"-d", TAIL_SAME_WORD, take_d},
     {"-M", TAIL_SAME_WORD, take_M},
+    {"-oM", TAIL_WITH_NEXT, take_oM},
     {"-oX", TAIL_NEEDED, take_oX},
     {"-oP", TAIL_NEEDED, take_oP},
     {"-q", TAIL_SAME_WORD, take_q},
@@ -191,6 +235,10 @@ static enum rc take_option(struct parse *p, int argc, char **argv, int *i)
 			if (*i + 1 >= argc)
 				return error_set(p->err, RC_FAIL, "%s needs something behind it", argv[*i]);
 			tail = slice_cstr(argv[++*i]);
+		}
+		if (table[k].tail == TAIL_WITH_NEXT && *i + 1 < argc) {
+			tail = arena_printf(p->a, "%.*s %s", SL_ARG(tail), argv[*i + 1]);
+			++*i;
 		}
 		return table[k].take(p, tail);
 	}

@@ -10,7 +10,7 @@
 
 enum cli_mode {
 	CLI_NONE, CLI_DAEMON, CLI_QUEUE_RUN, CLI_LIST, CLI_COUNT, CLI_EXPAND, CLI_ADDRESS_TEST, CLI_VERIFY, CLI_VERIFY_SENDER,
-	CLI_VERSION, CLI_PRINT, CLI_NEWALIASES, CLI_EDIT, CLI_HELP,
+	CLI_VERSION, CLI_PRINT, CLI_NEWALIASES, CLI_EDIT, CLI_HELP, CLI_SMTP, CLI_BATCH_SMTP, CLI_HOST_TEST,
 };
 struct cli {
 	enum cli_mode mode;
@@ -22,6 +22,13 @@ struct cli {
 	const char *ports;          /* -oX */
 	const char *pid_file;       /* -oP */
 	bool debug;
+	bool callouts;              /* -bhc */
+	bool unqualified;           /* -bnq */
+	const char *test_host;      /* of -bh */
+	const char *test_interface; /* -oMi */
+	const char *test_ident;     /* -oMt */
+	const char *test_name;      /* -oMs */
+	const char *test_auth, *test_auth_id; /* -oMaa, -oMai */
 	slice_t list_form;          /* behind -bp: "", "r", "a", ... */
 	struct vec words;           /* slice_t: what is left */
 };
@@ -32,6 +39,9 @@ MUST_USE enum rc cli_parse(struct arena *a, int argc, char **argv, struct cli *o
 int cli_run_daemon(struct process *p, const struct cli *c, char **argv);
 int cli_run_control(struct process *p, const struct cli *c);
 int cli_run_test(struct process *p, const struct cli *c);
+int cli_run_smtp(struct process *p, const struct cli *c);
+int cli_run_batch(struct process *p, const struct cli *c);
+int cli_run_host_test(struct process *p, const struct cli *c);
 int cli_run_version(struct process *p, const struct cli *c);
 /* Print "heddle: TEXT" and give status 1. */
 int cli_fail(const struct error *err);

@@ -11,6 +11,8 @@ static const char help[] =
     "  -M, -Mf, -Mt, -Mrm, -Mg ID...  deliver, freeze, thaw, remove, give up a message\n"
     "  -be [TEXT...]     expand; reads lines when no text is given\n"
     "  -bt, -bv ADDRESS...  show the route of an address, verify it\n"
+    "  -bs, -bS          messages by SMTP (-bS: a batch) on standard input\n"
+    "  -bh, -bhc HOST    play an SMTP session as if from that host: nothing is kept\n"
     "  -bP [NAME...]     print options                  -bV  version and drivers, check the configuration\n"
     "See heddle(8).\n";
 
@@ -41,6 +43,15 @@ int main(int argc, char **argv)
 		case CLI_VERIFY_SENDER:
 		case CLI_PRINT:
 			status = cli_run_test(&p, &c);
+			break;
+		case CLI_SMTP:
+			status = cli_run_smtp(&p, &c);
+			break;
+		case CLI_BATCH_SMTP:
+			status = cli_run_batch(&p, &c);
+			break;
+		case CLI_HOST_TEST:
+			status = cli_run_host_test(&p, &c);
 			break;
 		case CLI_VERSION:
 			status = cli_run_version(&p, &c);

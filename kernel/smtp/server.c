@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The server: listeners, the count of each client, new sessions and the end of old ones. */
+#include "base/io.h"
 #include "smtp/server_private.h"
 
 #include <stdlib.h>
@@ -20,6 +21,13 @@ struct listener {
 	struct listener *next;
 };
 
+/* For who plays a session. */
+static void trace_acl(struct eval *ev, slice_t line)
+{
+	slice_t text = arena_printf(ev->arena, ">>> %.*s\n", SL_ARG(line));
+	(void)io_write_full(STDERR_FILENO, text.ptr, text.len);
+}
+
 enum rc smtp_server_new(
     const struct smtp_server_config *cfg, struct smtp_server **out, struct error *err)
 {
@@ -35,7 +43,8 @@ enum rc smtp_server_new(
 	s->acl_hooks = (struct acl_hooks){.verify_address = cfg->verify_address,
 	    .verify_helo = server_verify_helo,
 	    .verify_reverse_host = server_verify_reverse_host,
-	    .log_line = server_acl_log_line};
+	    .log_line = server_acl_log_line,
+	    .trace = cfg->played ? trace_acl : NULL};
 	mutex_init(&s->lock, LOCK_smtp_clients);
 	*out = s;
 	return RC_OK;
@@ -129,6 +138,26 @@ size_t server_client_count(struct smtp_server *server, const struct net_addr *pe
 }
 
 /* ---- sessions ---- */
+static void set_played(struct session *s, const struct smtp_played *p)
+{
+	struct session_facts *f = &s->facts;
+	char buf[NET_ADDR_TEXT];
+	if (p->interface.family) {
+		f->interface_address = arena_dup(s->arena, net_addr_text(&p->interface, buf));
+		f->interface_port = p->interface.port;
+	}
+	if (p->login)
+		f->sender_ident = slice_cstr(p->login);
+	if (p->host_name) {
+		f->sender_host_name = slice_cstr(p->host_name);
+		f->host_lookup = HOST_LOOKUP_OK;
+	}
+	if (p->auth)
+		f->sender_host_authenticated = slice_cstr(p->auth);
+	if (p->auth_id)
+		f->authenticated_id = slice_cstr(p->auth_id);
+}
+
 static void set_addresses(struct session *s)
 {
 	char buf[NET_ADDR_TEXT];
@@ -144,6 +173,8 @@ static void set_addresses(struct session *s)
 		s->facts.interface_address = arena_dup(s->arena, net_addr_text(&local, buf));
 		s->facts.interface_port = local.port;
 	}
+	if (s->server->cfg.played)
+		set_played(s, s->server->cfg.played);
 	s->facts.received_protocol = session_protocol(s);
 	s->facts.smtp_active_hostname = SL("");
 	s->facts.connection_start_us = clock_wall_us();

@@ -57,6 +57,12 @@ void smtp_store_hooks_free(struct smtp_queue_hooks **h);
 MUST_USE enum rc smtp_queue_message(
     struct message *m, struct queue_message *out, struct error *err);
 
+/* Facts of a played session that its socket cannot give; NULL: none. */
+struct smtp_played {
+	struct net_addr interface;
+	const char *login, *host_name, *auth, *auth_id; /* -oMt -oMs -oMaa -oMai */
+};
+
 struct smtp_server_config {
 	/* the present snapshot, referenced for the caller; NULL: none yet (421) */
 	struct config *(*snapshot)(void *ctx);
@@ -78,7 +84,8 @@ struct smtp_server_config {
 	    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
 	    struct error *err);
 	bool queue_only; /* -odq and the like */
-	bool testing;    /* -bh: what is accepted is not kept, and the client is told so */
+	/* -bh: a session that is played, where nothing that is accepted is kept; borrowed.  NULL: for real */
+	const struct smtp_played *played;
 };
 MUST_USE enum rc smtp_server_new(
     const struct smtp_server_config *cfg, struct smtp_server **out, struct error *err);

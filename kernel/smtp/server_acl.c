@@ -20,6 +20,7 @@ static const struct where_row wheres[] = {
     {ACL_ETRN, "ETRN", 458, false},
     {ACL_AUTH, "AUTH", 503, false},
     {ACL_QUIT, "QUIT", 221, false},
+    {ACL_NOT_SMTP, "by non-SMTP ACL", 550, true},
 };
 
 static const struct where_row *row_of(enum acl_where where)
@@ -113,6 +114,13 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 	slice_t text = slice_absent();
 	struct error err = {0};
 	outcome_clear(out, denies_when_unset(where) ? ACL_DENY : ACL_ACCEPT);
+	if (s->local && s->local->batch) { /* this is not really SMTP */
+		outcome_clear(out, ACL_ACCEPT);
+		if (where != ACL_DATA)
+			return ACL_ACCEPT;
+		where = ACL_NOT_SMTP;
+		option = MO_acl_not_smtp;
+	}
 	const struct option_value *v = config_main(s->cfg, option);
 	if (slice_is_absent(v->text))
 		return out->verdict;
@@ -200,6 +208,8 @@ static void explain_sender(struct run *r, const struct acl_outcome *out, slice_t
 
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
 {
+	if (where == ACL_DATA && r->s->local && r->s->local->batch)
+		where = ACL_NOT_SMTP;
 	const struct where_row *row = row_of(where);
 	bool defer = out->verdict == ACL_DEFER;
 	int code = out->smtp_code ? out->smtp_code : defer ? 451 : row->code;

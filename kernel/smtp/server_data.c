@@ -309,7 +309,7 @@ static void say_accepted(struct run *r)
 	const struct acl_effects *e = &s->effects;
 	if (!e->fake_reject && !e->fake_defer) {
 		replyf(r, 250, "OK id=%s", s->m->id);
-		if (s->server->cfg.testing)
+		if (s->server->cfg.played)
 			reply_raw(r, SL("\n**** SMTP testing: that is not a real message id!\n\n"));
 		return;
 	}

@@ -101,7 +101,7 @@ static void client_limits(struct run *r)
 	s->command_timeout_us = ms > 0 ? ms * 1000 : INT64_C(300) * US_PER_SEC;
 	s->nonmail_limit = config_int(s->cfg, MO_smtp_accept_max_nonmail);
 	s->rcpt_limit = config_int(s->cfg, MO_recipients_max);
-	s->enforce_sync = !s->local && !s->server->cfg.testing && config_bool(s->cfg, MO_smtp_enforce_sync);
+	s->enforce_sync = !s->local && !s->server->cfg.played && config_bool(s->cfg, MO_smtp_enforce_sync);
 	s->unqualified_sender_ok = s->local ? !s->local->unqualified : host_matches(r, MO_sender_unqualified_hosts);
 	s->unqualified_recipient_ok = s->local ? !s->local->unqualified : host_matches(r, MO_recipient_unqualified_hosts);
 	s->facts.unqualified_sender_ok = s->unqualified_sender_ok;
@@ -164,8 +164,9 @@ void serve_start(struct run *r)
 	if (!s->local && !connection_limits(r))
 		return;
 	client_limits(r);
-	if (log_selected(s->log, LOG_SMTP_CONNECTION) &&
-	    !host_matches(r, MO_hosts_connection_nolog))
+	if (s->local && log_selected(s->log, LOG_SMTP_CONNECTION))
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s", SL_ARG(host_for_text(r)));
+	else if (!s->local && log_selected(s->log, LOG_SMTP_CONNECTION) && !host_matches(r, MO_hosts_connection_nolog))
 		log_line(r, LOG_TO_MAIN,
 		    "SMTP connection from %.*s (TCP/IP connection count = %lld)",
 		    SL_ARG(host_for_text(r)), (long long)s->facts.smtp_count_at_connection_start);
@@ -308,6 +309,9 @@ static slice_t hello_line(struct run *r)
 	if (s->local)
 		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s", SL_ARG(s->facts.smtp_active_hostname),
 		    SL_ARG(s->local->login), SL_ARG(s->facts.sender_helo_name));
+	if (!slice_is_absent(s->facts.sender_ident) && s->facts.sender_ident.len)
+		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s [%.*s]", SL_ARG(s->facts.smtp_active_hostname),
+		    SL_ARG(s->facts.sender_ident), SL_ARG(s->facts.sender_helo_name), SL_ARG(s->facts.sender_host_address));
 	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]",
 	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->facts.sender_helo_name),
 	    SL_ARG(s->facts.sender_host_address));

@@ -65,7 +65,7 @@ slice_t host_for_log(struct run *r, bool with_h)
 	}
 	strbuf_text(&sb, with_h ? "H=" : "");
 	strbuf_add(&sb, s->facts.sender_fullhost);
-	if (log_selected(s->log, LOG_INCOMING_PORT))
+	if (s->peer.port && log_selected(s->log, LOG_INCOMING_PORT))
 		strbuf_printf(&sb, ":%u", s->peer.port);
 	if (with_h && log_selected(s->log, LOG_INCOMING_INTERFACE) &&
 	    has(s->facts.interface_address))

@@ -118,6 +118,9 @@ static enum rc make_server(struct kernel *k, struct error *err)
 	enum rc rc = smtp_server_new(&sc, &k->server, err);
 	for (unsigned i = 0; rc == RC_OK && i < k->listener_count; i++)
 		rc = smtp_server_listen(k->server, k->listeners[i], err);
+	if (rc == RC_OK)
+		rc = smtp_server_listen_local(
+		    k->server, smtp_submission_path(k->process.arena, k->process.facts.spool_directory).ptr, err);
 	return rc;
 }
 
