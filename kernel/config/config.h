@@ -90,6 +90,9 @@ const struct heddle_instance *config_router(
     const struct config *cfg, uint32_t i); /* NULL past the end */
 const struct heddle_instance *config_transport(const struct config *cfg, uint32_t i);
 const struct heddle_instance *config_auth(const struct config *cfg, uint32_t i);
+/* Is this authenticator set up as a server, as a client? (abi/heddle/auth.h) */
+bool config_auth_serves(const struct heddle_instance *auth);
+bool config_auth_is_client(const struct heddle_instance *auth);
 const struct heddle_instance *config_router_named(const struct config *cfg, slice_t name);
 const struct heddle_instance *config_transport_named(const struct config *cfg, slice_t name);
 

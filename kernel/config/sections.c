@@ -298,6 +298,27 @@ static void check_router(struct loader *l, const struct heddle_instance *r)
 			(void)check_name(l, r, &r->own[i], SECTION_TRANSPORTS);
 }
 
+/* Does the driver flag options so, and is one of them set?  -1: it flags none. */
+static int side_is_set(const struct heddle_instance *auth, uint32_t flag)
+{
+	int found = -1;
+	for (uint32_t i = 0; auth->driver && i < auth->driver->option_count; i++)
+		if (auth->driver->options[i].flags & flag && found < 1)
+			found = auth->own[i].is_set;
+	return found;
+}
+
+bool config_auth_serves(const struct heddle_instance *auth)
+{
+	int set = side_is_set(auth, HEDDLE_O_SERVER);
+	return set < 0 ? auth->generic[AO_server_condition].is_set : set != 0;
+}
+
+bool config_auth_is_client(const struct heddle_instance *auth)
+{
+	return side_is_set(auth, HEDDLE_O_CLIENT) != 0;
+}
+
 /* Two server authenticators for one mechanism: the second would never be used. */
 static void check_auths(struct loader *l)
 {
@@ -307,8 +328,7 @@ static void check_auths(struct loader *l)
 			const struct heddle_instance *x = &s->items[k], *y = &s->items[i];
 			const struct option_value *vx = &x->generic[AO_public_name],
 			                          *vy = &y->generic[AO_public_name];
-			if (x->generic[AO_server_condition].is_set &&
-			    y->generic[AO_server_condition].is_set &&
+			if (config_auth_serves(x) && config_auth_serves(y) &&
 			    slice_eqi(
 			        vx->is_set ? vx->text : x->name, vy->is_set ? vy->text : y->name))
 				loader_problem(l, y->file, y->line,

@@ -28,7 +28,7 @@ bool spool_has_room(struct run *r, int64_t extra)
 struct mail_parameters {
 	int64_t size; /* -1: not given */
 	bool body_8bit;
-	slice_t auth; /* ABSENT: not given */
+	slice_t auth, auth_raw; /* decoded, as it came; ABSENT: not given, or <> */
 };
 
 /* xtext (RFC 3461 4) */
@@ -72,7 +72,8 @@ static enum param take_parameter(
 		}
 		return PARAM_TAKEN;
 	}
-	if (slice_eqis(name, "AUTH") && s->auth_advertised) {
+	if (slice_eqis(name, "AUTH")) {
+		out->auth_raw = value;
 		if (!slice_eqis(value, "<>") && !xtext_decode(r->scratch, value, &out->auth)) {
 			synprot_error(r, false, 501, SL("invalid data for AUTH"));
 			return PARAM_BAD;
@@ -86,7 +87,7 @@ static enum param take_parameter(
  * address.  false: answered. */
 static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
 {
-	*out = (struct mail_parameters){.size = -1, .auth = slice_absent()};
+	*out = (struct mail_parameters){.size = -1, .auth = slice_absent(), .auth_raw = slice_absent()};
 	while (r->s->esmtp) {
 		size_t sp = slice_rfind(*text, ' ');
 		if (sp == SIZE_MAX)
@@ -225,9 +226,12 @@ void serve_mail(struct run *r)
 	m->sender = sender;
 	message_facts_clear(&s->mf, m->arena);
 	s->effects.arena = m->arena;
+	if (!auth_take_sender(r, p.auth, p.auth_raw, r->arg)) {
+		session_reset_transaction(s);
+		return;
+	}
 	s->mf.sender_address = sender;
 	s->mf.message_size = p.size;
-	s->mf.authenticated_sender = slice_is_absent(p.auth) ? p.auth : arena_dup(m->arena, p.auth);
 	s->declared_size = p.size;
 	s->body_8bit = p.body_8bit;
 	s->count_rset = s->count_helo = true;

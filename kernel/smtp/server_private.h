@@ -125,6 +125,7 @@ struct session {
 	struct error commit_error;
 	/* AUTH */
 	const struct heddle_instance *auth;
+	bool *auth_offers; /* by authenticator: offered by the last EHLO; NULL: none ever was */
 	void *conv;
 	bool auth_started;
 	struct lookup *lookup;
@@ -141,6 +142,7 @@ struct run {
 	char out[OUTPUT_BYTES];
 	size_t out_len;
 	bool input_ended, read_dry;
+	bool secrets_read; /* the input buffer is wiped when the run is over */
 	unsigned commands;
 	slice_t line; /* the command being served, trimmed */
 	slice_t arg;
@@ -224,9 +226,16 @@ enum step serve_data(struct run *r);
 enum step serve_sync_body(struct run *r);
 enum step serve_commit(struct run *r);
 void data_lost(struct run *r, bool timeout);
+/* ---- server_auth.c ---- */
 void auth_drop(struct run *r);
-/* May this authenticator be offered to the client now? */
-bool auth_offered(struct run *r, const struct heddle_instance *inst);
+/* Forget that the client has authenticated, and what was offered: STARTTLS. */
+void auth_reset(struct run *r);
+/* Add "AUTH ..." to what EHLO says; it is what AUTH may ask for. */
+void auth_offer(struct run *r, struct strbuf *sb);
+/* A line that is too long came in an exchange. */
+void auth_overlong(struct run *r);
+/* AUTH= of MAIL, decoded and as it came (ABSENT: not given): believed or ignored; what: for a log line.  false: answered. */
+bool auth_take_sender(struct run *r, slice_t sender, slice_t raw, slice_t what);
 /* What $received_protocol is now. */
 slice_t session_protocol(const struct session *s);
 void helo_limits(struct run *r); /* options that depend on the client */

@@ -222,6 +222,7 @@ static void take_held(struct run *r)
 		return;
 	memcpy(r->in, s->held, s->held_len);
 	r->in_len = s->held_len;
+	explicit_bzero(s->held, s->held_len); /* half an AUTH, perhaps */
 	free(s->held);
 	s->held = NULL;
 	s->held_len = 0;
@@ -312,7 +313,10 @@ static enum step command_state(struct run *r)
 	s->deadline_us = 0;
 	if (too_long) {
 		r->line = SL("");
-		synprot_error(r, false, 500, SL("line too long"));
+		if (s->state == ST_AUTH)
+			auth_overlong(r);
+		else
+			synprot_error(r, false, 500, SL("line too long"));
 		return STEP_AGAIN;
 	}
 	if (s->state == ST_AUTH)
@@ -481,6 +485,7 @@ void session_run(void *owner, enum wake why, struct worker *w)
 	r.input_ended = false;
 	r.read_dry = why != WAKE_IO;
 	r.commands = 0;
+	r.secrets_read = false;
 	r.line = r.arg = slice_absent();
 	r.command = CMD_UNKNOWN;
 	take_held(&r);
@@ -494,4 +499,6 @@ void session_run(void *owner, enum wake why, struct worker *w)
 	else if (s->state == ST_COMMAND && why == WAKE_IO && snapshot_too_old(s))
 		shut_down(&r);
 	run_loop(&r);
+	if (r.secrets_read)
+		explicit_bzero(input, sizeof input);
 }

@@ -1,77 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* drivers/auth/plaintext against a host that keeps the variables and prompts in arrays; the driver
  * is the real file. */
-#include "base/arena.h"
-#include "lib/tap.h"
-
-#include <dlfcn.h>
-#include <heddle/auth.h>
-#include <libgen.h>
-#include <stdio.h>
-#include <unistd.h>
-
-struct heddle_call {
-	struct arena *arena;
-	slice_t auth[4];     /* by number; 0 unused */
-	unsigned numbered;   /* how many of $1.. were set */
-	const char *prompts; /* items with '|' between; NULL: unset */
-	int32_t opt_result;
-};
-
-static int32_t opt_text(
-    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
-{
-	(void)inst;
-	CHECK_EQ_INT(i, 0);
-	if (c->opt_result == HEDDLE_OK)
-		*out = slice_cstr(c->prompts);
-	return c->opt_result;
-}
-static int32_t item(struct heddle_call *c, slice_t list, uint64_t *pos, slice_t *out)
-{
-	(void)c;
-	if (*pos >= list.len)
-		return HEDDLE_FAIL;
-	slice_t rest = slice_sub(list, (size_t)*pos, list.len);
-	size_t n = slice_find(rest, '|');
-	*out = slice_sub(rest, 0, n == SIZE_MAX ? rest.len : n);
-	*pos += out->len + 1U;
-	return HEDDLE_OK;
-}
-static int32_t var_set(struct heddle_call *c, slice_t name, slice_t value)
-{
-	if (slice_starts(name, "auth"))
-		c->auth[name.ptr[4] - '0'] = arena_dup(c->arena, value);
-	else
-		c->numbered = (unsigned)(name.ptr[0] - '0');
-	return HEDDLE_OK;
-}
-static void reason(struct heddle_call *c, int32_t smtp, slice_t shown, slice_t logged)
-{
-	(void)c, (void)smtp, (void)shown, (void)logged;
-}
-
-static const struct heddle_driver *driver(void)
-{
-	char exe[4096], path[4200];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	MUST(n > 0);
-	exe[n] = '\0';
-	(void)snprintf(path, sizeof path, "%s/../../../drivers/auth/plaintext.so", dirname(exe));
-	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!object)
-		printf("# %s\n", dlerror());
-	return object ? dlsym(object, "heddle_driver_v1") : NULL;
-}
-
-#define NONE                              \
-	{                                 \
-		NULL, 0, HEDDLE_ABSENT, 0 \
-	}
-#define GIVEN(lit)                         \
-	{                                  \
-		lit, sizeof(lit) - 1, 0, 0 \
-	}
+#include "unit/driver/sasl.h"
 
 static const struct exchange {
 	const char *prompts;
@@ -128,45 +58,97 @@ static void run(
 
 TEST(plain_and_login)
 {
-	const struct heddle_driver *d = driver();
-	CHECK(d != NULL);
-	if (!d)
-		return;
+	const struct heddle_driver *d = sasl_driver("plaintext");
 	const struct heddle_auth_ops *ops = d->ops;
-	struct heddle_host host = {.struct_size = sizeof host,
-	    .opt_text = opt_text,
-	    .item = item,
-	    .var_set = var_set,
-	    .reason = reason};
 	struct heddle_call c = {.arena = arena_new(0)};
+	uint32_t prompts = sasl_option(d, "server_prompts");
 	void *inst = NULL;
-	CHECK_EQ_INT(d->instance_new(&c, &host, NULL, NULL, &inst), HEDDLE_OK);
+	CHECK_EQ_INT(d->instance_new(&c, &sasl_host, NULL, NULL, &inst), HEDDLE_OK);
 	for (size_t i = 0; i < sizeof exchanges / sizeof *exchanges; i++) {
-		for (int k = 0; k < 4; k++)
-			c.auth[k] = slice_absent();
-		c.prompts = exchanges[i].prompts;
+		sasl_forget(&c);
+		c.option[prompts] = exchanges[i].prompts;
 		run(ops, inst, &c, &exchanges[i]);
 	}
 	CHECK_EQ_INT(c.numbered, 5);
 	/* what the expansion of the prompts says is no verdict on the client */
-	static const int32_t results[][2] = {{HEDDLE_FAIL, HEDDLE_DEFER},
-	    {HEDDLE_DEFER, HEDDLE_DEFER}, {HEDDLE_ERROR, HEDDLE_ERROR}};
+	static const int32_t bad[] = {HEDDLE_FAIL, HEDDLE_DEFER, HEDDLE_ERROR};
 	for (size_t i = 0; i < 3; i++) {
 		struct heddle_auth_turn t = {.struct_size = sizeof t, .data = slice_absent()};
 		void *conv = NULL;
-		c.opt_result = results[i][0];
-		CHECK_EQ_INT(ops->server_begin(&c, inst, &t, &conv), results[i][1]);
+		c.result[prompts] = bad[i];
+		CHECK_EQ_INT(ops->server_begin(&c, inst, &t, &conv), HEDDLE_DEFER);
 		CHECK(conv == NULL);
 	}
 	/* an exchange that the client cancels is ended without a step */
 	struct heddle_auth_turn t = {.struct_size = sizeof t, .data = slice_absent()};
 	void *conv = NULL;
-	c.opt_result = HEDDLE_OK;
-	c.prompts = "User:";
+	c.result[prompts] = HEDDLE_OK;
+	c.option[prompts] = "User:";
 	CHECK_EQ_INT(ops->server_begin(&c, inst, &t, &conv), HEDDLE_OK);
 	ops->end(inst, conv);
 	d->instance_free(inst);
 	arena_free(&c.arena);
+}
+
+/* What a client sends, step by step. */
+static const struct sent {
+	const char *send;   /* client_send */
+	const char *ignore; /* client_ignore_invalid_base64 */
+	slice_t want[3];    /* with the command, then for each prompt; ABSENT: none, and no more if not the first */
+	unsigned steps;
+	int32_t result; /* of the last step, which has no output unless it is OK */
+	uint32_t state; /* after the last */
+	bool garbled;   /* the last prompt is */
+} sends[] = {
+    {"^user^pass", NULL, {GIVEN("\0user\0pass")}, 1, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"^^u^^^p^", NULL, {GIVEN("^u^\0p\0")}, 1, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"|user|pass", NULL, {NONE, GIVEN("user"), GIVEN("pass")}, 3, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"|u", NULL, {NONE}, 1, HEDDLE_OK, HEDDLE_AUTH_MORE, false},
+    {"|user||", NULL, {NONE, GIVEN("user"), GIVEN("")}, 3, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"|$1", NULL, {NONE, GIVEN("prompt")}, 2, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"|$1x", NULL, {NONE, NONE}, 2, HEDDLE_OK, HEDDLE_AUTH_CANCEL, true},
+    {"|$1", "true", {NONE, GIVEN("")}, 2, HEDDLE_OK, HEDDLE_AUTH_DONE, true},
+    {"fail", NULL, {NONE}, 1, HEDDLE_FAIL, 0, false},
+    {"defer", NULL, {NONE}, 1, HEDDLE_DEFER, 0, false},
+    {"|u|fail", NULL, {NONE, GIVEN("u"), NONE}, 3, HEDDLE_FAIL, 0, false},
+    {"|u|defer", NULL, {NONE, GIVEN("u"), NONE}, 3, HEDDLE_DEFER, 0, false},
+};
+
+static void send_as(const struct heddle_driver *d, const struct sent *x)
+{
+	const struct heddle_auth_ops *ops = d->ops;
+	struct heddle_call c = {.arena = arena_new(0)};
+	struct heddle_auth_turn t = {.struct_size = sizeof t};
+	void *inst = NULL, *conv = NULL;
+	sasl_forget(&c);
+	c.option[sasl_option(d, "client_send")] = x->send;
+	c.option[sasl_option(d, "client_ignore_invalid_base64")] = x->ignore;
+	CHECK_EQ_INT(d->instance_new(&c, &sasl_host, NULL, NULL, &inst), HEDDLE_OK);
+	for (unsigned i = 0; i < x->steps; i++) {
+		bool last = i + 1 == x->steps, garbled = last && x->garbled;
+		t.state = garbled ? HEDDLE_AUTH_GARBLED : 0;
+		t.data = i && !garbled ? SL("prompt") : slice_absent();
+		int32_t got = i ? ops->client_step(&c, inst, conv, &t)
+		                : ops->client_begin(&c, inst, &t, &conv);
+		CHECK_EQ_INT(got, last ? x->result : HEDDLE_OK);
+		if (got != HEDDLE_OK)
+			break;
+		CHECK_EQ_INT(t.state, last ? x->state : HEDDLE_AUTH_MORE);
+		CHECK_EQ_INT(slice_is_absent(t.data), slice_is_absent(x->want[i]));
+		CHECK(slice_eq(t.data, x->want[i]));
+		CHECK(!t.data.len || t.data.flags & HEDDLE_SECRET);
+	}
+	if (conv)
+		ops->end(inst, conv);
+	d->instance_free(inst);
+	arena_free(&c.arena);
+}
+
+TEST(as_a_client)
+{
+	const struct heddle_driver *d = sasl_driver("plaintext");
+	for (size_t i = 0; i < sizeof sends / sizeof *sends; i++)
+		send_as(d, &sends[i]);
 }
 
 TAP_MAIN()

@@ -48,7 +48,7 @@ TEST(before_and_after)
 	    {"AUTH PLAIN !!!", "501 Invalid base64 data"},
 	    {"AUTH PLAIN", "334 "},
 	    {"*", "501 Authentication cancelled"},
-	    {"AUTH LATER AHUAcA==", "435 Unable to authenticate at present"},
+	    {"AUTH LATER AHUAcA==", "435 Unable to authenticate at present: come back"},
 	    {"MAIL FROM:<a@b.c>", "250 OK"},
 	    {"AUTH PLAIN AHUAcA==", "503 not permitted in mail transaction"},
 	    {"RSET", "250 Reset OK"},
