@@ -144,11 +144,31 @@ bool lex_label(slice_t line, slice_t *out_name, slice_t *out_rest)
 	return true;
 }
 
+/* A bit for each letter or digit that occurs. */
+static uint64_t letters_of(slice_t s)
+{
+	uint64_t set = 0;
+	for (uint32_t i = 0; i < s.len; i++)
+		set |= (uint64_t)1 << (ascii_lower(s.ptr[i]) & 63);
+	return set;
+}
+
+/* Each change brings in or takes away one letter at most: most pairs are known to be apart by this. */
+static bool are_apart(slice_t a, slice_t b, unsigned limit)
+{
+	uint32_t longer = a.len > b.len ? a.len - b.len : b.len - a.len;
+	if (longer > limit)
+		return true;
+	uint64_t x = letters_of(a), y = letters_of(b);
+	return (unsigned)__builtin_popcountll(x & ~y) > limit ||
+	       (unsigned)__builtin_popcountll(y & ~x) > limit;
+}
+
 unsigned lex_distance(slice_t a, slice_t b, unsigned limit)
 {
 	enum { LONGEST = 64 };
 	unsigned row[LONGEST + 1];
-	if (a.len > LONGEST || b.len > LONGEST)
+	if (a.len > LONGEST || b.len > LONGEST || are_apart(a, b, limit))
 		return limit + 1;
 	for (uint32_t j = 0; j <= b.len; j++)
 		row[j] = j;
