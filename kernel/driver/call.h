@@ -54,6 +54,7 @@ struct services {
 	struct log *log;
 	struct dns_resolver *resolver;
 	struct pool *pool;                /* block_begin/end */
+	struct tls_contexts *tls;         /* credentials and trust, of servers and clients: net/tls/tls.h; NULL: no TLS here */
 	struct lookups *lookups;          /* open handles: driver/lookup.h */
 	/* getpwnam: the kernel asks master's resolver, testing modes ask NSS themselves.  RC_FAIL: no such user; RC_DEFER:
 	 * cannot say.  NULL: nobody to ask, which is DEFER. */

@@ -6,10 +6,8 @@
  */
 #include "smtp/server_private.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Outlives the run; replies of a session that is about to wait are rare enough for a malloc. */
 static void keep_unsent(struct session *s, const char *p, size_t n)
@@ -35,22 +33,6 @@ static void keep_unsent(struct session *s, const char *p, size_t n)
 	s->unsent_len = (uint32_t)(left + n);
 }
 
-/* Bytes that went out, 0 when none can now. */
-static size_t send_some(struct session *s, const char *p, size_t n)
-{
-	size_t done = 0;
-	while (done < n && !s->lost) {
-		ssize_t k = send(s->fd, p + done, n - done, MSG_NOSIGNAL);
-		if (k >= 0)
-			done += (size_t)k;
-		else if (errno == EAGAIN)
-			break;
-		else if (errno != EINTR)
-			s->lost = true;
-	}
-	return done;
-}
-
 bool reply_flush(struct run *r)
 {
 	struct session *s = r->s;
@@ -61,14 +43,14 @@ bool reply_flush(struct run *r)
 	}
 	if (s->unsent_len) {
 		s->unsent_at +=
-		    (uint32_t)send_some(s, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
+		    (uint32_t)session_write(r, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
 		if (s->unsent_at == s->unsent_len) {
 			free(s->unsent);
 			s->unsent = NULL;
 			s->unsent_len = s->unsent_at = 0;
 		}
 	}
-	size_t sent = s->unsent_len || s->delay_until_us ? 0 : send_some(s, r->out, r->out_len);
+	size_t sent = s->unsent_len || s->delay_until_us ? 0 : session_write(r, r->out, r->out_len);
 	keep_unsent(s, r->out + sent, r->out_len - sent);
 	r->out_len = 0;
 	return !s->lost && !s->unsent_len;

@@ -23,6 +23,7 @@
 #include "thread/park.h"
 
 struct smtp_server; /* opaque */
+struct tls_contexts;
 
 /* Called once, any thread, no locks: RC_OK: m is on stable storage. */
 typedef void smtp_commit_fn(void *arg, enum rc rc, const struct error *why);
@@ -73,7 +74,8 @@ struct smtp_server_config {
 	struct services *services;
 	struct reactor *reactor;
 	struct pool *pool;
-	struct pool *handshake_pool;   /* spare for TLS; may be NULL */
+	struct pool *handshake_pool;   /* for TLS, as many threads as cores; NULL: pool */
+	bool tls_on_connect;           /* -tls-on-connect: on every port */
 	struct dns_resolver *resolver; /* NULL: no host names */
 	const struct smtp_queue_hooks *queue;
 	struct body_budget *budget;
@@ -107,6 +109,12 @@ struct smtp_server_stats {
 	int64_t body_bytes;
 };
 void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *out);
+
+/* Before a configuration is taken: do the certificates and keys exist that it names in so many words, and do they belong
+ * together?  ERROR names file or option.  contexts has them loaded then (may be NULL).  *out_self_signed: TLS is offered,
+ * but with no certificate. */
+MUST_USE enum rc smtp_server_check_tls(const struct config *cfg, struct tls_contexts *contexts, bool *out_self_signed,
+    struct error *err);
 /* No session may be left. */
 void smtp_server_free(struct smtp_server **s);
 

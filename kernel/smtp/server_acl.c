@@ -19,6 +19,8 @@ static const struct where_row wheres[] = {
     {ACL_EXPN, "EXPN", 550, false},
     {ACL_ETRN, "ETRN", 458, false},
     {ACL_AUTH, "AUTH", 503, false},
+    {ACL_MAILAUTH, "MAILAUTH", 550, false},
+    {ACL_STARTTLS, "STARTTLS ", 550, false},
     {ACL_QUIT, "QUIT", 221, false},
     {ACL_NOT_SMTP, "by non-SMTP ACL", 550, true},
 };
@@ -184,7 +186,7 @@ static void log_refusal(
 	if (row->sender && s->m)
 		from = arena_printf(r->scratch, "F=<%.*s> ", SL_ARG(s->m->sender));
 	log_about(r, where, row->where == ACL_DATA ? log_header_detail(r) : slice_absent(),
-	    "%.*s %.*s%srejected %s%s%.*s%s%.*s", SL_ARG(host_for_log(r, true)), SL_ARG(from),
+	    "%.*s%.*s %.*s%srejected %s%s%.*s%s%.*s", SL_ARG(host_for_log(r, true)), SL_ARG(log_tls_fields(r)), SL_ARG(from),
 	    out->verdict == ACL_DEFER ? "temporarily " : "", row->rejected, what.len ? " " : "",
 	    SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
 }

@@ -152,6 +152,7 @@ static bool counts(struct session *s, enum command c)
 	bool *free_one = c == CMD_RSET                    ? &s->count_rset
 	                 : c == CMD_HELO || c == CMD_EHLO ? &s->count_helo
 	                 : c == CMD_AUTH                  ? &s->count_auth
+	                 : c == CMD_STARTTLS              ? &s->count_starttls
 	                                                  : NULL;
 	if (c == CMD_UNKNOWN || !commands[c].nonmail)
 		return false;

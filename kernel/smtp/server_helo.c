@@ -115,7 +115,12 @@ static bool spoke_too_soon(struct run *r)
 	struct session *s = r->s;
 	if (!s->enforce_sync)
 		return false;
-	ssize_t n = recv(s->fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = 0;
+	size_t got = 0;
+	if (s->layer == LAYER_PLAIN)
+		n = recv(s->fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+	else if (session_read(r, first, sizeof first, &got) == IO_DONE)
+		n = (ssize_t)got;
 	if (n <= 0)
 		return false;
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
@@ -174,6 +179,16 @@ void serve_start(struct run *r)
 		serve_greet(r);
 		return;
 	}
+	if (s->tls_on_connect) {
+		tls_start(r);
+		return;
+	}
+	serve_connected(r);
+}
+
+void serve_connected(struct run *r)
+{
+	struct session *s = r->s;
 	if (host_matches(r, MO_host_reject_connection)) {
 		log_line(r, LOG_TO_MAIN, "refused connection from %.*s (host_reject_connection)",
 		    SL_ARG(host_for_text(r)));
@@ -322,7 +337,7 @@ void serve_helo(struct run *r)
 	struct session *s = r->s;
 	if (!greeted(r, "HELO"))
 		return;
-	s->esmtp = s->pipelining_advertised = s->auth_advertised = false;
+	s->esmtp = s->pipelining_advertised = s->auth_advertised = s->tls_advertised = false;
 	helo_limits(r);
 	reply(r, 250, hello_line(r));
 }
@@ -353,6 +368,9 @@ bool auth_offered(struct run *r, const struct heddle_instance *inst)
 
 static void offer_auth(struct run *r, struct strbuf *sb)
 {
+	s->tls_advertised = tls_offered(r);
+	if (s->tls_advertised)
+		strbuf_text(&sb, "\nSTARTTLS");
 	struct session *s = r->s;
 	s->auth_advertised = false;
 	if (!host_matches(r, MO_auth_advertise_hosts))

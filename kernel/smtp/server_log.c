@@ -151,6 +151,18 @@ slice_t log_header_detail(struct run *r)
 	return strbuf_slice(&sb);
 }
 
+static void add_quoted(struct strbuf *sb, const char *key, slice_t v)
+{
+	strbuf_text(sb, key);
+	strbuf_char(sb, '"');
+	for (uint32_t i = 0; i < v.len; i++) {
+		if (v.ptr[i] == '"' || v.ptr[i] == '\\')
+			strbuf_char(sb, '\\');
+		strbuf_char(sb, v.ptr[i]);
+	}
+	strbuf_char(sb, '"');
+}
+
 static void add_selected(struct strbuf *sb, struct run *r, const struct message *m)
 {
 	struct session *s = r->s;
@@ -169,14 +181,7 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 	const struct header *subject;
 	if (log_selected(s->log, LOG_SUBJECT) &&
 	    (subject = header_find(&m->headers, SL("Subject"), NULL)) != NULL) {
-		slice_t v = header_value(subject);
-		strbuf_text(sb, " T=\"");
-		for (uint32_t i = 0; i < v.len; i++) {
-			if (v.ptr[i] == '"' || v.ptr[i] == '\\')
-				strbuf_char(sb, '\\');
-			strbuf_char(sb, v.ptr[i]);
-		}
-		strbuf_char(sb, '"');
+		add_quoted(sb, " T=", header_value(subject));
 	}
 	if (log_selected(s->log, LOG_RECEIVED_SENDER))
 		strbuf_printf(sb, " from <%.*s>", SL_ARG(m->sender));
@@ -185,6 +190,36 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 		for (uint32_t i = 0; i < m->recipient_count; i++)
 			strbuf_printf(sb, " %.*s", SL_ARG(m->recipients[i].address));
 	}
+}
+
+slice_t log_tls_fields(struct run *r)
+{
+	struct session *s = r->s;
+	const struct session_facts *f = &s->facts;
+	struct strbuf sb;
+	if (!has(f->tls_in_cipher))
+		return SL("");
+	strbuf_init(&sb, r->scratch, 0);
+	if (log_selected(s->log, LOG_TLS_CIPHER)) {
+		strbuf_printf(&sb, " X=%.*s", SL_ARG(f->tls_in_cipher));
+		if ((f->tls_in_resumption & 16) && log_selected(s->log, LOG_TLS_RESUMPTION))
+			strbuf_char(&sb, '*');
+	}
+	if (log_selected(s->log, LOG_TLS_CERTIFICATE_VERIFIED))
+		strbuf_text(&sb, f->tls_in_certificate_verified ? " CV=yes" : " CV=no");
+	if (has(f->tls_in_peerdn) && log_selected(s->log, LOG_TLS_PEERDN))
+		add_quoted(&sb, " DN=", f->tls_in_peerdn);
+	if (has(f->tls_in_sni) && log_selected(s->log, LOG_TLS_SNI)) {
+		strbuf_text(&sb, " SNI=");
+		strbuf_add(&sb, f->tls_in_sni);
+	}
+	return strbuf_slice(&sb);
+}
+
+void log_tls_error(struct run *r, const char *where, slice_t text)
+{
+	log_about(r, LOG_TO_MAIN, slice_absent(), "TLS error on connection from %.*s (%s): %.*s", SL_ARG(host_for_text(r)), where,
+	    SL_ARG(text));
 }
 
 void log_arrival(struct run *r, const struct message *m)
@@ -201,8 +236,7 @@ void log_arrival(struct run *r, const struct message *m)
 	strbuf_add(&sb, host_for_log(r, true));
 	strbuf_text(&sb, " P=");
 	strbuf_add(&sb, s->facts.received_protocol);
-	if (has(s->facts.tls_in_cipher) && log_selected(s->log, LOG_TLS_CIPHER))
-		strbuf_printf(&sb, " X=%.*s", SL_ARG(s->facts.tls_in_cipher));
+	strbuf_add(&sb, log_tls_fields(r));
 	if (has(s->facts.sender_host_authenticated)) {
 		strbuf_text(&sb, " A=");
 		strbuf_add(&sb, s->facts.sender_host_authenticated);

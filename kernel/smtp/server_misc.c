@@ -123,11 +123,6 @@ void serve_help(struct run *r)
 	reply(r, 214, strbuf_slice(&sb));
 }
 
-void serve_starttls(struct run *r)
-{
-	synprot_error(r, true, 503, SL("STARTTLS command used when not advertised"));
-}
-
 /* The chunk that follows would be taken for commands, so the connection does not outlive it. */
 void serve_bdat(struct run *r)
 {

@@ -18,6 +18,9 @@
 enum session_state {
 	ST_START,  /* connected; nothing has been said */
 	ST_LOOKUP, /* waits for the client's name */
+	ST_TLS_HELLO,     /* waits for the ClientHello; see server_tls.c */
+	ST_TLS_HANDSHAKE, /* on the pool of handshakes */
+	ST_TLS_END,       /* it is over, well or not: to be told on the usual pool */
 	ST_COMMAND,
 	ST_AUTH, /* waits for the client's part of an exchange */
 	ST_DATA,
@@ -29,6 +32,14 @@ enum step {
 	STEP_AGAIN, /* go on with the present state */
 	STEP_INPUT, /* needs more of it */
 	STEP_WAIT,  /* for a post */
+	STEP_TLS,   /* for what the handshake wants next */
+};
+/* What lies between a session and its socket; see server_io.c. */
+enum session_layer {
+	LAYER_PLAIN,
+	LAYER_HELLO, /* the ClientHello is read as it is; what is written is forgotten */
+	LAYER_NONE,  /* a handshake, or after TLS: nothing passes */
+	LAYER_TLS,
 };
 enum command {
 #define SMTP_COMMAND(NAME, fn, sync, nonmail) CMD_##NAME,
@@ -133,6 +144,12 @@ struct session {
 
 /* One run on a worker: lives on its stack. */
 struct run {
+	/* TLS */
+	struct tls_context *tls_context; /* from STARTTLS to the ClientHello */
+	struct tls_session *tls;
+	uint8_t layer;                   /* enum session_layer */
+	uint8_t read_wants, write_wants; /* events that LAYER_TLS waits for */
+	bool tls_advertised, tls_on_connect, tls_parked, count_starttls, tls_resumption;
 	struct session *s;
 	struct worker *w;
 	struct arena *scratch;
@@ -148,6 +165,7 @@ struct run {
 	slice_t arg;
 	enum command command;
 };
+	uint32_t tls_events; /* with STEP_TLS */
 
 /* ---- server_session.c ---- */
 void session_run(void *owner, enum wake why, struct worker *w);
@@ -166,6 +184,32 @@ static inline slice_t run_pending(const struct run *r)
 void reply_raw(struct run *r, slice_t text);
 /* One line, or several where the text has newlines: "250-a", "250 b". */
 void reply(struct run *r, int code, slice_t text);
+/* ---- server_io.c ---- */
+enum io_result { IO_DONE, IO_WAIT, IO_ENDED };
+/* *got > 0 with IO_DONE; r->read_dry says whether there may be more now. */
+enum io_result session_read(struct run *r, char *buf, size_t room, size_t *got);
+/* Bytes that went out (or nowhere, see enum session_layer); fewer than n: not now, or s->lost. */
+size_t session_write(struct run *r, const char *p, size_t n);
+/* What to wait for after IO_WAIT, and after too few bytes. */
+uint32_t session_read_events(const struct session *s);
+uint32_t session_write_events(const struct session *s);
+/* Is there input that a poll would not show? */
+bool session_input_hidden(const struct session *s);
+
+/* ---- server_tls.c ---- */
+/* Does TLS begin at once where this session came in? */
+bool tls_begins_at_once(const struct session *s);
+/* May STARTTLS be offered? */
+bool tls_offered(struct run *r);
+/* ST_START of such a session: begin. */
+void tls_start(struct run *r);
+enum step serve_tls_hello(struct run *r);
+enum step serve_tls_handshake(struct run *r);
+enum step serve_tls_end(struct run *r);
+/* The handshake came to nothing: log why, end the session. */
+void tls_failed(struct run *r, slice_t why);
+void tls_drop(struct session *s, bool say_goodbye);
+
 void replyf(struct run *r, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its
  * own. */
@@ -209,6 +253,9 @@ void log_arrival(struct run *r, const struct message *m);
 slice_t log_header_detail(struct run *r);
 slice_t log_history(struct run *r);
 slice_t session_age(struct run *r);
+/* " X=... CV=... DN=... SNI=...", as selected; empty in clear. */
+slice_t log_tls_fields(struct run *r);
+void log_tls_error(struct run *r, const char *where, slice_t text);
 
 /* ---- server_lookup.c ---- */
 /* Begin the look-up of the client's name.  false: there is nothing to wait for. */
@@ -224,6 +271,7 @@ void serve_greet(struct run *r); /* after the look-up */
 enum step serve_auth_line(struct run *r, slice_t line);
 enum step serve_data(struct run *r);
 enum step serve_sync_body(struct run *r);
+void serve_connected(struct run *r); /* after TLS, where it begins at once */
 enum step serve_commit(struct run *r);
 void data_lost(struct run *r, bool timeout);
 /* ---- server_auth.c ---- */

@@ -6,6 +6,7 @@
  * not take) is kept in exactly as many bytes as it needs, so that a parked session is small.  Each
  * run ends in one park_wait or in the end.
  */
+#include "net/tls/tls.h"
 #include "smtp/server_private.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #define SNAPSHOT_MAX_US (INT64_C(3600) * US_PER_SEC)
 #define COMMIT_POLL_US  (INT64_C(60) * US_PER_SEC)
 #define CLOSE_WAIT_US   (INT64_C(30) * US_PER_SEC)
+#define TLS_PARK_AFTER_US (INT64_C(2) * US_PER_SEC)
 
 void session_begin_eval(struct run *r)
 {
@@ -87,7 +89,9 @@ void session_facts_clear(struct session_facts *f, struct arena *a)
 	    .tls_in_cipher_std = no,
 	    .tls_in_ver = no,
 	    .tls_in_sni = no,
-	    .tls_in_peerdn = no};
+	    .tls_in_peerdn = no,
+	    .tls_in_peercert = no,
+	    .tls_in_ourcert = no};
 }
 
 void session_reset_transaction(struct session *s)
@@ -120,6 +124,7 @@ static void end_session(struct run *r)
 	session_reset_transaction(s);
 	auth_drop(r);
 	lookup_drop(s);
+	tls_drop(s, !s->lost && s->layer == LAYER_TLS);
 	struct park *park = s->park;
 	int fd = s->fd;
 	struct config *cfg = s->cfg;
@@ -142,9 +147,11 @@ void session_close(struct run *r, const char *why)
 		return;
 	s->state = ST_CLOSING;
 	s->deadline_us = clock_mono_us() + CLOSE_WAIT_US;
-	if (!s->mails && log_selected(s->log, LOG_SMTP_NO_MAIL))
-		log_line(r, LOG_TO_MAIN, "no MAIL in SMTP connection from %.*s D=%.*s %.*s",
-		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)), SL_ARG(log_history(r)));
+	bool began = !s->tls_on_connect || s->layer == LAYER_TLS || s->history_count;
+	if (!s->mails && began && log_selected(s->log, LOG_SMTP_NO_MAIL))
+		log_line(r, LOG_TO_MAIN, "no MAIL in SMTP connection from %.*s D=%.*s%.*s %.*s",
+		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)), SL_ARG(log_tls_fields(r)),
+		    SL_ARG(log_history(r)));
 	if (!why || s->notquit_done)
 		return;
 	s->notquit_done = true;
@@ -163,6 +170,11 @@ static const char *drop_reason(const struct session *s)
 static void lost(struct run *r)
 {
 	struct session *s = r->s;
+	s->lost = true;
+	if (s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE) {
+		tls_failed(r, SL("TCP connection closed by peer"));
+		return;
+	}
 	if (s->state == ST_DATA) {
 		data_lost(r, false);
 	} else if (s->state == ST_COMMAND || s->state == ST_AUTH) {
@@ -171,7 +183,6 @@ static void lost(struct run *r)
 			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
 			    drop_reason(s), SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
 	}
-	s->lost = true;
 	session_close(r, "connection-lost");
 }
 
@@ -182,8 +193,8 @@ static void timed_out(struct run *r)
 	switch ((enum session_state)s->state) {
 	case ST_COMMAND:
 	case ST_AUTH:
-		log_line(r, LOG_TO_MAIN, "SMTP command timeout on connection from %.*s",
-		    SL_ARG(host_for_text(r)));
+		log_line(r, LOG_TO_MAIN, "SMTP command timeout on%s connection from %.*s",
+		    s->layer == LAYER_TLS ? " TLS" : "", SL_ARG(host_for_text(r)));
 		replyf(r, 421, "%.*s: SMTP command timeout - closing connection", SL_ARG(host));
 		session_close(r, "command-timeout");
 		return;
@@ -193,8 +204,13 @@ static void timed_out(struct run *r)
 		    r, 421, "%.*s SMTP incoming data timeout - closing connection.", SL_ARG(host));
 		session_close(r, "data-timeout");
 		return;
+	case ST_TLS_HELLO:
+	case ST_TLS_HANDSHAKE:
+		tls_failed(r, SL("timed out"));
+		return;
 	case ST_START:
 	case ST_LOOKUP:
+	case ST_TLS_END:
 	case ST_SYNC_BODY:
 	case ST_COMMIT:
 		return; /* these look at the clock themselves */
@@ -250,23 +266,18 @@ static bool read_more(struct run *r)
 		r->in_len -= r->in_at;
 		r->in_at = 0;
 	}
-	size_t room = INPUT_BYTES - r->in_len;
-	for (;;) {
-		ssize_t n = read(r->s->fd, r->in + r->in_len, room);
-		if (n > 0) {
-			r->in_len += (size_t)n;
-			r->read_dry = (size_t)n < room;
-			return true;
-		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			r->input_ended = true;
-			return true;
-		}
-		if (errno == EAGAIN) {
-			r->read_dry = true;
-			return false;
-		}
+	size_t got = 0;
+	switch (session_read(r, r->in + r->in_len, INPUT_BYTES - r->in_len, &got)) {
+	case IO_DONE:
+		r->in_len += got;
+		return true;
+	case IO_WAIT:
+		return false;
+	case IO_ENDED:
+		r->input_ended = true;
+		break;
 	}
+	return true;
 }
 
 /* The next line without its end into *line; false: there is no whole one.  An overlong one comes
@@ -349,6 +360,12 @@ static enum step step(struct run *r)
 		s->state = ST_COMMAND;
 		serve_greet(r);
 		return STEP_AGAIN;
+	case ST_TLS_HELLO:
+		return serve_tls_hello(r);
+	case ST_TLS_HANDSHAKE:
+		return serve_tls_handshake(r);
+	case ST_TLS_END:
+		return serve_tls_end(r);
 	case ST_COMMAND:
 	case ST_AUTH:
 		return command_state(r);
@@ -380,7 +397,23 @@ static void wait_input(struct run *r)
 		int64_t by = atomic_load_explicit(&s->server->stop_by_us, memory_order_relaxed);
 		s->deadline_us = by < s->deadline_us ? by : s->deadline_us;
 	}
-	wait_for(r, EPOLLIN, s->deadline_us, s->state == ST_DATA ? "message data" : "command");
+	int64_t until = s->deadline_us;
+	if (s->layer == LAYER_TLS && !s->tls_parked) { /* when it gets long, see grew_long */
+		int64_t soon = clock_mono_us() + TLS_PARK_AFTER_US;
+		until = soon < until ? soon : until;
+	}
+	wait_for(r, session_read_events(s), until, s->state == ST_DATA ? "message data" : "command");
+}
+
+/* A wait for a TLS client that is no short one any more: what memory can be given back goes. */
+static bool grew_long(struct session *s)
+{
+	if (s->layer != LAYER_TLS || s->tls_parked || s->unsent_len || clock_mono_us() >= s->deadline_us)
+		return false;
+	if (!tls_pending(s->tls))
+		tls_park(s->tls);
+	s->tls_parked = true;
+	return true;
 }
 
 /* Something that is not the client. */
@@ -415,7 +448,7 @@ static bool blocked_output(struct run *r)
 	if (s->unsent_len && !s->lost && !reply_flush(r) && !s->lost) {
 		if (!s->deadline_us)
 			s->deadline_us = clock_mono_us() + s->command_timeout_us;
-		wait_for(r, EPOLLOUT, s->deadline_us, "client to take replies");
+		wait_for(r, session_write_events(s), s->deadline_us, "client to take replies");
 		return true;
 	}
 	return false;
@@ -460,6 +493,8 @@ static void run_loop(struct run *r)
 			continue;
 		if (next == STEP_INPUT)
 			wait_input(r);
+		else if (next == STEP_TLS)
+			wait_for(r, r->tls_events, s->deadline_us, "TLS handshake");
 		else
 			wait_post(r);
 		return;
@@ -469,7 +504,7 @@ static void run_loop(struct run *r)
 static bool waits_for_client(const struct session *s)
 {
 	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP ||
-	       s->state == ST_START;
+	       s->state == ST_START || s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE;
 }
 
 void session_run(void *owner, enum wake why, struct worker *w)
@@ -483,7 +518,7 @@ void session_run(void *owner, enum wake why, struct worker *w)
 	r.in = input;
 	r.in_at = r.in_len = r.out_len = 0;
 	r.input_ended = false;
-	r.read_dry = why != WAKE_IO;
+	r.read_dry = why != WAKE_IO && !session_input_hidden(s);
 	r.commands = 0;
 	r.secrets_read = false;
 	r.line = r.arg = slice_absent();
@@ -494,7 +529,7 @@ void session_run(void *owner, enum wake why, struct worker *w)
 		shut_down(&r);
 	else if (why == WAKE_TIMEOUT && !s->delay_until_us && s->unsent_len)
 		s->lost = true;
-	else if (why == WAKE_TIMEOUT && !s->delay_until_us)
+	else if (why == WAKE_TIMEOUT && !s->delay_until_us && !grew_long(s))
 		timed_out(&r);
 	else if (s->state == ST_COMMAND && why == WAKE_IO && snapshot_too_old(s))
 		shut_down(&r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "main/kernel/kernel.h"
 #include "match/text_cache.h"
+#include "net/tls/tls.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -66,7 +67,17 @@ static enum rc make_threads(struct kernel *k, struct error *err)
 	struct pool_config pc = {.name = "worker"};
 	struct reactor_config rc_cfg = {.name = "reactor"};
 	enum rc rc = pool_new(&pc, &k->pool, err);
+	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	/* these never block, and each holds some MiB of the library's */
+	struct pool_config hc = {.name = "handshake", .min = cores ? cores : 1, .max = cores ? cores : 1,
+	    .stack_bytes = (size_t)512 << 10};
 
+	if (rc == RC_OK)
+		rc = pool_new(&hc, &k->handshake_pool, err);
+	if (rc == RC_OK) {
+		pool_on_thread_exit(k->pool, tls_thread_exit); /* deliveries shake hands here */
+		pool_on_thread_exit(k->handshake_pool, tls_thread_exit);
+	}
 	if (rc == RC_OK)
 		rc = reactor_new(&rc_cfg, k->pool, &k->reactor, err);
 	if (rc == RC_OK)
@@ -106,8 +117,8 @@ static enum rc make_delivery(struct kernel *k, struct error *err)
 static enum rc make_server(struct kernel *k, struct error *err)
 {
 	struct smtp_server_config sc = {.snapshot = kernel_snapshot, .snapshot_log = kernel_snapshot_log, .ctx = k,
-	    .log = k->services.log, .services = &k->services, .reactor = k->reactor, .pool = k->pool, .resolver = k->resolver,
-	    .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address};
+	    .log = k->services.log, .services = &k->services, .reactor = k->reactor, .pool = k->pool,
+	    .handshake_pool = k->handshake_pool, .resolver = k->resolver, .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address};
 
 	k->budget = calloc(1, sizeof *k->budget);
 	MUST(k->budget != NULL);
@@ -250,9 +261,12 @@ void kernel_take_apart(struct kernel *k)
 	pool_free(&k->pool);
 	deliver_free(&k->deliverer);
 	smtp_server_free(&k->server);
+	pool_stop(k->handshake_pool);
 	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
 	agents_free(&k->agents);
+	pool_free(&k->handshake_pool);
 	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);
 	storage_real_free(&k->io);
 }
+	tls_contexts_free(&k->services.tls);

@@ -47,7 +47,7 @@ struct kernel {
 	struct arena *texts_arena; /* services.texts' */
 	struct net_interfaces *interfaces;
 	struct dns_resolver *resolver;
-	struct pool *pool;
+	struct pool *pool, *handshake_pool;
 	struct reactor *reactor;
 	struct storage_io *io;
 	struct store *store;

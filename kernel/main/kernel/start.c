@@ -3,6 +3,7 @@
 #include "acl/acl.h"
 #include "base/io.h"
 #include "main/kernel/kernel.h"
+#include "net/tls/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -132,16 +133,23 @@ enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err)
 	struct config_source src = {.path = k->process.facts.config_file.ptr, .content = slice_absent(),
 	    .read_file = read_from_bundle, .read_ctx = &bundle, .defines = k->defines, .define_count = k->define_count,
 	    .drivers = k->drivers, .process = &k->process.facts, .hooks = &hooks, .services = &k->services};
+	bool self_signed = false;
 	enum rc rc = config_load(&src, scratch, &problems, &warnings, &cfg);
 
 	if (rc != RC_OK)
 		first_problem(&problems, err);
-	else if (!is_reload(k))
+	else
+		rc = smtp_server_check_tls(cfg, k->services.tls, &self_signed, err);
+	if (rc == RC_OK && !is_reload(k))
 		process_adopt(&k->process, cfg);
 	if (rc == RC_OK)
 		rc = log_for(k, cfg, &log, err);
 	if (rc == RC_OK) {
 		say_warnings(log, &warnings);
+		if (self_signed)
+			log_main(log, slice_absent(),
+			    "Warning: No server certificate defined; will use a selfsigned one.\n Suggested action: either install a "
+			    "certificate or change tls_advertise_hosts option");
 		publish(k, cfg, log);
 	} else {
 		config_unref(&cfg);
@@ -208,6 +216,8 @@ static enum rc take_hello(struct kernel *k, const struct link_message *m, struct
 	rc = drivers_new(&dc, &k->drivers, err);
 	if (rc == RC_OK)
 		k->services.lookups = lookups_new(k->drivers);
+	if (rc == RC_OK)
+		rc = tls_contexts_new(&k->services.tls, err);
 	return rc;
 }
 
