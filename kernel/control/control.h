@@ -23,6 +23,7 @@ struct control_config {
 	struct store *store;
 	struct deliverer *deliverer;
 	const struct drivers *drivers;
+	struct hints *hints;         /* or NULL */
 	/* a new snapshot is asked of master; RC_OK: on its way */
 	enum rc (*reload)(void *ctx, struct error *err);
 	void *ctx;
@@ -37,8 +38,10 @@ MUST_USE enum rc control_ask(const char *path, slice_t request, struct arena *a,
 /* The socket's path for a spool directory. */
 slice_t control_path(struct arena *a, slice_t spool_directory);
 
-/* ---- what answers (requests.c); also for tests ---- */
+/* ---- what answers (requests.c, hints.c); also for tests ---- */
 enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who, struct strbuf *out, struct error *err);
+/* "list [TEXT]", "show [TEXT]", "delete KEY...": the hints about retries. */
+enum rc control_hints(struct hints *h, const slice_t *words, uint32_t count, struct strbuf *out, struct error *err);
 /* Exim's -bp listing of the queue. */
 void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, bool undelivered_only, int64_t now_us,
     struct strbuf *out);

@@ -156,6 +156,11 @@ static enum rc do_stats(const struct request *r, struct error *err)
 	return RC_OK;
 }
 
+static enum rc do_hints(const struct request *r, struct error *err)
+{
+	return control_hints(r->cfg->hints, r->words, r->count, r->out, err);
+}
+
 static const struct {
 	const char *name;
 	request_fn *fn;
@@ -173,6 +178,7 @@ static const struct {
     {"give-up", do_give_up, 1},
     {"reload", do_reload, 0},
     {"stats", do_stats, 0},
+    {"hints", do_hints, 1},
 };
 
 enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who, struct strbuf *out, struct error *err)

@@ -60,6 +60,9 @@ bool deliver_message(struct deliverer *d, struct queue_id id, bool force);
 enum admin_edit { ADMIN_FREEZE, ADMIN_THAW, ADMIN_REMOVE, ADMIN_GIVE_UP };
 MUST_USE enum rc deliver_edit(struct deliverer *d, struct queue_id id, enum admin_edit what, slice_t who, struct error *err);
 
+/* A hint about retries as exim_dumpdb shows it, or (full) as exinext does; nothing if it is none. */
+void deliver_show_hint(slice_t key, slice_t value, bool full, struct strbuf *out);
+
 /* ---- routing, also for verification and -bt ------------------------------------------------------------------ */
 /* For acl hooks: kernel/acl/acl.h verify_address. */
 MUST_USE enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,

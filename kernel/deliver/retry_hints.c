@@ -10,6 +10,8 @@
 #include "hints/hints.h"
 #include "message/message.h"
 
+#include <time.h>
+
 #define VERSION     1
 #define FIXED_BYTES 40u
 #define WHY_MAX     300u
@@ -48,6 +50,37 @@ bool retry_hint_decode(slice_t b, struct retry_hint *out)
 		return false;
 	*out = r;
 	return true;
+}
+
+static slice_t time_text(struct arena *a, int64_t us)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t when = (time_t)(us / US_PER_SEC);
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm))
+		return SL("?");
+	return arena_printf(a, "%02d-%.3s-%04d %02d:%02d:%02d", tm.tm_mday, months + 3 * (tm.tm_mon % 12), tm.tm_year + 1900,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+void deliver_show_hint(slice_t key, slice_t value, bool full, struct strbuf *out)
+{
+	struct arena *a = out->arena;
+	struct retry_hint h;
+
+	if (!retry_hint_decode(value, &h))
+		return;
+	slice_t first = time_text(a, h.first_failed_us), last = time_text(a, h.last_try_us), next = time_text(a, h.next_try_us);
+	if (!full) {
+		strbuf_printf(out, "  %.*s %d 0 %.*s\n%.*s  %.*s  %.*s%s\n", SL_ARG(key), h.number, SL_ARG(h.why), SL_ARG(first),
+		    SL_ARG(last), SL_ARG(next), h.is_expired ? " *" : "");
+		return;
+	}
+	strbuf_printf(out, "%s: %.*s error %d: %.*s\n", key.ptr[0] == 'R' ? "Route" : "Transport", SL_ARG(slice_sub(key, 2, key.len)),
+	    h.number, SL_ARG(h.why));
+	strbuf_printf(out, "  first failed: %.*s\n  last tried:   %.*s\n  next try at:  %.*s\n%s", SL_ARG(first), SL_ARG(last),
+	    SL_ARG(next), h.is_expired ? "  past final cutoff time\n" : "");
 }
 
 /* ---- the database --------------------------------------------------------------------------------------- */

@@ -19,6 +19,8 @@ static const char usage[] =
     "  queue list [ID...]        as heddle -bp\n"
     "  queue count | ids\n"
     "  queue run [force] [frozen] [local] [recipient=TEXT] [sender=TEXT]\n"
+    "  hints list | show [TEXT]  what is known about hosts and addresses that failed, all or those with TEXT in the key\n"
+    "  hints delete KEY...       forget it\n"
     "  queue deliver | freeze | thaw | remove | give-up ID...\n";
 
 /* "queue list" is the request "list"; the others are their own. */
@@ -32,7 +34,7 @@ static bool make_request(int argc, char **argv, struct strbuf *out)
 		if (argc < 2)
 			return false;
 		i = 1;
-	} else if (strcmp(argv[0], "stats") != 0 && strcmp(argv[0], "reload") != 0) {
+	} else if (strcmp(argv[0], "hints") == 0 ? argc < 2 : strcmp(argv[0], "stats") != 0 && strcmp(argv[0], "reload") != 0) {
 		return false;
 	}
 	for (; i < argc; i++) {
