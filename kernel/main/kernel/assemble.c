@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hints/hints.h"
 #include "main/kernel/kernel.h"
 #include "match/text_cache.h"
 #include "net/tls/tls.h"
@@ -111,6 +112,8 @@ static enum rc make_delivery(struct kernel *k, struct error *err)
 	enum rc rc = agents_new(LINK_FD, 0, 0, k->services.log, &k->agents, err);
 
 	dc.agents = k->services.agents = k->agents;
+	kernel_make_hints(k);
+	dc.hints = k->hints;
 	return rc == RC_OK ? deliver_new(&dc, &k->deliverer, err) : rc;
 }
 
@@ -147,7 +150,7 @@ static enum rc make_control(struct kernel *k, struct error *err)
 {
 	struct control_config cc = {.path = control_path(k->process.arena, k->process.facts.spool_directory).ptr, .admin_gid = -1,
 	    .reactor = k->reactor, .pool = k->pool, .index = k->index, .store = k->store, .deliverer = k->deliverer,
-	    .drivers = k->drivers, .reload = ask_reload, .ctx = k};
+	    .drivers = k->drivers, .hints = k->hints, .reload = ask_reload, .ctx = k};
 
 	return control_new(&cc, &k->control, err);
 }
@@ -174,6 +177,7 @@ static void *recover(void *arg)
 	if (store_recover(k->store, found_message, k, &err) != RC_OK)
 		log_panic(k->services.log, slice_absent(), "queue: %s", err.text);
 	queue_index_gather(k->index, false);
+	kernel_open_hints(k);
 	(void)malloc_trim(0); /* what reading the segments took */
 	deliver_enable(k->deliverer, true);
 	return NULL;
@@ -190,6 +194,7 @@ static void tidy(void *arg, enum wake why, struct worker *w)
 	if (pool_blocking_begin(w, POOL_FOR_LOOKUP, 0, &err) == RC_OK) {
 		lookups_tidy(k->services.lookups, LOOKUP_IDLE);
 		agents_tidy(k->agents);
+		kernel_tend_hints(k);
 		pool_blocking_end(w);
 	}
 	(void)timer_add(k->reactor, clock_mono_us() + TIDY_EVERY, tidy, k, &err);
@@ -264,6 +269,7 @@ void kernel_take_apart(struct kernel *k)
 	pool_stop(k->handshake_pool);
 	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
 	agents_free(&k->agents);
+	hints_free(&k->hints);
 	pool_free(&k->handshake_pool);
 	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);

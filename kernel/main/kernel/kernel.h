@@ -53,6 +53,9 @@ struct kernel {
 	struct store *store;
 	struct queue_index *index;
 	struct agents *agents;
+	struct hints *hints;
+	_Atomic bool hints_ready;
+	int64_t hints_expire_us; /* the tidying worker's */
 	struct deliverer *deliverer;
 	struct smtp_queue_hooks *queue_hooks;
 	struct body_budget *budget;
@@ -70,6 +73,10 @@ MUST_USE enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err
 /* Referenced for the caller. */
 struct config *kernel_snapshot(void *k);
 struct log *kernel_snapshot_log(void *k, const struct config *cfg);
+/* hints.c: open is for a thread that nobody waits for, tend for a worker that may wait, now and then. */
+void kernel_make_hints(struct kernel *k);
+void kernel_open_hints(struct kernel *k);
+void kernel_tend_hints(struct kernel *k);
 /* assemble.c */
 MUST_USE enum rc kernel_assemble(struct kernel *k, struct error *err);
 void kernel_take_apart(struct kernel *k);
