@@ -9,6 +9,7 @@
 #include "driver/lookup.h"
 
 #include "log/log.h"
+#include "net/tls/tls.h"
 
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -333,12 +334,52 @@ static int32_t host_lookup(
 	return from_rc(c, rc, &e);
 }
 
-/* TLS is not served yet: no session has facts of it, which is what FAIL says. */
+/* ---- TLS ---- */
+
+static const struct {
+	size_t in, out; /* of a slice in the facts of the session, of the host */
+} tls_rows[] = {
+#define TLS_FACT(field) {offsetof(struct session_facts, tls_in_##field), offsetof(struct host_facts, tls_out_##field)}
+    [HEDDLE_TLS_VERSION] = TLS_FACT(ver),
+    [HEDDLE_TLS_CIPHER] = TLS_FACT(cipher),
+    [HEDDLE_TLS_SNI] = TLS_FACT(sni),
+    [HEDDLE_TLS_PEER_DN] = TLS_FACT(peerdn),
+    [HEDDLE_TLS_PEER_DER] = TLS_FACT(peercert),
+    [HEDDLE_TLS_OWN_DER] = TLS_FACT(ourcert),
+    [HEDDLE_TLS_ALPN] = TLS_FACT(alpn),
+    [HEDDLE_TLS_CB_EXPORTER] = TLS_FACT(binding[TLS_BINDING_EXPORTER]),
+    [HEDDLE_TLS_CB_UNIQUE] = TLS_FACT(binding[TLS_BINDING_UNIQUE]),
+    [HEDDLE_TLS_CB_ENDPOINT] = TLS_FACT(binding[TLS_BINDING_END_POINT]),
+#undef TLS_FACT
+};
+
+/* A connection of a driver's own (conn) has no TLS that we speak; NULL is the session the call is for: towards a host if
+ * there is one, else the client's. */
 static int32_t host_tls_fact(
     struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
 {
-	(void)c, (void)conn, (void)which, (void)out;
-	return HEDDLE_FAIL;
+	const struct session_facts *s = c->eval ? c->eval->session : NULL;
+	const struct host_facts *h = c->eval ? c->eval->host : NULL;
+	bool outward = h && h->tls_out_cipher.len;
+	if (conn || (!outward && (!s || !s->tls_in_cipher.len)))
+		return HEDDLE_FAIL;
+	if (which == HEDDLE_TLS_VERIFIED) {
+		bool yes = outward ? h->tls_out_certificate_verified : s->tls_in_certificate_verified;
+		*out = yes ? SL("1") : SL("0");
+		return HEDDLE_OK;
+	}
+	if (which == HEDDLE_TLS_BITS) {
+		*out = arena_printf(c->arena, "%lld", (long long)(outward ? h->tls_out_bits : s->tls_in_bits));
+		return HEDDLE_OK;
+	}
+	if (which >= sizeof tls_rows / sizeof tls_rows[0] || !tls_rows[which].in)
+		return call_refuse(c, HEDDLE_ERROR, "there is no such fact of TLS");
+	slice_t v;
+	memcpy(&v, outward ? (const char *)h + tls_rows[which].out : (const char *)s + tls_rows[which].in, sizeof v);
+	if (slice_is_absent(v) || v.len == 0)
+		return HEDDLE_FAIL;
+	*out = v;
+	return HEDDLE_OK;
 }
 
 /* ---- further services by id

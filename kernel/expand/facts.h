@@ -54,6 +54,7 @@ struct session_facts {
 	slice_t host_data;
 	slice_t tls_in_cipher, tls_in_cipher_std, tls_in_ver, tls_in_sni, tls_in_peerdn;
 	slice_t tls_in_peercert, tls_in_ourcert; /* DER */
+	slice_t tls_in_alpn, tls_in_binding[3];  /* for drivers; by enum tls_binding */
 	int64_t tls_in_bits, tls_in_certificate_verified, tls_in_resumption;
 	int64_t sender_host_port, interface_port, smtp_count_at_connection_start,
 	    authentication_failed;
@@ -101,6 +102,12 @@ struct host_facts {
 	int64_t host_port, sending_port;
 	slice_t tls_out_cipher, tls_out_cipher_std, tls_out_ver, tls_out_sni, tls_out_peerdn;
 	slice_t tls_out_peercert, tls_out_ourcert; /* DER */
+	slice_t tls_out_alpn, tls_out_binding[3];
 	int64_t tls_out_bits, tls_out_certificate_verified, tls_out_resumption;
 };
+
+/* What net/tls says of a session, in its place here (the texts are not copied); NULL: in clear. */
+struct tls_facts;
+void facts_tls_in(struct session_facts *s, const struct tls_facts *f);
+void facts_tls_out(struct host_facts *h, const struct tls_facts *f);
 #endif

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "expand/crypto.h"
 #include "expand/tree.h"
+#include "net/tls/cert.h"
 
 #include <stdio.h>
 
@@ -122,7 +123,46 @@ static enum rc item_prvscheck(
 	return rc;
 }
 
+/* ---- certextract ---- */
+
+static enum rc parse_certextract(struct parser *p, struct node *n)
+{
+	static const char *const what[] = {"arg 1 of certextract", "arg 2 of certextract"};
+	struct error e = {0};
+	slice_t field;
+	n->args = ARENA_ARRAY(p->arena, const struct expr *, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		enum rc rc = parse_arg(p, what[i], &n->args[i]);
+		if (rc != RC_OK)
+			return rc;
+		n->arg_count++;
+	}
+	if (expr_constant(n->args[0], &field) && tls_cert_check_field(field, &e) != RC_OK)
+		return parse_error(p, "%s", e.text);
+	if (!var_is_certificate(n->args[1]))
+		return parse_error(p, "second argument of \"certextract\" must be a certificate variable");
+	return parse_branches(p, n);
+}
+
+static enum rc item_certextract(
+    struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+{
+	slice_t field, der, value = SL("");
+	enum rc rc = eval_arg(ev, n, 0, &field, err);
+	if (rc == RC_OK)
+		rc = tls_cert_check_field(field, err);
+	if (rc != RC_OK)
+		return rc;
+	rc = RC_FAIL;
+	if (var_certificate(ev, n->args[1], &der) && der.len)
+		rc = tls_cert_field(ev->arena, der, field, &value, err);
+	if (rc == RC_ERROR || rc == RC_DEFER)
+		return rc;
+	return eval_branch(ev, n, rc == RC_OK, value, out, err);
+}
+
 const struct item_row item_rows_crypto[] = {
+    {.name = "certextract", .eval = item_certextract, .parse = parse_certextract},
     {.name = "hmac", .eval = item_hmac, .min = 3, .max = 3, .pure = true},
     {.name = "prvs", .eval = item_prvs, .min = 2, .max = 3},
     {.name = "prvscheck", .eval = item_prvscheck, .min = 2, .max = 3},

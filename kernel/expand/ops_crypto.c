@@ -4,10 +4,18 @@
 #include "expand/crypto.h"
 #include "expand/tree.h"
 
+/* The bytes of a certificate where a variable with one is all that the operator is given: fingerprints. */
+static slice_t bytes_of(const struct eval *ev, const struct node *n, slice_t in)
+{
+	slice_t der;
+	return n->arg_count == 1 && var_certificate(ev, n->args[0], &der) ? der : in;
+}
+
 static enum rc op_digest(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)err;
+	in = bytes_of(ev, n, in);
 	enum digest_kind kind = (enum digest_kind)((const struct op_row *)n->row)->arg;
 	unsigned char sum[DIGEST_MAX];
 	size_t len = digest(kind, in, sum);
@@ -49,7 +57,8 @@ static enum rc op_sha_n(
 static enum rc op_base64(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
-	(void)n, (void)err;
+	(void)err;
+	in = bytes_of(ev, n, in);
 	*out = with_flags(base64_encode(ev->arena, in), in);
 	return RC_OK;
 }

@@ -165,7 +165,7 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 /* ---- items and operators ---- */
 
 static const char *const unsupported_items[] = {
-    "authresults", "certextract", "dlfunc", "imapfolder", "perl", "readsocket", "srs_encode", NULL};
+    "authresults", "dlfunc", "imapfolder", "perl", "readsocket", "srs_encode", NULL};
 static const char *const unsupported_ops[] = {"headerwrap", "listnamed", "utf8_domain_to_alabel",
     "utf8_domain_from_alabel", "utf8_localpart_to_alabel", "utf8_localpart_from_alabel", NULL};
 

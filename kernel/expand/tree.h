@@ -161,7 +161,7 @@ extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_
 
 const struct cond_row *cond_find(slice_t name);
 
-enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_FN };
+enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_CERT, VAR_FN };
 enum var_facts {
 	FACTS_NONE,
 	FACTS_PROCESS,
@@ -182,11 +182,14 @@ struct var_row {
 const struct var_row *var_find(slice_t name);
 const struct var_row *var_row_at(uint32_t i); /* NULL past the end */
 node_fn var_eval;
+/* Is it a single variable that holds a certificate?  Its bytes, ABSENT if there is none. */
+bool var_is_certificate(const struct expr *e);
+bool var_certificate(const struct eval *ev, const struct expr *e, slice_t *out_der);
 /* Functions of variables that are more than a field: vars_fn.c */
 node_fn var_acl_narg, var_host_lookup, var_host_name, var_load_average, var_lookup_dnssec,
     var_main_option, var_message_age, var_message_body, var_message_headers, var_message_linecount,
     var_pid, var_received_time, var_recipients, var_reply_address, var_runrc, var_sender_part,
-    var_space, var_tod;
+    var_space, var_tls_old, var_tod;
 
 /* ---- evaluating (eval.c) ---- */
 MUST_USE enum rc eval_dynamic(

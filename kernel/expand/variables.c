@@ -12,6 +12,8 @@
 #define S(field)     FACTS_SESSION, VAR_SLICE, offsetof(struct session_facts, field), NULL, NULL
 #define SI(field)    FACTS_SESSION, VAR_INT, offsetof(struct session_facts, field), NULL, "0"
 #define SU(field)    FACTS_SESSION, VAR_INT_UNSET, offsetof(struct session_facts, field), NULL, NULL
+#define SC(field)    FACTS_SESSION, VAR_CERT, offsetof(struct session_facts, field), NULL, NULL
+#define HC(field)    FACTS_HOST, VAR_CERT, offsetof(struct host_facts, field), NULL, NULL
 #define M(field)     FACTS_MESSAGE, VAR_SLICE, offsetof(struct message_facts, field), NULL, NULL
 #define MI(field)    FACTS_MESSAGE, VAR_INT, offsetof(struct message_facts, field), NULL, "0"
 #define A(field)     FACTS_ADDRESS, VAR_SLICE, offsetof(struct address_facts, field), NULL, NULL
@@ -162,25 +164,31 @@ static const struct var_row rows[] = {
     {"spool_inodes", FT(var_space, "i")},
     {"spool_space", FT(var_space, "s")},
     {"thisaddress", E(thisaddress)},
-    {"tls_bits", SI(tls_in_bits)},
-    {"tls_certificate_verified", SI(tls_in_certificate_verified)},
-    {"tls_cipher", S(tls_in_cipher)},
+    {"tls_bits", FT(var_tls_old, "bits")},
+    {"tls_certificate_verified", FT(var_tls_old, "certificate_verified")},
+    {"tls_cipher", FT(var_tls_old, "cipher")},
     {"tls_in_bits", SI(tls_in_bits)},
     {"tls_in_certificate_verified", SI(tls_in_certificate_verified)},
     {"tls_in_cipher", S(tls_in_cipher)},
     {"tls_in_cipher_std", S(tls_in_cipher_std)},
+    {"tls_in_ourcert", SC(tls_in_ourcert)},
+    {"tls_in_peercert", SC(tls_in_peercert)},
     {"tls_in_peerdn", S(tls_in_peerdn)},
+    {"tls_in_resumption", SI(tls_in_resumption)},
     {"tls_in_sni", S(tls_in_sni)},
     {"tls_in_ver", S(tls_in_ver)},
     {"tls_out_bits", HI(tls_out_bits)},
     {"tls_out_certificate_verified", HI(tls_out_certificate_verified)},
     {"tls_out_cipher", H(tls_out_cipher)},
     {"tls_out_cipher_std", H(tls_out_cipher_std)},
+    {"tls_out_ourcert", HC(tls_out_ourcert)},
+    {"tls_out_peercert", HC(tls_out_peercert)},
     {"tls_out_peerdn", H(tls_out_peerdn)},
+    {"tls_out_resumption", HI(tls_out_resumption)},
     {"tls_out_sni", H(tls_out_sni)},
     {"tls_out_ver", H(tls_out_ver)},
-    {"tls_peerdn", S(tls_in_peerdn)},
-    {"tls_sni", S(tls_in_sni)},
+    {"tls_peerdn", FT(var_tls_old, "peerdn")},
+    {"tls_sni", FT(var_tls_old, "sni")},
     {"tod_bsdinbox", FT(var_tod, "%a %b %e %H:%M:%S %Y")},
     {"tod_epoch", FT(var_tod, "s")},
     {"tod_epoch_l", FT(var_tod, "u")},
@@ -216,8 +224,7 @@ static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc
     "sender_rate", "sender_rate_limit", "sender_rate_period", "smtp_command_history", "spam_action",
     "spam_bar", "spam_report", "spam_score", "spam_score_int", "spf_header_comment", "spf_received",
     "spf_result", "spf_result_guessed", "spf_smtp_comment", "srs_recipient", "tls_in_ocsp",
-    "tls_in_ourcert", "tls_in_peercert", "tls_in_resumption", "tls_out_dane", "tls_out_ocsp",
-    "tls_out_ourcert", "tls_out_peercert", "tls_out_resumption", "tls_out_tlsa_usage",
+    "tls_out_dane", "tls_out_ocsp", "tls_out_tlsa_usage",
     "warn_message_delay", "warn_message_recipients", NULL};
 
 const struct var_row *var_row_at(uint32_t i)
@@ -298,6 +305,11 @@ static enum rc var_value(struct eval *ev, const struct node *n, slice_t *out, st
 	case VAR_SLICE:
 		memcpy(out, at, sizeof *out);
 		break;
+	case VAR_CERT: /* as in Exim: a certificate is no text; see var_certificate */
+		memcpy(out, at, sizeof *out);
+		if (out->len)
+			*out = SL("<cert>");
+		break;
 	case VAR_INT:
 	case VAR_INT_UNSET:
 		*out = int_value(ev, row, at);
@@ -324,6 +336,25 @@ static enum rc unset_is_empty(slice_t *out, enum rc rc)
 enum rc var_eval(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
 	return unset_is_empty(out, var_value(ev, n, out, err));
+}
+
+bool var_is_certificate(const struct expr *e)
+{
+	const struct node *n = e->count == 1 ? e->nodes : NULL;
+	const struct var_row *row = n && n->eval == var_eval ? n->row : NULL;
+	return row && row->kind == VAR_CERT;
+}
+
+bool var_certificate(const struct eval *ev, const struct expr *e, slice_t *out_der)
+{
+	if (!var_is_certificate(e))
+		return false;
+	const struct var_row *row = e->nodes->row;
+	const char *facts = facts_of(ev, row->facts);
+	*out_der = slice_absent();
+	if (facts)
+		memcpy(out_der, facts + row->offset, sizeof *out_der);
+	return true;
 }
 
 static enum rc capture_value(struct eval *ev, const struct node *n, slice_t *out, struct error *err)

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "expand/tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -52,6 +53,15 @@ enum rc var_host_lookup(struct eval *ev, const struct node *n, slice_t *out, str
 	    *variant(n) == 'D' ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED;
 	*out = ev->session && ev->session->host_lookup == want ? SL("1") : SL("0");
 	return RC_OK;
+}
+
+/* The deprecated names: of the session that mail goes out by, where it does. */
+enum rc var_tls_old(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
+{
+	char name[40];
+	(void)snprintf(name, sizeof name, "tls_%s_%s", ev->host ? "out" : "in", variant(n));
+	const struct node now = {.row = var_find(slice_cstr(name)), .eval = var_eval};
+	return now.row ? var_eval(ev, &now, out, err) : error_set(err, RC_ERROR, "unknown variable %s", name);
 }
 
 enum rc var_host_name(struct eval *ev, const struct node *n, slice_t *out, struct error *err)

@@ -328,6 +328,30 @@ static slice_t bmp_to_utf8(struct arena *a, struct der d)
 	return slice_tainted(s.ptr, s.len);
 }
 
+static bool is_text(unsigned tag)
+{
+	return tag == STRING_UTF8 || tag == STRING_PRINTABLE || tag == STRING_IA5 || tag == STRING_NUMERIC || tag == STRING_T61 ||
+	       tag == STRING_BMP;
+}
+
+static void add_raw(struct strbuf *sb, const struct der_item *v)
+{
+	strbuf_char(sb, '#');
+	for (size_t i = 0; i < v->raw_len; i++)
+		strbuf_printf(sb, "%02X", v->raw[i]);
+}
+
+slice_t cert_string_text(struct arena *a, const struct der_item *v)
+{
+	struct strbuf sb;
+	if (is_text(v->tag))
+		return v->tag == STRING_BMP ? bmp_to_utf8(a, v->in) : der_slice(&v->in);
+	strbuf_init(&sb, a, 64 << 10);
+	add_raw(&sb, v);
+	slice_t s = strbuf_slice(&sb);
+	return slice_tainted(s.ptr, s.len);
+}
+
 static void add_attribute(struct arena *a, struct strbuf *sb, struct der pair)
 {
 	struct der oid = der_enter(&pair, DER_OID);
@@ -340,15 +364,10 @@ static void add_attribute(struct arena *a, struct strbuf *sb, struct der pair)
 	else
 		strbuf_add(sb, der_oid_text(a, oid));
 	strbuf_char(sb, '=');
-	bool text = v.tag == STRING_UTF8 || v.tag == STRING_PRINTABLE || v.tag == STRING_IA5 || v.tag == STRING_NUMERIC ||
-		    v.tag == STRING_T61 || v.tag == STRING_BMP;
-	if (text && name) {
-		add_escaped(sb, v.tag == STRING_BMP ? bmp_to_utf8(a, v.in) : der_slice(&v.in));
-		return;
-	}
-	strbuf_char(sb, '#');
-	for (size_t i = 0; i < v.raw_len; i++)
-		strbuf_printf(sb, "%02X", v.raw[i]);
+	if (is_text(v.tag) && name)
+		add_escaped(sb, cert_string_text(a, &v));
+	else
+		add_raw(sb, &v);
 }
 
 slice_t cert_name_text(struct arena *a, struct der name)

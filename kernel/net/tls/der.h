@@ -75,6 +75,8 @@ bool cert_signature_is_weak(const struct cert *c);
 unsigned cert_signature_digest(const struct cert *c);
 /* RFC 4514. */
 slice_t cert_name_text(struct arena *a, struct der name);
+/* A value of a name's, as UTF-8 where its type is a text's; others in hex behind a #. */
+slice_t cert_string_text(struct arena *a, const struct der_item *value);
 /* Is it for this host: dNSName or iPAddress, the CN only where no such name is there (RFC 6125, without partial wildcards)? */
 bool cert_is_for(const struct cert *c, slice_t host);
 const char *cert_oid_name(struct der oid, bool dn);

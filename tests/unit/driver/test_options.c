@@ -3,6 +3,7 @@
  * sees them. */
 #include "driver/call.h"
 #include "lib/tap.h"
+#include "net/tls/tls.h"
 
 static const struct heddle_option rows[] = {
     {.name = "file", .type = HEDDLE_T_STRING, .flags = HEDDLE_O_EXPAND | HEDDLE_O_UNTAINTED},
@@ -226,6 +227,47 @@ TEST(expansions_and_variables)
 	f.call.eval = NULL;
 	CHECK_EQ_INT(f.host->expand(&f.call, x, &out), HEDDLE_ERROR);
 	CHECK_EQ_INT(f.host->var_get(&f.call, SL("local_part"), &out), HEDDLE_ERROR);
+	finish(&f);
+}
+
+/* A fact of either side's session, by number. */
+static void check_tls_fact(struct fixture *f, uint32_t which, int32_t want_rc, const char *want)
+{
+	slice_t out = SL("untouched");
+	CHECK_EQ_INT(f->host->tls_fact(&f->call, NULL, which, &out), want_rc);
+	CHECK_EQ_STR(out, want_rc == HEDDLE_OK ? want : "untouched");
+}
+
+TEST(facts_of_tls)
+{
+	struct fixture f;
+	begin(&f);
+	struct session_facts session = {.arena = f.arena};
+	struct host_facts host = {.host = SL("mx")};
+	struct tls_facts in = {.cipher = SL("TLS1.3:IN:128"), .ver = SL("TLS1.3"), .bits = 128, .peercert = SL("der"), .verified = true},
+			 out = {.cipher = SL("OUT"), .bits = 256};
+	in.binding[TLS_BINDING_EXPORTER] = SL("exporter");
+	f.eval.session = &session;
+	check_tls_fact(&f, HEDDLE_TLS_CIPHER, HEDDLE_FAIL, NULL);
+	facts_tls_in(&session, &in);
+	check_tls_fact(&f, HEDDLE_TLS_CIPHER, HEDDLE_OK, "TLS1.3:IN:128");
+	check_tls_fact(&f, HEDDLE_TLS_VERSION, HEDDLE_OK, "TLS1.3");
+	check_tls_fact(&f, HEDDLE_TLS_BITS, HEDDLE_OK, "128");
+	check_tls_fact(&f, HEDDLE_TLS_VERIFIED, HEDDLE_OK, "1");
+	check_tls_fact(&f, HEDDLE_TLS_PEER_DER, HEDDLE_OK, "der");
+	check_tls_fact(&f, HEDDLE_TLS_CB_EXPORTER, HEDDLE_OK, "exporter");
+	check_tls_fact(&f, HEDDLE_TLS_CB_UNIQUE, HEDDLE_FAIL, NULL);
+	check_tls_fact(&f, HEDDLE_TLS_SNI, HEDDLE_FAIL, NULL);
+	check_tls_fact(&f, 0, HEDDLE_ERROR, NULL);
+	check_tls_fact(&f, 99, HEDDLE_ERROR, NULL);
+	/* towards a host: its session counts, once it has one */
+	f.eval.host = &host;
+	check_tls_fact(&f, HEDDLE_TLS_BITS, HEDDLE_OK, "128");
+	facts_tls_out(&host, &out);
+	check_tls_fact(&f, HEDDLE_TLS_BITS, HEDDLE_OK, "256");
+	check_tls_fact(&f, HEDDLE_TLS_VERIFIED, HEDDLE_OK, "0");
+	f.call.eval = NULL;
+	check_tls_fact(&f, HEDDLE_TLS_BITS, HEDDLE_FAIL, NULL);
 	finish(&f);
 }
 
