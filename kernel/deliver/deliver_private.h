@@ -31,6 +31,16 @@ struct deliverer {
 };
 LOCK_FNS(deliverer, struct deliverer, lock, lk_deliver)
 
+/* How a message went to a host: for the log. */
+struct outcome_via {
+	bool is_tls, verified, resumed;
+	slice_t cipher, peerdn;    /* ABSENT: no TLS, no certificate */
+	slice_t authenticator, authenticated_id; /* ABSENT: not authenticated */
+	slice_t interface;         /* our address; ABSENT: not known */
+	uint16_t port, interface_port;
+	uint32_t used;             /* CLIENT_USED_ of smtp/client.h */
+};
+
 /* What became of one address in a transport. */
 struct outcome {
 	bool is_set;
@@ -40,6 +50,7 @@ struct outcome {
 	uint32_t about;            /* HEDDLE_X_ */
 	char enhanced[12];
 	slice_t text;
+	const struct outcome_via *via; /* of a session; or NULL */
 	int64_t waits_until_us;    /* not tried: its retry time has not come */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The delivery lines of the main log: specification, chapter 53. */
 #include "deliver/deliver_private.h"
+#include "smtp/client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -56,7 +57,44 @@ static void put_host(const struct attempt *t, struct strbuf *sb, const struct gr
 	else
 		strbuf_printf(sb, " H=[%.*s]", SL_ARG(h->address));
 	if (log_selected(t->log, LOG_OUTGOING_PORT))
-		strbuf_printf(sb, ":%u", h->port ? h->port : 25);
+		strbuf_printf(sb, ":%u", o->via ? o->via->port : h->port ? h->port : 25);
+	if (!o->via || o->via->interface.len == 0 || !log_selected(t->log, LOG_OUTGOING_INTERFACE) ||
+	    !log_selected(t->log, LOG_INCOMING_INTERFACE))
+		return;
+	strbuf_printf(sb, " I=[%.*s]", SL_ARG(o->via->interface));
+	if (log_selected(t->log, LOG_OUTGOING_PORT))
+		strbuf_printf(sb, ":%u", o->via->interface_port);
+}
+
+/* The TLS part, for deliveries and failures alike. */
+static void put_tls(const struct attempt *t, struct strbuf *sb, const struct outcome_via *v)
+{
+	if (!v || !v->is_tls)
+		return;
+	if (log_selected(t->log, LOG_TLS_CIPHER))
+		strbuf_printf(sb, " X=%.*s%s", SL_ARG(v->cipher), v->resumed && log_selected(t->log, LOG_TLS_RESUMPTION) ? "*" : "");
+	if (log_selected(t->log, LOG_TLS_CERTIFICATE_VERIFIED))
+		strbuf_printf(sb, " CV=%s", v->verified ? "yes" : "no");
+	if (log_selected(t->log, LOG_TLS_PEERDN) && !slice_is_absent(v->peerdn))
+		strbuf_printf(sb, " DN=\"%.*s\"", SL_ARG(v->peerdn));
+}
+
+static void put_via(const struct attempt *t, struct strbuf *sb, const struct outcome_via *v)
+{
+	put_tls(t, sb, v);
+	if (!v)
+		return;
+	if (!slice_is_absent(v->authenticator)) {
+		strbuf_printf(sb, " A=%.*s", SL_ARG(v->authenticator));
+		if (!slice_is_absent(v->authenticated_id) && v->authenticated_id.len)
+			strbuf_printf(sb, ":%.*s", SL_ARG(v->authenticated_id));
+	}
+	if ((v->used & CLIENT_USED_PIPELINING) && log_selected(t->log, LOG_PIPELINING))
+		strbuf_text(sb, " L");
+	if (v->used & CLIENT_USED_PRDR)
+		strbuf_text(sb, " PRDR");
+	if (v->used & CLIENT_USED_CHUNKING)
+		strbuf_text(sb, " K");
 }
 
 static void put_duration(const struct attempt *t, struct strbuf *sb, enum log_item item, const char *name, int64_t us)
@@ -92,6 +130,7 @@ void line_delivered(struct attempt *t, const struct group *g)
 		if (log_selected(t->log, LOG_DELIVERY_SIZE))
 			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
 		put_host(t, &sb, g, o);
+		put_via(t, &sb, o->via);
 		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && !g->is_local && o->text.len)
 			strbuf_printf(&sb, " C=\"%.*s\"", SL_ARG(o->text));
 		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", clock_wall_us() - t->m->received_us);
@@ -128,6 +167,7 @@ void line_failed(struct attempt *t, const struct address *a, const struct group 
 	if (g) {
 		put_names(&sb, a, true);
 		put_host(t, &sb, g, o);
+		put_tls(t, &sb, o->via);
 	} else if (!o) {
 		put_names(&sb, a, false);
 	}
@@ -150,6 +190,8 @@ int line_defer_number(const struct group *g, const struct outcome *o)
 	    {"SMTP error from remote mail server after pipelined DATA", -46},
 	    {"SMTP error from remote mail server after end of data", -46},
 	    {"retry time not reached", -54},
+	    {"TLS session:", -37},
+	    {"a TLS session is required", -38},
 	    {"Retry time not yet reached", -53},
 	};
 	char buf[128];

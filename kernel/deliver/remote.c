@@ -1,161 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The SMTP client sessions that the delivery service hands out.  A transport orders hosts and counts tries; what it declares
- * under the names of Exim's smtp transport (helo_data, command_timeout, ...) is read here, so that these mean the same in
- * every transport that has them.
+ * The SMTP client sessions that the delivery service hands out.  A transport orders hosts and counts tries; what a session is
+ * to be like remote_target.c reads from the options that it declares.
  * A recipient that is final has its outcome set; one that another host may still take has it noted, and it becomes final
  * when the transport gives up.
  */
-#include "deliver/deliver_private.h"
+#include "deliver/remote_private.h"
 #include "net/dns/dns_hosts.h"
-#include "smtp/client.h"
 
-#include <stdio.h>
-
-#define DEFAULT_TIMEOUT_MS INT64_C(300000)
-#define SMTP_PORT 25
-#define LMTP_PORT 24
 #define NOT_YET "retry time not reached"
 
 struct heddle_session {
 	struct client_session *client;
 	struct heddle_job *job;
 	uint32_t host;
+	uint16_t port;
+	const struct outcome_via *via; /* how the last message went */
+	struct client_facts facts;
 };
-
-/* ---- the transport's options ---------------------------------------------------------------------------- */
-
-static const struct option_value *option(const struct heddle_job *j, const char *name)
-{
-	const struct driver *d = j->transport->driver;
-
-	for (uint32_t i = 0; d && j->transport->own && i < d->option_count; i++)
-		if (strcmp(d->options[i].name, name) == 0)
-			return &j->transport->own[i];
-	return NULL;
-}
-
-static int64_t number(const struct heddle_job *j, const char *name, int64_t otherwise)
-{
-	const struct option_value *o = option(j, name);
-	int64_t v;
-	struct error err;
-
-	if (!o || slice_is_absent(o->text))
-		return otherwise;
-	if (!o->expr)
-		return o->number;
-	return expr_eval_int(&j->attempt->ev, o->expr, &v, &err) == RC_OK ? v : otherwise;
-}
-
-/* Unset, or forced to fail: ABSENT. */
-static enum rc text(const struct heddle_job *j, const char *name, slice_t *out, struct error *err)
-{
-	const struct option_value *o = option(j, name);
-
-	*out = o ? o->text : slice_absent();
-	if (!o || !o->expr)
-		return RC_OK;
-	enum rc rc = expr_eval(&j->attempt->ev, o->expr, out, err);
-	if (rc == RC_FAIL)
-		*out = slice_absent();
-	return rc == RC_FAIL ? RC_OK : error_wrap(err, rc, "%s", name);
-}
-
-static bool is_listed(const struct heddle_job *j, const char *name, const struct heddle_route_host *h)
-{
-	const struct option_value *o = option(j, name);
-	const struct match_host m = {.address = h->address, .name = h->name, .name_is_final = true};
-	struct error err;
-
-	return o && o->list && match_host(&j->attempt->ev, o->list, &m, NULL, &err) == RC_OK;
-}
-
-static enum rc port_of(const struct heddle_job *j, const struct heddle_route_host *h, bool lmtp, uint16_t *out, struct error *err)
-{
-	static const struct {
-		const char *name;
-		uint16_t port;
-	} services[] = {{"smtp", SMTP_PORT}, {"submission", 587}, {"lmtp", LMTP_PORT}};
-	slice_t s;
-	int64_t n;
-
-	*out = (uint16_t)h->port;
-	if (h->port)
-		return h->port <= UINT16_MAX ? RC_OK : error_set(err, RC_ERROR, "invalid port %u", h->port);
-	enum rc rc = text(j, "port", &s, err);
-	if (rc != RC_OK)
-		return rc;
-	*out = lmtp ? LMTP_PORT : SMTP_PORT;
-	s = slice_trim(s);
-	if (slice_is_absent(s) || s.len == 0)
-		return RC_OK;
-	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-		if (slice_eqis(s, services[i].name)) {
-			*out = services[i].port;
-			return RC_OK;
-		}
-	if (!slice_to_i64(s, 10, false, &n) || n < 1 || n > UINT16_MAX)
-		return error_set(err, RC_ERROR, "invalid port \"%.*s\"", SL_ARG(s));
-	*out = (uint16_t)n;
-	return RC_OK;
-}
-
-/* The first address of `interface` that is of the host's family. */
-static enum rc interface_of(const struct heddle_job *j, struct client_target *t, struct error *err)
-{
-	struct vec all = {0};
-	slice_t s;
-	enum rc rc = text(j, "interface", &s, err);
-
-	if (rc != RC_OK || slice_is_absent(s) || s.len == 0)
-		return rc;
-	rc = net_addr_parse_list(j->arena, s, &all, err);
-	if (rc != RC_OK)
-		return error_wrap(err, RC_ERROR, "interface");
-	VEC_FOREACH(&all, struct net_addr, a)
-	if (a->family == t->to.family) {
-		t->from = *a;
-		break;
-	}
-	return RC_OK;
-}
-
-static enum rc target_of(const struct heddle_job *j, const struct heddle_route_host *h, bool lmtp, struct client_target *t,
-    struct error *err)
-{
-	char from[NET_ADDR_TEXT];
-	uint16_t port = 0;
-
-	*t = (struct client_target){.lmtp = lmtp, .name = h->name.len ? h->name : h->address};
-	if (!net_addr_parse(h->address, &t->to))
-		return error_set(err, RC_DEFER, "host %.*s has no address", SL_ARG(h->name));
-	enum rc rc = port_of(j, h, lmtp, &port, err);
-	t->to.port = port;
-	if (rc == RC_OK)
-		rc = interface_of(j, t, err);
-	if (rc == RC_OK)
-		rc = text(j, "helo_data", &t->helo, err);
-	if (rc != RC_OK)
-		return rc;
-	if (slice_is_absent(t->helo) || t->helo.len == 0)
-		t->helo = j->attempt->ev.process ? j->attempt->ev.process->primary_hostname : SL("localhost");
-	t->avoid_esmtp = is_listed(j, "hosts_avoid_esmtp", h);
-	t->avoid_pipelining = is_listed(j, "hosts_avoid_pipelining", h);
-	t->serialize = is_listed(j, "serialize_hosts", h);
-	t->keepalive = number(j, "keepalive", 1) != 0;
-	t->forced = j->attempt->forced;
-	t->connect_ms = number(j, "connect_timeout", DEFAULT_TIMEOUT_MS);
-	t->command_ms = number(j, "command_timeout", DEFAULT_TIMEOUT_MS);
-	t->data_ms = number(j, "data_timeout", DEFAULT_TIMEOUT_MS);
-	t->final_ms = number(j, "final_timeout", 2 * DEFAULT_TIMEOUT_MS);
-	int64_t most = number(j, "connection_max_messages", 500);
-	t->max_messages = most > 0 && most < UINT32_MAX ? (uint32_t)most : 0;
-	slice_t from_text = t->from.family ? net_addr_text(&t->from, from) : SL("");
-	t->key = arena_printf(j->arena, "%.*s %s %.*s %.*s", SL_ARG(j->transport->name), lmtp ? "lmtp" : "smtp", SL_ARG(t->helo),
-	    SL_ARG(from_text));
-	return RC_OK;
-}
 
 /* ---- what came of it ------------------------------------------------------------------------------------ */
 
@@ -166,6 +28,7 @@ static void note(struct heddle_job *j, struct outcome *o, const struct client_ou
 	*o = (struct outcome){.is_set = is_final, .result = in->result, .smtp = in->smtp, .host = (int32_t)host, .about = in->about};
 	memcpy(o->enhanced, in->enhanced, sizeof o->enhanced);
 	o->text = arena_dup(j->attempt->arena, in->text);
+	o->via = j->session ? j->session->via : NULL;
 }
 
 /* One that goes for all recipients that have none of their own (r NULL: all). */
@@ -213,8 +76,54 @@ void remote_done(struct heddle_job *j)
 static void set_host_facts(struct heddle_job *j, const struct heddle_route_host *h)
 {
 	j->host_facts = (struct host_facts){.host = h->name.len ? h->name : h->address, .host_address = h->address,
-	    .sending_ip_address = slice_absent(), .host_port = h->port};
+	    .sending_ip_address = slice_absent(), .host_port = h->port, .tls_out_cipher = slice_absent(),
+	    .tls_out_cipher_std = slice_absent(), .tls_out_ver = slice_absent(), .tls_out_sni = slice_absent(),
+	    .tls_out_peerdn = slice_absent(), .tls_out_peercert = slice_absent(), .tls_out_ourcert = slice_absent()};
 	j->attempt->ev.host = &j->host_facts;
+}
+
+/* How it got there: for $tls_out_ and the log. */
+static void take_facts(struct heddle_job *j)
+{
+	struct host_facts *f = &j->host_facts;
+	struct outcome_via *via = ARENA_NEW(j->attempt->arena, struct outcome_via);
+	struct client_facts facts;
+	struct net_addr own;
+	char buf[NET_ADDR_TEXT];
+
+	client_session_facts(j->session->client, &facts);
+	*via = (struct outcome_via){.authenticator = facts.authenticator, .authenticated_id = facts.authenticated_id,
+	    .is_tls = facts.is_tls, .verified = facts.verified, .resumed = facts.tls.resumed, .cipher = facts.tls.cipher, .peerdn = facts.tls.peerdn,
+	    .interface = slice_absent(), .port = j->session->port, .used = facts.used};
+	j->session->via = via;
+	if (client_local_addr(j->session->client, &own)) {
+		f->sending_ip_address = via->interface = arena_dup(j->arena, net_addr_text(&own, buf));
+		f->sending_port = via->interface_port = own.port;
+	}
+	if (facts.is_tls) {
+		f->tls_out_cipher = facts.tls.cipher;
+		f->tls_out_cipher_std = facts.tls.cipher_std;
+		f->tls_out_ver = facts.tls.ver;
+		f->tls_out_sni = facts.tls.sni;
+		f->tls_out_peerdn = facts.tls.peerdn;
+		f->tls_out_peercert = facts.tls.peercert;
+		f->tls_out_ourcert = facts.tls.ourcert;
+		f->tls_out_bits = facts.tls.bits;
+		f->tls_out_certificate_verified = facts.verified;
+		f->tls_out_resumption = facts.tls.resumed;
+	}
+	j->session->facts = facts;
+}
+
+static void log_session(const struct heddle_job *j, const struct heddle_route_host *h)
+{
+	const struct client_facts *f = &j->session->facts;
+
+	if (f->stale)
+		log_panic(j->attempt->log, j->attempt->id_text, "%s", f->stale);
+	if (!slice_is_absent(f->fell_back) && !f->reused)
+		log_main(j->attempt->log, j->attempt->id_text, "%.*s: delivering unencrypted to H=%.*s [%.*s] (not in hosts_require_tls)",
+		    SL_ARG(f->fell_back), SL_ARG(h->name), SL_ARG(h->address));
 }
 
 int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
@@ -233,7 +142,7 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	remote_done(j);
 	const struct heddle_route_host *h = VEC_AT(j->group->hosts, struct heddle_route_host, i);
 	set_host_facts(j, h);
-	enum rc rc = target_of(j, h, lmtp != 0, &t, &err);
+	enum rc rc = remote_target(c, j, h, lmtp != 0, &t, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
 	if (!retry_host_may_try(j->attempt, j->group, i, t.to.port))
@@ -247,6 +156,9 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	}
 	j->session = ARENA_NEW(j->arena, struct heddle_session);
 	*j->session = (struct heddle_session){.client = client, .job = j, .host = i};
+	j->session->port = t.to.port;
+	take_facts(j);
+	log_session(j, h);
 	*out = j->session;
 	return HEDDLE_OK;
 }
@@ -265,10 +177,11 @@ static enum rc why_not(struct source *s, int32_t result, struct error *err)
 	return error_set(err, result == HEDDLE_ERROR ? RC_ERROR : RC_DEFER, "%.*s", SL_ARG(why));
 }
 
-static enum rc open_source(void *ctx, struct error *err)
+static enum rc open_source(void *ctx, bool dotted, struct error *err)
 {
 	struct source *s = ctx;
-	int32_t result = message_service.open(s->c, HEDDLE_WIRE_DOTS, slice_absent(), slice_absent(), &s->r);
+	uint32_t wire = dotted ? HEDDLE_WIRE_DOTS : HEDDLE_WIRE_CRLF;
+	int32_t result = message_service.open(s->c, wire, slice_absent(), slice_absent(), &s->r);
 
 	return result == HEDDLE_OK ? RC_OK : why_not(s, result, err);
 }
@@ -283,15 +196,47 @@ static enum rc read_source(void *ctx, char *buf, size_t cap, size_t *got, struct
 	return result == HEDDLE_OK ? RC_OK : why_not(s, result, err);
 }
 
-static void message_for(const struct heddle_job *j, struct source *s, struct client_message *m)
+/* A header that RFC 5322 does not allow, of a message that was declared to be such (RFC 6532). */
+static bool has_utf8_header(const struct message *m)
+{
+	for (const struct header *h = m->headers.first; h; h = h->next)
+		for (uint32_t i = 0; h->type != '*' && i < h->text.len; i++)
+			if ((unsigned char)h->text.ptr[i] > 126)
+				return true;
+	return false;
+}
+
+/* AUTH=: what the transport says, else who the message came from where that was vouched for. */
+static enum rc put_sender(const struct heddle_job *j, struct client_message *m, struct error *err)
+{
+	enum rc rc = remote_text(j, "authenticated_sender", &m->authenticated_sender, err);
+
+	if (rc == RC_OK && slice_is_absent(m->authenticated_sender))
+		m->authenticated_sender = j->attempt->m->facts.authenticated_sender;
+	m->force_auth = remote_number(j, "authenticated_sender_force", 0) != 0;
+	return rc;
+}
+
+static enum rc message_for(const struct heddle_job *j, struct source *s, struct client_message *m, struct error *err)
 {
 	const struct message *msg = j->attempt->m;
-	int64_t more = number(j, "size_addition", 1024);
+	int64_t more = remote_number(j, "size_addition", 1024), how = -1;
+	slice_t utf8;
 
-	*m = (struct client_message){.sender = j->sender, .body_8bit = msg->body_8bit, .smtputf8 = msg->smtputf8, .ctx = s,
-	    .open = open_source, .read = read_source};
+	*m = (struct client_message){.sender = j->sender, .envid = slice_absent(), .body_8bit = msg->body_8bit,
+	    .smtputf8 = msg->smtputf8, .utf8_header = msg->smtputf8 && has_utf8_header(msg),
+	    .ignore_quota = remote_number(j, "lmtp_ignore_quota", 0) != 0, .ctx = s, .open = open_source, .read = read_source};
 	if (more >= 0)
 		m->size = msg->size_bytes + (uint64_t)more;
+	enum rc rc = put_sender(j, m, err);
+	if (rc == RC_OK)
+		rc = remote_text(j, "utf8_downconvert", &utf8, err);
+	if (rc != RC_OK)
+		return rc;
+	if (utf8.len && (!slice_to_i64(slice_trim(utf8), 10, true, &how) || how < -1 || how > 1))
+		return error_set(err, RC_ERROR, "utf8_downconvert is \"%.*s\": -1, 0 or 1 was expected", SL_ARG(utf8));
+	m->utf8_downconvert = (int)how;
+	return RC_OK;
 }
 
 static struct client_recipient *recipients_of(struct heddle_call *c, const struct heddle_job *j)
@@ -303,6 +248,7 @@ static struct client_recipient *recipients_of(struct heddle_call *c, const struc
 		struct heddle_recipient out = {.struct_size = sizeof out};
 		(void)delivery_service.recipient(c, j, i, &out);
 		r[i].address = out.address;
+		r[i].orcpt = slice_absent();
 		r[i].has_outcome = g->outcomes[i].is_set;
 	}
 	return r;
@@ -313,16 +259,20 @@ int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct hedd
 	struct source source = {.c = c};
 	struct client_message m;
 	struct client_outcome why = {.result = RC_OK};
+	struct error err = {.text = ""};
 	struct group *g = j->group;
 
 	if (!s || s != j->session || !s->client)
 		return call_refuse(c, HEDDLE_ERROR, "that session is not open");
 	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, s->host);
 	struct client_recipient *r = recipients_of(c, j);
-	message_for(j, &source, &m);
+	enum rc rc = message_for(j, &source, &m, &err);
+	if (rc != RC_OK)
+		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
 	c->services->host.block_begin(c);
-	enum rc rc = client_send(s->client, &m, r, g->addresses.count, &why);
+	rc = client_send(s->client, &m, r, g->addresses.count, &why);
 	c->services->host.block_end(c);
+	take_facts(j); /* also, it may have been another connection in the end */
 	const struct client_outcome *later = NULL;
 	for (size_t i = 0; i < g->addresses.count; i++) {
 		if (!r[i].has_outcome || g->outcomes[i].is_set)
@@ -377,7 +327,7 @@ static int32_t push_address(struct heddle_call *c, struct heddle_job *j, const s
 	char buf[NET_ADDR_TEXT];
 	struct heddle_route_host h = *in;
 
-	if (is_own(j, a) && number(j, "allow_localhost", 0) == 0)
+	if (is_own(j, a) && remote_number(j, "allow_localhost", 0) == 0)
 		return call_refuse(c, HEDDLE_DEFER, "%.*s transport found host %.*s to be the local host",
 		    SL_ARG(j->transport->name), SL_ARG(in->name));
 	h.struct_size = sizeof h;

@@ -15,7 +15,8 @@ enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, st
 	struct deliverer *d = calloc(1, sizeof *d);
 
 	MUST(d != NULL);
-	if (smtp_clients_new(NULL, &d->clients, err) != RC_OK) {
+	const struct smtp_clients_config clients = {.tls = cfg->services->tls};
+	if (smtp_clients_new(&clients, &d->clients, err) != RC_OK) {
 		free(d);
 		return RC_DEFER;
 	}

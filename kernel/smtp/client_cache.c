@@ -3,7 +3,6 @@
 #include "smtp/client_private.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -37,9 +36,31 @@ enum rc smtp_clients_new(const struct smtp_clients_config *cfg, struct smtp_clie
 	OR_DEFAULT(avoid_us);
 	OR_DEFAULT(unproven_wait_us);
 #undef OR_DEFAULT
+	c->tls = c->cfg.tls;
+	if (!c->tls) {
+		enum rc rc = tls_contexts_new(&c->tls, err);
+		if (rc != RC_OK) {
+			free(c);
+			return rc;
+		}
+		c->own_tls = true;
+	}
 	mutex_init(&c->lock, LOCK_smtp_hosts);
 	*out = c;
 	return RC_OK;
+}
+
+/* If it goes out at once: nobody waits for it. */
+static void say_quit(const struct client_conn *c)
+{
+	static const char quit[] = "QUIT\r\n";
+	struct error err;
+	size_t put;
+
+	if (c->tls)
+		(void)tls_write(c->tls, quit, sizeof quit - 1, &put, &err);
+	else
+		(void)send(c->fd, quit, sizeof quit - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void conn_free(struct client_conn **pc, bool polite)
@@ -50,10 +71,13 @@ void conn_free(struct client_conn **pc, bool polite)
 	if (!c)
 		return;
 	if (c->fd >= 0) {
-		if (polite && !c->broken)
-			(void)send(c->fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+		bool says = polite && !c->broken;
+		if (says)
+			say_quit(c);
+		tls_free(&c->tls, says);
 		(void)close(c->fd);
 	}
+	arena_free(&c->arena);
 	free(c->key);
 	free(c);
 }
@@ -98,6 +122,8 @@ void smtp_clients_free(struct smtp_clients **pc)
 	smtp_clients_unlock(c);
 	free_chain(dead);
 	mutex_fini(&c->lock);
+	if (c->own_tls)
+		tls_contexts_free(&c->tls);
 	free(c);
 }
 
@@ -184,14 +210,6 @@ static struct client_host *find_host(struct smtp_clients *c, const struct net_ad
 
 /* ---- a place at a host ---------------------------------------------------------------------------------- */
 
-/* A server that says something unasked (421, for one), or has gone, is no use. */
-static bool is_alive(const struct client_conn *k)
-{
-	struct pollfd p = {.fd = k->fd, .events = POLLIN};
-
-	return poll(&p, 1, 0) == 0;
-}
-
 static struct client_conn *take_idle(struct client_session *s, struct client_conn **dead) REQUIRES(lk_smtp_hosts)
 {
 	struct client_host *h = s->host;
@@ -205,7 +223,7 @@ static struct client_conn *take_idle(struct client_session *s, struct client_con
 		*at = k->next;
 		h->n_idle--;
 		s->clients->n_idle--;
-		if (is_alive(k)) {
+		if (conn_is_quiet(k)) {
 			k->next = NULL;
 			k->reused = true;
 			return k;
@@ -292,8 +310,9 @@ static bool is_worth_keeping(const struct client_session *s)
 {
 	const struct client_conn *k = s->conn;
 
-	return k && k->fd >= 0 && !k->broken && k->in_at == k->in_len &&
-	    (s->t.max_messages == 0 || k->messages < s->t.max_messages);
+	return k && k->fd >= 0 && !k->broken && k->in_at == k->in_len && !(k->tls && s->t.tls.no_pass) &&
+	    (s->t.max_messages == 0 || k->messages < s->t.max_messages) &&
+	    (k->offers.mail_max == 0 || k->mails < k->offers.mail_max);
 }
 
 void cache_leave(struct client_session *s)
@@ -353,6 +372,21 @@ void cache_note(struct client_session *s, bool answered)
 		condvar_broadcast(&h->changed);
 	}
 	smtp_clients_unlock(c);
+}
+
+bool cache_pipe_connect(struct client_session *s)
+{
+	smtp_clients_lock(s->clients);
+	bool known = s->host->pipe_connect;
+	smtp_clients_unlock(s->clients);
+	return known;
+}
+
+void cache_note_pipe_connect(struct client_session *s, bool offered)
+{
+	smtp_clients_lock(s->clients);
+	s->host->pipe_connect = offered;
+	smtp_clients_unlock(s->clients);
 }
 
 void cache_count_retry(struct client_session *s)

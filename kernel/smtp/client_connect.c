@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bytes in and out of a client's connection.  Every wait ends with a reply, its phase's time, or cancellation. */
+/*
+ * Bytes in and out of a client's connection, in clear or through TLS: nobody else touches the socket.  Every wait ends with a
+ * reply, its phase's time, or cancellation.
+ */
 #include "smtp/client_private.h"
 
 #include <errno.h>
@@ -35,6 +38,19 @@ enum io io_wait(struct client_session *s, int fd, short events, int64_t deadline
 	}
 }
 
+/* Refused by some systems for some classes: then the packets go as they would without it. */
+static void set_class(int fd, const struct client_target *t)
+{
+	int bits = t->dscp << 2;
+
+	if (t->dscp < 0)
+		return;
+	if (t->to.family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &bits, sizeof bits);
+	else
+		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &bits, sizeof bits);
+}
+
 enum io io_connect(struct client_session *s)
 {
 	const struct client_target *t = &s->t;
@@ -47,6 +63,7 @@ enum io io_connect(struct client_session *s)
 		s->error = e;
 		return e == ETIMEDOUT ? IO_TIMEOUT : IO_CLOSED;
 	}
+	set_class(c->fd, t);
 	enum io io = io_wait(s, c->fd, POLLOUT, phase_deadline(s, t->connect_ms));
 	if (io != IO_OK)
 		return io;
@@ -60,10 +77,74 @@ enum io io_connect(struct client_session *s)
 	return IO_OK;
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------------------ */
+
+/* What a result of the TLS layer means for us: IO_OK: go on or try again (*again). */
+static enum io tls_result(struct client_session *s, enum tls_io r, const struct error *err, int64_t deadline_us, bool *again)
+{
+	struct client_conn *c = s->conn;
+
+	*again = r == TLS_WANT_READ || r == TLS_WANT_WRITE;
+	if (*again)
+		return io_wait(s, c->fd, r == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_us);
+	if (r == TLS_DONE)
+		return IO_OK;
+	s->error = 0;
+	if (r == TLS_CLOSED || r == TLS_TRUNCATED)
+		return IO_CLOSED;
+	(void)slice_copy(slice_cstr(err->text), c->tls_error, sizeof c->tls_error); /* what fits of it */
+	return IO_TLS;
+}
+
+enum io io_handshake(struct client_session *s, int64_t ms)
+{
+	int64_t deadline = phase_deadline(s, ms);
+	struct error err = {.text = ""};
+	bool again = true;
+	enum io io = IO_OK;
+
+	while (io == IO_OK && again)
+		io = tls_result(s, tls_handshake(s->conn->tls, &err), &err, deadline, &again);
+	return io;
+}
+
+static enum io send_tls(struct client_session *s, const char *p, size_t n, int64_t deadline_us)
+{
+	struct error err = {.text = ""};
+	enum io io = IO_OK;
+
+	while (n && io == IO_OK) {
+		size_t put = 0;
+		bool again;
+		enum tls_io r = tls_write(s->conn->tls, p, n, &put, &err);
+		if (r == TLS_DONE) {
+			p += put;
+			n -= put;
+		}
+		io = tls_result(s, r, &err, deadline_us, &again);
+	}
+	return io;
+}
+
+static enum io fill_tls(struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
+{
+	struct error err = {.text = ""};
+	bool again = true;
+	enum io io = IO_OK;
+
+	while (io == IO_OK && again)
+		io = tls_result(s, tls_read(s->conn->tls, to, room, got, &err), &err, deadline_us, &again);
+	return io;
+}
+
+/* ---- either --------------------------------------------------------------------------------------------- */
+
 enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms)
 {
 	int64_t deadline = phase_deadline(s, ms);
 
+	if (s->conn->tls)
+		return send_tls(s, p, n, deadline);
 	while (n) {
 		ssize_t k = send(s->conn->fd, p, n, MSG_NOSIGNAL);
 		if (k > 0) {
@@ -83,21 +164,12 @@ enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms)
 	return IO_OK;
 }
 
-enum io io_fill(struct client_session *s, int64_t deadline_us)
+static enum io fill_clear(struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
 {
-	struct client_conn *c = s->conn;
-
-	if (c->in_at) {
-		memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
-		c->in_len -= c->in_at;
-		c->in_at = 0;
-	}
-	if (c->in_len == sizeof c->in)
-		return IO_MALFORMED; /* a line without an end */
 	for (;;) {
-		ssize_t k = recv(c->fd, c->in + c->in_len, sizeof c->in - c->in_len, 0);
+		ssize_t k = recv(s->conn->fd, to, room, 0);
 		if (k > 0) {
-			c->in_len += (uint32_t)k;
+			*got = (size_t)k;
 			return IO_OK;
 		}
 		if (k == 0) {
@@ -105,7 +177,7 @@ enum io io_fill(struct client_session *s, int64_t deadline_us)
 			return IO_CLOSED;
 		}
 		if (errno == EAGAIN) {
-			enum io io = io_wait(s, c->fd, POLLIN, deadline_us);
+			enum io io = io_wait(s, s->conn->fd, POLLIN, deadline_us);
 			if (io != IO_OK)
 				return io;
 		} else if (errno != EINTR) {
@@ -113,4 +185,39 @@ enum io io_fill(struct client_session *s, int64_t deadline_us)
 			return IO_CLOSED;
 		}
 	}
+}
+
+enum io io_fill(struct client_session *s, int64_t deadline_us)
+{
+	struct client_conn *c = s->conn;
+	size_t got = 0;
+
+	if (c->in_at) {
+		memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
+		c->in_len -= c->in_at;
+		c->in_at = 0;
+	}
+	size_t room = sizeof c->in - c->in_len;
+	if (room == 0)
+		return IO_MALFORMED; /* a line without an end */
+	enum io io = c->tls ? fill_tls(s, c->in + c->in_len, room, &got, deadline_us)
+			    : fill_clear(s, c->in + c->in_len, room, &got, deadline_us);
+	c->in_len += (uint32_t)got;
+	return io;
+}
+
+/* A server that says something unasked (421, for one), or has gone, is no use.  Under TLS there may be something that is not for
+ * us, a ticket say. */
+bool conn_is_quiet(const struct client_conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+	struct error err;
+	size_t got = 0;
+	char byte;
+
+	if (!c->tls)
+		return poll(&p, 1, 0) == 0;
+	if (!tls_pending(c->tls) && poll(&p, 1, 0) == 0)
+		return true;
+	return tls_read(c->tls, &byte, 1, &got, &err) == TLS_WANT_READ;
 }

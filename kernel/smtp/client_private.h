@@ -5,7 +5,10 @@
  *	client_connect.c  bytes in and out, connecting
  *	client_reply.c    replies: reading, bounding, cleaning (pure but for the reading)
  *	client_session.c  greeting, EHLO; opening and closing
- *	client_send.c     one message
+ *	client_tls.c      STARTTLS, handshakes
+ *	client_auth.c     AUTH
+ *	client_send.c     one message: the envelope
+ *	client_data.c     the message itself, by DATA or BDAT, and what the server says of it
  */
 #ifndef HEDDLE_SMTP_CLIENT_PRIVATE_H
 #define HEDDLE_SMTP_CLIENT_PRIVATE_H
@@ -22,6 +25,13 @@
 #define EXT_8BITMIME    4U
 #define EXT_SMTPUTF8    8U
 #define EXT_ENHANCED    16U
+#define EXT_STARTTLS    32U
+#define EXT_AUTH        64U
+#define EXT_CHUNKING    128U
+#define EXT_PRDR        256U
+#define EXT_DSN         512U
+#define EXT_IGNOREQUOTA 1024U
+#define EXT_PIPECONNECT 2048U
 
 enum io {
 	IO_OK,
@@ -29,6 +39,7 @@ enum io {
 	IO_CLOSED,
 	IO_CANCELLED,
 	IO_MALFORMED,
+	IO_TLS, /* the TLS layer failed: conn->tls_error */
 };
 
 struct reply {
@@ -39,14 +50,29 @@ struct reply {
 	char text[REPLY_TEXT_MAX + 1]; /* lines with '\n' between, codes included; clean, NUL-terminated */
 };
 
+/* What the answer to EHLO said. */
+struct offers {
+	uint32_t ext;
+	uint32_t rcpt_max, mail_max, rcpt_domain_max; /* LIMITS, RFC 9422; 0: none */
+	slice_t mechanisms;  /* of AUTH, in the reply's text or the connection's arena */
+};
+
 struct client_conn { /* outlives sessions */
 	struct client_conn *next;
 	char *key;
 	size_t key_len;
 	int64_t idle_since_us;
 	int fd;
-	uint32_t messages, ext;
+	struct tls_session *tls; /* NULL: in clear */
+	struct arena *arena;     /* facts */
+	struct tls_facts facts;  /* where tls is */
+	slice_t authenticator, authenticated_id; /* ABSENT: none */
+	slice_t fell_back;       /* ABSENT: TLS was not given up */
+	uint32_t messages, mails; /* that got as far as their end; MAIL commands */
+	struct offers offers;
+	char tls_error[160];
 	uint32_t in_at, in_len;
+	bool greeted;        /* has answered EHLO */
 	bool reused;         /* came out of the cache for this session */
 	bool needs_rset;     /* the last transaction was not finished */
 	bool broken;         /* end it */
@@ -60,6 +86,7 @@ struct client_host {
 	unsigned active, waiting, n_idle;
 	int64_t avoid_until_us, seen_us;
 	bool failing, proven;
+	bool pipe_connect;         /* may be sent EHLO before it greets: it has said so */
 	struct condvar changed;
 };
 
@@ -73,6 +100,8 @@ struct smtp_clients {
 	unsigned n_active GUARDED_BY(lk_smtp_hosts);
 	unsigned n_failing GUARDED_BY(lk_smtp_hosts); /* callers at hosts that failed last time */
 	struct client_stats stats GUARDED_BY(lk_smtp_hosts);
+	struct tls_contexts *tls;      /* immutable pointer */
+	bool own_tls;
 };
 LOCK_FNS(smtp_clients, struct smtp_clients, lock, lk_smtp_hosts)
 
@@ -87,6 +116,8 @@ struct client_session {
 	bool counts_as_failing;        /* one of clients->n_failing */
 	bool heard;                    /* a reply came in this transaction */
 	int error;                     /* errno of the connection's end, or 0 */
+	uint32_t used;                 /* CLIENT_USED_, by the last message */
+	const char *stale;             /* see client_facts */
 	struct reply reply;            /* the last one */
 };
 
@@ -96,13 +127,19 @@ void cache_leave(struct client_session *s) EXCLUDES(lk_smtp_hosts);
 /* What is known of the host now: it answered, or it could not be reached. */
 void cache_note(struct client_session *s, bool answered) EXCLUDES(lk_smtp_hosts);
 void cache_count_retry(struct client_session *s) EXCLUDES(lk_smtp_hosts);
+/* May this host be sent EHLO at once?  And what its EHLO said of that. */
+bool cache_pipe_connect(struct client_session *s) EXCLUDES(lk_smtp_hosts);
+void cache_note_pipe_connect(struct client_session *s, bool offered) EXCLUDES(lk_smtp_hosts);
 void conn_free(struct client_conn **c, bool polite);
+/* Nothing has come unasked, and the other end is there. */
+bool conn_is_quiet(const struct client_conn *c);
 
 /* ---- client_connect.c */
 /* The earlier of now + ms and the session's deadline. */
 int64_t phase_deadline(const struct client_session *s, int64_t ms);
 enum io io_wait(struct client_session *s, int fd, short events, int64_t deadline_us);
 enum io io_connect(struct client_session *s);
+enum io io_handshake(struct client_session *s, int64_t ms);
 enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms);
 /* More bytes into conn->in. */
 enum io io_fill(struct client_session *s, int64_t deadline_us);
@@ -112,7 +149,8 @@ void reply_begin(struct reply *r);
 /* One line without its end.  1: more follow; 0: that was the last; -1: no SMTP. */
 int reply_line(struct reply *r, const char *p, size_t n);
 enum io reply_read(struct client_session *s, int64_t ms);
-uint32_t reply_extensions(const struct reply *r);
+/* Texts in `a`. */
+void reply_offers(const struct reply *r, struct arena *a, struct offers *out);
 
 /* ---- outcomes */
 enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about, const char *fmt, ...)
@@ -120,6 +158,44 @@ enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc 
 /* For what the last command got: `after` is what was sent, pipelined says so. */
 enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about, bool pipelined, const char *after);
 enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about, bool pipelined, const char *after);
+
+/* ---- client_tls.c */
+/* A handshake on the connection; OK: everything goes through TLS from now on.  DEFER: *why; the connection is broken. */
+enum rc tls_begin(struct client_session *s, struct client_outcome *why);
+/* STARTTLS.  OK: TLS runs, or (see conn->tls) the server refused and clear text is permitted.  DEFER: *why; *may_clear: the
+ * policy permits a new connection in clear. */
+enum rc tls_start(struct client_session *s, bool *may_clear, struct client_outcome *why);
+
+/* ---- client_auth.c */
+/* After EHLO, over TLS where that is wanted; only if the target wishes it.  DEFER: it is required, and failed: *why. */
+enum rc session_authenticate(struct client_session *s, struct client_outcome *why);
+
+/* ---- client_send.c, client_data.c */
+#define BLOCK 65536U
+struct transaction {
+	struct client_session *s;
+	const struct client_message *m;
+	struct client_recipient *r;
+	size_t n, good;
+	struct client_outcome *why;
+	bool pipelined, chunking, prdr, dsn;
+	slice_t sender;            /* as it is sent */
+	const char *mail;          /* the command, for texts */
+	bool utf8;                 /* SMTPUTF8 is said */
+	char *block;               /* with room for a BDAT command before it */
+	size_t ahead;              /* bytes in it */
+	bool whole;                /* there is nothing of the message behind them */
+	bool line_end;             /* they end a line */
+	bool sent;                 /* they have left together with the envelope, as the whole message */
+};
+/* BDAT: the first block of the message. */
+enum rc data_read_ahead(struct transaction *t);
+/* "BDAT n LAST" and the block, behind the commands that are queued. */
+void data_queue_whole(struct transaction *t);
+/* After the recipients were answered: the message to those that are good, and what becomes of them. */
+enum rc data_phase(struct transaction *t);
+/* MAIL was refused: what was pipelined behind it has answers too. */
+void data_drain(struct transaction *t);
 
 /* ---- client_session.c */
 enum rc session_greet(struct client_session *s, struct client_outcome *why);

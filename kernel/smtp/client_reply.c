@@ -99,36 +99,70 @@ enum io reply_read(struct client_session *s, int64_t ms)
 	}
 }
 
-static uint32_t extension(slice_t line)
+/* "RCPTMAX=20 MAILMAX=5": what is not understood, or is no number above 0, is no limit. */
+static void take_limits(slice_t rest, struct offers *o)
 {
-	static const struct {
-		const char *name;
-		uint32_t bit;
-	} rows[] = {{"PIPELINING", EXT_PIPELINING}, {"SIZE", EXT_SIZE}, {"8BITMIME", EXT_8BITMIME}, {"SMTPUTF8", EXT_SMTPUTF8},
-	    {"ENHANCEDSTATUSCODES", EXT_ENHANCED}};
+	slice_t word;
+
+	while (slice_next(&rest, ' ', &word)) {
+		static const char *const names[] = {"RCPTMAX=", "MAILMAX=", "RCPTDOMAINMAX="};
+		uint32_t *const to[] = {&o->rcpt_max, &o->mail_max, &o->rcpt_domain_max};
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+			int64_t n;
+			size_t len = strlen(names[i]);
+			if (word.len > len && slice_eqis(slice_sub(word, 0, len), names[i]) &&
+			    slice_to_i64(slice_sub(word, len, word.len), 10, false, &n) && n > 0 && n <= 1000000)
+				*to[i] = (uint32_t)n;
+		}
+	}
+}
+
+static const struct {
+	const char *name;
+	uint32_t bit;
+} extensions[] = {
+    {"PIPELINING", EXT_PIPELINING},
+    {"SIZE", EXT_SIZE},
+    {"8BITMIME", EXT_8BITMIME},
+    {"SMTPUTF8", EXT_SMTPUTF8},
+    {"ENHANCEDSTATUSCODES", EXT_ENHANCED},
+    {"STARTTLS", EXT_STARTTLS},
+    {"AUTH", EXT_AUTH},
+    {"CHUNKING", EXT_CHUNKING},
+    {"PRDR", EXT_PRDR},
+    {"DSN", EXT_DSN},
+    {"IGNOREQUOTA", EXT_IGNOREQUOTA},
+    {"PIPECONNECT", EXT_PIPECONNECT},
+};
+
+static void take_extension(slice_t line, struct arena *a, struct offers *o)
+{
 	slice_t rest = slice_sub(line, 4, line.len), word;
+	uint32_t bit = 0;
 
 	if (!slice_next(&rest, ' ', &word))
-		return 0;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (slice_eqis(word, rows[i].name))
-			return rows[i].bit;
-	return 0;
+		return;
+	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
+		if (slice_eqis(word, extensions[i].name))
+			bit = extensions[i].bit;
+	o->ext |= bit;
+	if (bit == EXT_AUTH && rest.len)
+		o->mechanisms = arena_dup(a, rest);
+	else if (slice_eqis(word, "LIMITS"))
+		take_limits(rest, o);
 }
 
 /* The first line is the greeting. */
-uint32_t reply_extensions(const struct reply *r)
+void reply_offers(const struct reply *r, struct arena *a, struct offers *out)
 {
 	slice_t rest = slice_tainted(r->text, r->len), line;
-	uint32_t bits = 0;
 	bool first = true;
 
 	while (slice_next(&rest, '\n', &line)) {
 		if (!first)
-			bits |= extension(line);
+			take_extension(line, a, out);
 		first = false;
 	}
-	return bits;
 }
 
 /* ---- outcomes ------------------------------------------------------------------------------------------- */
@@ -159,6 +193,8 @@ enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io i
 		return outcome_set(s, o, RC_DEFER, about, "Malformed SMTP reply in response to %s%s: %.512s", pre, after, s->reply.text);
 	case IO_CANCELLED:
 		return outcome_set(s, o, RC_DEFER, 0, "delivery was cut short");
+	case IO_TLS:
+		return outcome_set(s, o, RC_DEFER, about, "TLS error after %s%s: %s", pre, after, s->conn ? s->conn->tls_error : "");
 	case IO_CLOSED:
 	case IO_OK:
 		break;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Opening a session: a kept connection, or a new one that is greeted; closing it. */
+/* Opening a session: a kept connection, or a new one that is greeted, put into TLS and authenticated; closing it. */
 #include "smtp/client_private.h"
 
 #include <errno.h>
@@ -29,6 +29,8 @@ static struct client_conn *conn_new(slice_t key)
 		memcpy(c->key, key.ptr, key.len);
 	c->key_len = key.len;
 	c->fd = -1;
+	c->arena = arena_new(512);
+	c->authenticator = c->authenticated_id = c->fell_back = slice_absent();
 	return c;
 }
 
@@ -43,19 +45,49 @@ static enum rc connect_problem(struct client_session *s, struct client_outcome *
 	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "%s", strerror_r(s->error, buf, sizeof buf));
 }
 
-/* EHLO; where it is not known, HELO (RFC 5321, 3.2).  LMTP knows LHLO alone. */
-static enum rc say_hello(struct client_session *s, struct client_outcome *why)
+/* ---- hello ---------------------------------------------------------------------------------------------- */
+
+static const char *hello_verb(const struct client_session *s, bool basic)
+{
+	return s->t.lmtp ? "LHLO" : basic ? "HELO" : "EHLO";
+}
+
+/* RFC 5321, 4.5.3.1.4: 512 with CR LF. */
+static enum rc hello_command(struct client_session *s, bool basic, char *command, size_t size, struct client_outcome *why)
+{
+	char name[480];
+
+	if (!slice_copy(s->t.helo, name, sizeof name))
+		return outcome_set(s, why, RC_DEFER, 0, "helo_data is longer than %zu characters", sizeof name - 1);
+	(void)snprintf(command, size, "%s %s", hello_verb(s, basic), name);
+	return RC_OK;
+}
+
+static void take_offers(struct client_session *s, bool basic)
+{
+	struct offers *o = &s->conn->offers;
+
+	*o = (struct offers){.mechanisms = slice_absent()};
+	if (!basic)
+		reply_offers(&s->reply, s->conn->arena, o);
+	if (s->t.avoid_pipelining)
+		o->ext &= ~EXT_PIPELINING;
+	if (s->t.pipe_connect)
+		cache_note_pipe_connect(s, (o->ext & EXT_PIPECONNECT) != 0);
+}
+
+/* EHLO; where it is not known, HELO (RFC 5321, 3.2).  LMTP knows LHLO alone.  early: it has been sent before the greeting. */
+static enum rc say_hello(struct client_session *s, bool early, struct client_outcome *why)
 {
 	const struct client_target *t = &s->t;
-	char command[512], name[480]; /* RFC 5321, 4.5.3.1.4: 512 with CR LF */
 	bool basic = t->avoid_esmtp && !t->lmtp;
+	char command[512];
 
-	if (!slice_copy(t->helo, name, sizeof name))
-		return outcome_set(s, why, RC_DEFER, 0, "helo_data is longer than %zu characters", sizeof name - 1);
 	for (;;) {
-		const char *verb = t->lmtp ? "LHLO" : basic ? "HELO" : "EHLO";
-		(void)snprintf(command, sizeof command, "%s %s", verb, name);
-		enum io io = session_command(s, command, t->command_ms);
+		if (hello_command(s, basic, command, sizeof command, why) != RC_OK)
+			return RC_DEFER;
+		enum io io = early ? reply_read(s, t->command_ms) : session_command(s, command, t->command_ms);
+		early = false;
 		if (io != IO_OK)
 			return outcome_io(s, why, io, HEDDLE_X_HOST, false, command);
 		if (s->reply.code / 100 == 2)
@@ -64,14 +96,62 @@ static enum rc say_hello(struct client_session *s, struct client_outcome *why)
 			return outcome_reply(s, why, HEDDLE_X_HOST, false, command);
 		basic = true;
 	}
-	s->conn->ext = basic ? 0 : reply_extensions(&s->reply);
-	if (t->avoid_pipelining)
-		s->conn->ext &= ~EXT_PIPELINING;
+	take_offers(s, basic);
+	s->conn->greeted = true;
 	return RC_OK;
 }
 
-/* A new connection, as far as the answer to EHLO. */
-enum rc session_greet(struct client_session *s, struct client_outcome *why)
+/* ---- a new connection ----------------------------------------------------------------------------------- */
+
+static enum rc banner(struct client_session *s, bool *early, struct client_outcome *why)
+{
+	char command[512];
+
+	*early = s->t.pipe_connect && !s->t.avoid_esmtp && !s->t.lmtp && cache_pipe_connect(s);
+	if (*early) {
+		if (hello_command(s, false, command, sizeof command, why) != RC_OK)
+			return RC_DEFER;
+		strbuf_printf(&s->out, "%s\r\n", command);
+		slice_t all = strbuf_slice(&s->out);
+		enum io sent = io_send(s, all.ptr, all.len, s->t.command_ms);
+		strbuf_reset(&s->out);
+		if (sent != IO_OK)
+			return outcome_io(s, why, sent, HEDDLE_X_HOST, true, command);
+	}
+	enum io io = reply_read(s, s->t.command_ms);
+	if (io == IO_OK && s->reply.code / 100 == 2)
+		return RC_OK;
+	if (*early) /* this may be why: not again */
+		cache_note_pipe_connect(s, false);
+	if (io != IO_OK)
+		return outcome_io(s, why, io, HEDDLE_X_HOST, false, "initial connection");
+	return outcome_reply(s, why, HEDDLE_X_HOST, false, "initial connection");
+}
+
+/* As far as everything is in place for MAIL.  *may_clear: it failed in TLS, and another connection may do without. */
+static enum rc establish(struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
+{
+	const struct client_tls *tls = &s->t.tls;
+	bool early = false;
+	enum rc rc = tls->on_connect ? tls_begin(s, why) : RC_OK;
+
+	if (rc == RC_OK)
+		rc = banner(s, &early, why);
+	if (rc == RC_OK)
+		rc = say_hello(s, early, why);
+	if (rc != RC_OK || tls->on_connect || tls->wish == CLIENT_NEVER || clear)
+		goto authenticate;
+	rc = tls_start(s, may_clear, why);
+	if (rc == RC_OK && s->conn->tls)
+		rc = say_hello(s, false, why); /* what it offered in clear is forgotten */
+	else if (rc == RC_OK && (s->conn->offers.ext & EXT_STARTTLS))
+		s->conn->fell_back = arena_dup(s->conn->arena, why->text);
+authenticate:
+	return rc == RC_OK && s->t.auth != CLIENT_NEVER ? session_authenticate(s, why) : rc;
+}
+
+/* One attempt; told: the host has answered. */
+static enum rc greet_once(struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
 {
 	conn_free(&s->conn, false);
 	s->conn = conn_new(s->t.key);
@@ -82,18 +162,27 @@ enum rc session_greet(struct client_session *s, struct client_outcome *why)
 			cache_note(s, false);
 		return connect_problem(s, why, io);
 	}
-	enum rc rc;
-	io = reply_read(s, s->t.command_ms);
-	if (io != IO_OK)
-		rc = outcome_io(s, why, io, HEDDLE_X_HOST, false, "initial connection");
-	else if (s->reply.code / 100 != 2)
-		rc = outcome_reply(s, why, HEDDLE_X_HOST, false, "initial connection");
-	else
-		rc = say_hello(s, why);
+	enum rc rc = establish(s, clear, may_clear, why);
 	if (rc != RC_OK)
 		s->conn->broken = true;
-	if (io != IO_CANCELLED)
-		cache_note(s, rc != RC_DEFER);
+	/* what its TLS is like, and whether it knows us, says nothing about the host being there */
+	bool answered = rc != RC_DEFER || s->conn->greeted;
+	if (!cancel_is_set(s->wait.cancel))
+		cache_note(s, answered);
+	return rc;
+}
+
+enum rc session_greet(struct client_session *s, struct client_outcome *why)
+{
+	bool may_clear = false;
+	enum rc rc = greet_once(s, false, &may_clear, why);
+
+	if (rc != RC_OK && may_clear && !cancel_is_set(s->wait.cancel)) {
+		slice_t because = why->text;
+		rc = greet_once(s, true, &may_clear, why);
+		if (rc == RC_OK)
+			s->conn->fell_back = arena_dup(s->conn->arena, because);
+	}
 	s->heard = false;
 	return rc;
 }
@@ -131,4 +220,37 @@ void client_close(struct client_session **s)
 bool client_local_addr(const struct client_session *s, struct net_addr *out)
 {
 	return s->conn && s->conn->fd >= 0 && net_local_addr(s->conn->fd, out);
+}
+
+/* Copies: the connection may end, or be somebody else's, before the session's owner has written its log. */
+static void copy_tls(struct arena *a, const struct tls_facts *in, struct tls_facts *out)
+{
+	*out = *in;
+	out->cipher = arena_dup(a, in->cipher);
+	out->cipher_std = arena_dup(a, in->cipher_std);
+	out->ver = arena_dup(a, in->ver);
+	out->sni = arena_dup(a, in->sni);
+	out->peerdn = arena_dup(a, in->peerdn);
+	out->peercert = arena_dup(a, in->peercert);
+	out->ourcert = arena_dup(a, in->ourcert);
+	out->alpn = arena_dup(a, in->alpn);
+	out->verify_error = arena_dup(a, in->verify_error);
+}
+
+void client_session_facts(const struct client_session *s, struct client_facts *out)
+{
+	const struct client_conn *c = s->conn;
+
+	*out = (struct client_facts){.stale = s->stale, .used = s->used, .authenticator = slice_absent(),
+	    .authenticated_id = slice_absent(), .fell_back = slice_absent()};
+	if (!c)
+		return;
+	out->is_tls = c->tls != NULL;
+	out->reused = c->reused;
+	if (c->tls)
+		copy_tls(s->arena, &c->facts, &out->tls);
+	out->verified = out->tls.verified;
+	out->authenticator = arena_dup(s->arena, c->authenticator);
+	out->authenticated_id = arena_dup(s->arena, c->authenticated_id);
+	out->fell_back = arena_dup(s->arena, c->fell_back);
 }

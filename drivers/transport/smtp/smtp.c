@@ -196,21 +196,15 @@ static int is(struct heddle_slice s, const char *word)
 
 static int32_t check(struct heddle_call *call, struct smtp *in)
 {
-	struct heddle_slice protocol = heddle_text(""), utf8 = heddle_text("");
+	struct heddle_slice protocol = heddle_text("");
 	int32_t rc = smtp_check_refused(call, in);
 	if (rc == HEDDLE_OK)
 		rc = in->host->opt_text(call, in->cfg, OPT_protocol, &protocol);
-	if (rc == HEDDLE_OK)
-		rc = in->host->opt_text(call, in->cfg, OPT_utf8_downconvert, &utf8);
 	if (rc != HEDDLE_OK)
 		return rc;
-	if (is(protocol, "smtps"))
-		return smtp_refuse(call, in, "not supported yet: ", "protocol = smtps");
 	in->lmtp = is(protocol, "lmtp");
-	if (protocol.len && !in->lmtp && !is(protocol, "smtp"))
-		return smtp_refuse(call, in, "protocol: smtp or lmtp was expected", "");
-	if (utf8.len && !is(utf8, "-1") && !is(utf8, "0"))
-		return smtp_refuse(call, in, "not supported yet: ", "utf8_downconvert");
+	if (protocol.len && !in->lmtp && !is(protocol, "smtp") && !is(protocol, "smtps"))
+		return smtp_refuse(call, in, "protocol: smtp, smtps or lmtp was expected", "");
 	in->hosts_override = number(call, in, OPT_hosts_override, 0) != 0;
 	in->hosts_randomize = number(call, in, OPT_hosts_randomize, 0) != 0;
 	in->max_rcpt = number(call, in, OPT_max_rcpt, 100);

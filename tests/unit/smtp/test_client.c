@@ -138,10 +138,10 @@ struct text_source {
 	slice_t text, left;
 	bool fails;
 };
-static enum rc text_open(void *ctx, struct error *err)
+static enum rc text_open(void *ctx, bool dotted, struct error *err)
 {
 	struct text_source *t = ctx;
-	(void)err;
+	(void)dotted, (void)err;
 	t->left = t->text;
 	return RC_OK;
 }

@@ -86,9 +86,9 @@ static void *sink_main(void *arg)
 	return NULL;
 }
 
-static enum rc body_open(void *ctx, struct error *err)
+static enum rc body_open(void *ctx, bool dotted, struct error *err)
 {
-	(void)err;
+	(void)dotted, (void)err;
 	*(bool *)ctx = false;
 	return RC_OK;
 }
