@@ -342,49 +342,6 @@ void serve_helo(struct run *r)
 	reply(r, 250, hello_line(r));
 }
 
-bool auth_offered(struct run *r, const struct heddle_instance *inst)
-{
-	bool yes = true;
-	struct error err = {0};
-	const struct heddle_auth_ops *ops = inst->driver ? inst->driver->ops : NULL;
-	if (!ops || !ops->server_begin)
-		return false;
-	const struct expr *cond = inst->generic[AO_server_advertise_condition].expr;
-	if (cond) {
-		enum rc rc = expr_eval_bool(&r->ev, cond, &yes, &err);
-		if (rc && rc != RC_FAIL)
-			log_line(r, LOG_TO_MAIN | LOG_TO_PANIC,
-			    "%.*s authenticator: server_advertise_condition: %s",
-			    SL_ARG(inst->name), err.text);
-		if (rc || !yes)
-			return false;
-	}
-	if (!ops->offered)
-		return true;
-	struct heddle_call c;
-	call_init(&c, &r->ev, inst);
-	return ops->offered(&c, inst->inst) == HEDDLE_OK;
-}
-
-static void offer_auth(struct run *r, struct strbuf *sb)
-{
-	s->tls_advertised = tls_offered(r);
-	if (s->tls_advertised)
-		strbuf_text(&sb, "\nSTARTTLS");
-	struct session *s = r->s;
-	s->auth_advertised = false;
-	if (!host_matches(r, MO_auth_advertise_hosts))
-		return;
-	const struct heddle_instance *inst;
-	for (uint32_t i = 0; (inst = config_auth(s->cfg, i)) != NULL; i++) {
-		if (!auth_offered(r, inst))
-			continue;
-		strbuf_text(sb, s->auth_advertised ? " " : "\nAUTH ");
-		strbuf_add(sb, inst->generic[AO_public_name].text);
-		s->auth_advertised = true;
-	}
-}
-
 void serve_ehlo(struct run *r)
 {
 	struct session *s = r->s;
@@ -410,7 +367,10 @@ void serve_ehlo(struct run *r)
 	    !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
 	if (s->pipelining_advertised)
 		strbuf_text(&sb, "\nPIPELINING");
-	offer_auth(r, &sb);
+	auth_offer(r, &sb);
+	s->tls_advertised = tls_offered(r);
+	if (s->tls_advertised)
+		strbuf_text(&sb, "\nSTARTTLS");
 	strbuf_text(&sb, "\nHELP");
 	reply(r, 250, strbuf_slice(&sb));
 }

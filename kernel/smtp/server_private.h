@@ -140,16 +140,16 @@ struct session {
 	void *conv;
 	bool auth_started;
 	struct lookup *lookup;
-};
-
-/* One run on a worker: lives on its stack. */
-struct run {
 	/* TLS */
 	struct tls_context *tls_context; /* from STARTTLS to the ClientHello */
 	struct tls_session *tls;
 	uint8_t layer;                   /* enum session_layer */
 	uint8_t read_wants, write_wants; /* events that LAYER_TLS waits for */
 	bool tls_advertised, tls_on_connect, tls_parked, count_starttls, tls_resumption;
+};
+
+/* One run on a worker: lives on its stack. */
+struct run {
 	struct session *s;
 	struct worker *w;
 	struct arena *scratch;
@@ -161,11 +161,11 @@ struct run {
 	bool input_ended, read_dry;
 	bool secrets_read; /* the input buffer is wiped when the run is over */
 	unsigned commands;
+	uint32_t tls_events; /* with STEP_TLS */
 	slice_t line; /* the command being served, trimmed */
 	slice_t arg;
 	enum command command;
 };
-	uint32_t tls_events; /* with STEP_TLS */
 
 /* ---- server_session.c ---- */
 void session_run(void *owner, enum wake why, struct worker *w);
@@ -180,10 +180,6 @@ static inline slice_t run_pending(const struct run *r)
 	return slice_tainted(r->in + r->in_at, r->in_len - r->in_at);
 }
 
-/* ---- reply.c ---- */
-void reply_raw(struct run *r, slice_t text);
-/* One line, or several where the text has newlines: "250-a", "250 b". */
-void reply(struct run *r, int code, slice_t text);
 /* ---- server_io.c ---- */
 enum io_result { IO_DONE, IO_WAIT, IO_ENDED };
 /* *got > 0 with IO_DONE; r->read_dry says whether there may be more now. */
@@ -210,6 +206,10 @@ enum step serve_tls_end(struct run *r);
 void tls_failed(struct run *r, slice_t why);
 void tls_drop(struct session *s, bool say_goodbye);
 
+/* ---- reply.c ---- */
+void reply_raw(struct run *r, slice_t text);
+/* One line, or several where the text has newlines: "250-a", "250 b". */
+void reply(struct run *r, int code, slice_t text);
 void replyf(struct run *r, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its
  * own. */
@@ -249,13 +249,13 @@ void log_line(struct run *r, unsigned where, const char *fmt, ...) PRINTF_LIKE(3
 void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 void log_arrival(struct run *r, const struct message *m);
+/* " X=... CV=... DN=... SNI=...", as selected; empty in clear. */
+slice_t log_tls_fields(struct run *r);
+void log_tls_error(struct run *r, const char *where, slice_t text);
 /* Envelope and header for the reject log. */
 slice_t log_header_detail(struct run *r);
 slice_t log_history(struct run *r);
 slice_t session_age(struct run *r);
-/* " X=... CV=... DN=... SNI=...", as selected; empty in clear. */
-slice_t log_tls_fields(struct run *r);
-void log_tls_error(struct run *r, const char *where, slice_t text);
 
 /* ---- server_lookup.c ---- */
 /* Begin the look-up of the client's name.  false: there is nothing to wait for. */
@@ -267,11 +267,11 @@ enum rc session_host_name(struct eval *ev); /* of evals whose hooks_ctx is a str
 
 /* ---- commands ---- */
 void serve_start(struct run *r); /* ST_START: limits, connect ACL, banner */
+void serve_connected(struct run *r); /* after TLS, where it begins at once */
 void serve_greet(struct run *r); /* after the look-up */
 enum step serve_auth_line(struct run *r, slice_t line);
 enum step serve_data(struct run *r);
 enum step serve_sync_body(struct run *r);
-void serve_connected(struct run *r); /* after TLS, where it begins at once */
 enum step serve_commit(struct run *r);
 void data_lost(struct run *r, bool timeout);
 /* ---- server_auth.c ---- */
