@@ -4,6 +4,15 @@
  * segment, syncs once, tells everybody.  While it syncs the next batch gathers; nobody waits for a
  * batch to fill.
  *
+ * There is one writer at a time, but it need not be the committer's thread: who hands in a record
+ * while nobody writes may write it (two wakes less for a lone sender).  It writes one batch; what
+ * has gathered meanwhile, new segments and zeros are the committer's.
+ *
+ * Zeros: a sync of bytes that were never written before has the file's length and its extents to
+ * write as well, which doubles the time of a small batch.  So when batches are small and nobody
+ * waits, the committer writes zeros behind the records and syncs them.  To recovery they are
+ * bytes without a mark; they are cut off when the segment is sealed.
+ *
  * When a sync fails the kernel may have dropped the pages and called them clean, so nothing that
  * lies behind the last good sync is believed any more and the sync is not repeated: a new segment
  * is opened whose header says where the old one ends.  If that cannot be made either, the store
@@ -18,6 +27,8 @@
 #include <stdlib.h>
 
 #define BATCH_BYTES (UINT64_C(64) << 20)
+#define ZERO_BYTES  ((size_t)16 << 10) /* in one iovec */
+#define ZERO_SHARE  16                 /* a batch is small that is no more than this part of them */
 
 static uint64_t op_bytes(const struct store_op *op)
 {
@@ -86,6 +97,7 @@ int commit_roll(struct store *s)
 	if (e)
 		return e;
 	if (old) {
+		commit_cut(s, old);
 		store_table_lock(s);
 		old->state = SEGMENT_SEALED;
 		old->sealed_us = clock_mono_us();
@@ -166,6 +178,8 @@ static int write_batch(struct store *s, struct store_op *ops, uint64_t *out_end)
 		if (!is_full(e) || s->io->truncate(s->io->ctx, seg->fd, seg->synced) != 0 ||
 		    s->io->fdatasync(s->io->ctx, seg->fd) != 0)
 			abandon_tail(s);
+		else
+			seg->zeroed = 0;
 		return e;
 	}
 	e = s->io->fdatasync(s->io->ctx, seg->fd);
@@ -174,8 +188,69 @@ static int write_batch(struct store *s, struct store_op *ops, uint64_t *out_end)
 		abandon_tail(s);
 		return e;
 	}
+	s->last_batch = at - seg->size;
 	*out_end = at;
 	return 0;
+}
+
+/* ---- zeros ahead ---- */
+void commit_cut(struct store *s, struct store_segment *seg)
+{
+	if (seg->zeroed > seg->size)
+		(void)s->io->truncate(s->io->ctx, seg->fd, seg->size); /* it may stay, too */
+	seg->zeroed = 0;
+}
+
+/* Where they would end; 0: none are wanted. */
+static uint64_t zeros_due(const struct store *s)
+{
+	const struct store_segment *seg = s->active;
+	uint64_t n = s->opt.zero_bytes;
+
+	if (store_is_stopped(s) || seg->zero_off || !s->last_batch ||
+	    s->last_batch > n / ZERO_SHARE || seg->zeroed > seg->size + 2 * s->last_batch ||
+	    seg->size + n > s->opt.segment_bytes)
+		return 0;
+	return seg->size + n;
+}
+
+static int write_zeros(struct store *s, uint64_t at, uint64_t end)
+{
+	static const uint8_t zeros[ZERO_BYTES];
+	int e = 0;
+
+	while (!e && at < end) {
+		size_t n = end - at < ZERO_BYTES ? (size_t)(end - at) : ZERO_BYTES;
+		/* pwritev only reads; iovec has no const form */
+		struct iovec iov = {(void *)(uintptr_t)zeros, n};
+
+		e = segment_writev(s, s->active->fd, &iov, 1, at);
+		at += n;
+	}
+	return e;
+}
+
+static void zero_ahead(struct store *s)
+{
+	struct store_segment *seg = s->active;
+	uint64_t end = zeros_due(s);
+
+	if (!end)
+		return;
+	int e = write_zeros(s, seg->zeroed > seg->size ? seg->zeroed : seg->size, end);
+	if (e) {
+		seg->zero_off = true; /* the disk is full, or worse: the next batch will tell */
+		seg->zeroed = end;
+		commit_cut(s, seg);
+		return;
+	}
+	e = s->io->fdatasync(s->io->ctx, seg->fd);
+	if (e) {
+		failed(s, e, "the room ahead of the records could not be synced");
+		abandon_tail(s);
+		return;
+	}
+	seg->zeroed = end;
 }
 
 /* ---- telling ---- */
@@ -210,33 +285,31 @@ static void tell(struct store_op *ops, enum rc rc, const struct error *why)
 	}
 }
 
-static void roll_if_due(struct store *s, bool wanted)
+static bool roll_is_due(const struct store *s)
 {
-	if (store_is_stopped(s) || (!wanted && s->active->size < s->opt.segment_bytes))
-		return;
-	int e = commit_roll(s);
+	return !store_is_stopped(s) && s->active->size >= s->opt.segment_bytes;
+}
+
+static void roll(struct store *s)
+{
+	int e = store_is_stopped(s) ? 0 : commit_roll(s);
+
 	if (e)
 		failed(s, e, "no new segment could be made; the old one goes on");
 }
 
-bool store_commit_step(struct store *s)
+static void one_batch(struct store *s, struct store_op *ops)
 {
-	bool roll;
 	uint64_t end;
 	struct error err;
-	struct store_op *ops = take_batch(s, &roll);
 
-	if (!ops && !roll)
-		return false;
-	if (ops && store_is_stopped(s)) {
+	if (store_is_stopped(s)) {
 		(void)error_set(&err, RC_DEFER, "the queue has stopped after failed writes");
 		tell(ops, RC_DEFER, &err);
-		return true;
-	}
-	if (ops && s->active->size > SEGMENT_HARD_BYTES) {
+	} else if (s->active->size > SEGMENT_HARD_BYTES) {
 		(void)error_set(&err, RC_DEFER, "the queue's segment is full");
 		tell(ops, RC_DEFER, &err);
-	} else if (ops) {
+	} else {
 		int e = write_batch(s, ops, &end);
 
 		if (e) {
@@ -250,8 +323,53 @@ bool store_commit_step(struct store *s)
 			tell(ops, RC_OK, NULL);
 		}
 	}
-	roll_if_due(s, roll);
-	return true;
+}
+
+bool store_commit_step(struct store *s)
+{
+	bool wanted;
+	struct store_op *ops = take_batch(s, &wanted);
+
+	if (ops)
+		one_batch(s, ops);
+	if (wanted || roll_is_due(s))
+		roll(s);
+	else if (ops && s->opt.manual)
+		zero_ahead(s);
+	return ops || wanted;
+}
+
+void commit_release(struct store *s, bool chores)
+{
+	store_queue_lock(s);
+	s->writing = false;
+	s->chores = chores;
+	if (s->pending || s->roll_wanted || s->closing || chores)
+		condvar_signal(&s->queue_cv);
+	store_queue_unlock(s);
+}
+
+void commit_lead(struct store *s)
+{
+	bool wanted;
+	struct store_op *ops = take_batch(s, &wanted);
+
+	if (ops)
+		one_batch(s, ops);
+	if (wanted) {
+		store_queue_lock(s);
+		s->roll_wanted = true;
+		store_queue_unlock(s);
+	}
+	commit_release(s, roll_is_due(s) || zeros_due(s));
+}
+
+/* Nobody waits: what makes the next batches quick. */
+static void do_chores(struct store *s)
+{
+	if (roll_is_due(s))
+		roll(s);
+	zero_ahead(s);
 }
 
 void *commit_thread(void *store)
@@ -261,12 +379,18 @@ void *commit_thread(void *store)
 	thread_name("queue-commit");
 	for (;;) {
 		store_queue_lock(s);
-		while (!s->pending && !s->closing && !s->roll_wanted)
+		while (s->writing || !(s->pending || s->closing || s->roll_wanted || s->chores))
 			(void)store_queue_wait(s, &s->queue_cv, DEADLINE_NEVER);
-		bool end = !s->pending && s->closing;
+		bool batch = s->pending || s->roll_wanted, end = !batch && s->closing;
+		s->chores = false;
+		s->writing = !end;
 		store_queue_unlock(s);
 		if (end)
 			return NULL;
-		(void)store_commit_step(s);
+		if (batch)
+			(void)store_commit_step(s);
+		else
+			do_chores(s);
+		commit_release(s, batch && zeros_due(s));
 	}
 }

@@ -50,6 +50,8 @@ static struct store *make_store(const struct storage_io *io, const struct store_
 	s->opt = *o;
 	if (!s->opt.segment_bytes)
 		s->opt.segment_bytes = UINT64_C(64) << 20;
+	if (!s->opt.zero_bytes && !s->opt.manual)
+		s->opt.zero_bytes = UINT64_C(256) << 10;
 	if (!s->opt.body_threshold)
 		s->opt.body_threshold = (size_t)256 << 10;
 	if (!s->opt.compact_age_us)
@@ -115,6 +117,8 @@ static void stop_threads(struct store *s)
 		while (s->active && store_commit_step(s))
 			;
 	}
+	if (s->active)
+		commit_cut(s, s->active);
 }
 
 void store_close(struct store **store)
@@ -212,7 +216,8 @@ static struct store_op *make_op(struct arena *a, size_t n_records, store_done_fn
 	return op;
 }
 
-static enum rc hand_in(struct store *s, struct store_op *op, struct error *err)
+/* lead not NULL: the caller would write it himself, and must (commit_lead) when *lead is set. */
+static enum rc hand_in(struct store *s, struct store_op *op, bool *lead, struct error *err)
 {
 	store_queue_lock(s);
 	if (s->closing || store_is_stopped(s)) {
@@ -227,9 +232,23 @@ static enum rc hand_in(struct store *s, struct store_op *op, struct error *err)
 		op->records[i].h.sequence = ++s->next_sequence;
 	*s->pending_tail = op;
 	s->pending_tail = &op->next;
-	condvar_signal(&s->queue_cv);
+	if (lead && !s->writing && !s->opt.manual)
+		s->writing = *lead = true;
+	else if (!s->writing) /* who writes looks again when he is done */
+		condvar_signal(&s->queue_cv);
 	store_queue_unlock(s);
 	return RC_OK;
+}
+
+/* What hand_in said is done here by the caller's thread, if that may block now. */
+static void lead(struct store *s, struct worker *w)
+{
+	if (pool_blocking_begin(w, POOL_FOR_DISK, 0, NULL) != RC_OK) {
+		commit_release(s, false);
+		return;
+	}
+	commit_lead(s);
+	pool_blocking_end(w);
 }
 
 static enum rc check_queued(struct store *s, struct queue_id id, struct error *err)
@@ -290,13 +309,24 @@ static enum rc fill_message(struct store *s, struct arena *a, const struct queue
 	return RC_OK;
 }
 
-enum rc store_append(struct store *s, struct arena *a, const struct queue_message *m,
-    store_done_fn *fn, void *arg, struct error *err)
+static enum rc give_message(struct store *s, struct arena *a, const struct queue_message *m,
+    store_done_fn *fn, void *arg, bool *lead, struct error *err)
 {
 	struct store_op *op = make_op(a, 1, fn, arg);
 	enum rc rc = fill_message(s, a, m, op, err);
 
-	return rc == RC_OK ? hand_in(s, op, err) : rc;
+	return rc == RC_OK ? hand_in(s, op, lead, err) : rc;
+}
+
+enum rc store_append(struct store *s, struct arena *a, const struct queue_message *m,
+    struct worker *w, store_done_fn *fn, void *arg, struct error *err)
+{
+	bool leading = false;
+	enum rc rc = give_message(s, a, m, fn, arg, w ? &leading : NULL, err);
+
+	if (leading)
+		lead(s, w);
+	return rc;
 }
 
 static void fill_small(
@@ -309,8 +339,8 @@ static void fill_small(
 	r->h.meta_crc = crc32c(0, meta.ptr, meta.len);
 }
 
-enum rc store_progress(struct store *s, struct arena *a, const struct queue_progress *p, size_t n,
-    store_done_fn *fn, void *arg, struct error *err)
+static enum rc give_progress(struct store *s, struct arena *a, const struct queue_progress *p,
+    size_t n, store_done_fn *fn, void *arg, bool *lead, struct error *err)
 {
 	struct store_op *op = make_op(a, n, fn, arg);
 
@@ -324,11 +354,17 @@ enum rc store_progress(struct store *s, struct arena *a, const struct queue_prog
 			return rc;
 		fill_small(&op->records[i], RECORD_PROGRESS, p[i].id, meta);
 	}
-	return hand_in(s, op, err);
+	return hand_in(s, op, lead, err);
 }
 
-enum rc store_edit(struct store *s, struct arena *a, struct queue_id id, const struct queue_edit *e,
+enum rc store_progress(struct store *s, struct arena *a, const struct queue_progress *p, size_t n,
     store_done_fn *fn, void *arg, struct error *err)
+{
+	return give_progress(s, a, p, n, fn, arg, NULL, err);
+}
+
+static enum rc give_edit(struct store *s, struct arena *a, struct queue_id id,
+    const struct queue_edit *e, store_done_fn *fn, void *arg, bool *lead, struct error *err)
 {
 	struct store_op *op = make_op(a, 1, fn, arg);
 	slice_t meta = {0};
@@ -339,11 +375,17 @@ enum rc store_edit(struct store *s, struct arena *a, struct queue_id id, const s
 	if (rc != RC_OK)
 		return rc;
 	fill_small(&op->records[0], RECORD_EDIT, id, meta);
-	return hand_in(s, op, err);
+	return hand_in(s, op, lead, err);
 }
 
-enum rc store_finish(struct store *s, struct arena *a, struct queue_id id, store_done_fn *fn,
-    void *arg, struct error *err)
+enum rc store_edit(struct store *s, struct arena *a, struct queue_id id, const struct queue_edit *e,
+    store_done_fn *fn, void *arg, struct error *err)
+{
+	return give_edit(s, a, id, e, fn, arg, NULL, err);
+}
+
+static enum rc give_finish(struct store *s, struct arena *a, struct queue_id id,
+    store_done_fn *fn, void *arg, bool *lead, struct error *err)
 {
 	struct store_op *op = make_op(a, 1, fn, arg);
 	enum rc rc = check_queued(s, id, err);
@@ -351,13 +393,20 @@ enum rc store_finish(struct store *s, struct arena *a, struct queue_id id, store
 	if (rc != RC_OK)
 		return rc;
 	fill_small(&op->records[0], RECORD_DONE, id, slice_tainted("", 0));
-	return hand_in(s, op, err);
+	return hand_in(s, op, lead, err);
+}
+
+enum rc store_finish(struct store *s, struct arena *a, struct queue_id id, store_done_fn *fn,
+    void *arg, struct error *err)
+{
+	return give_finish(s, a, id, fn, arg, NULL, err);
 }
 
 /* ---- waiting ---- */
 struct waiter {
 	struct mutex lock;
 	struct condvar cv;
+	bool lead; /* the waiting thread's */
 	bool done GUARDED_BY(lk_store_wait);
 	enum rc rc GUARDED_BY(lk_store_wait);
 	struct error why GUARDED_BY(lk_store_wait);
@@ -389,6 +438,8 @@ static enum rc waiter_end(struct store *s, struct waiter *w, enum rc given, stru
 {
 	enum rc rc = given;
 
+	if (w->lead)
+		commit_lead(s);
 	if (given == RC_OK) {
 		while (s->opt.manual && store_commit_step(s))
 			;
@@ -411,7 +462,7 @@ enum rc store_append_wait(
 	struct waiter w;
 
 	waiter_init(&w);
-	return waiter_end(s, &w, store_append(s, a, m, waiter_done, &w, err), err);
+	return waiter_end(s, &w, give_message(s, a, m, waiter_done, &w, &w.lead, err), err);
 }
 
 enum rc store_progress_wait(
@@ -420,7 +471,7 @@ enum rc store_progress_wait(
 	struct waiter w;
 
 	waiter_init(&w);
-	return waiter_end(s, &w, store_progress(s, a, p, n, waiter_done, &w, err), err);
+	return waiter_end(s, &w, give_progress(s, a, p, n, waiter_done, &w, &w.lead, err), err);
 }
 
 enum rc store_edit_wait(struct store *s, struct arena *a, struct queue_id id,
@@ -429,7 +480,7 @@ enum rc store_edit_wait(struct store *s, struct arena *a, struct queue_id id,
 	struct waiter w;
 
 	waiter_init(&w);
-	return waiter_end(s, &w, store_edit(s, a, id, e, waiter_done, &w, err), err);
+	return waiter_end(s, &w, give_edit(s, a, id, e, waiter_done, &w, &w.lead, err), err);
 }
 
 enum rc store_finish_wait(struct store *s, struct arena *a, struct queue_id id, struct error *err)
@@ -437,5 +488,5 @@ enum rc store_finish_wait(struct store *s, struct arena *a, struct queue_id id, 
 	struct waiter w;
 
 	waiter_init(&w);
-	return waiter_end(s, &w, store_finish(s, a, id, waiter_done, &w, err), err);
+	return waiter_end(s, &w, give_finish(s, a, id, waiter_done, &w, &w.lead, err), err);
 }

@@ -3,9 +3,10 @@
  * queue/store: the durable log.  What it has said RC_OK to is on stable storage.
  *
  * Writing calls (append, progress, edit, done) are asynchronous: they return at once, and done_fn
- * is called exactly once, from the committer's thread and without locks, when the batch that holds
- * the record has been synced or has failed.  It must be cheap: post a parked session, signal a
- * condition.  The arena given and everything the arguments point to stays untouched until then. The
+ * is called exactly once, from the thread that wrote the batch and without locks, when the batch
+ * that holds the record has been synced or has failed.  It must be cheap: post a parked session,
+ * signal a condition.  store_append with a worker, and the _wait forms, write the batch themselves
+ * when nobody is at it: done_fn may then be called before they return.  The arena given and everything the arguments point to stays untouched until then. The
  * call that returns anything but RC_OK does not call done_fn. The _wait forms block the calling
  * thread instead; for workers, inside pool_blocking_begin(POOL_FOR_DISK). Records of one message
  * take effect in the order of the calls.
@@ -20,7 +21,7 @@
 #define HEDDLE_QUEUE_STORE_H
 #include "queue/message.h"
 #include "queue/storage_io.h"
-#include "thread/lock.h"
+#include "thread/pool.h"
 
 struct store;
 
@@ -47,6 +48,8 @@ struct store_options {
 	size_t body_threshold;  /* 0: 256 KiB; larger bodies are refused inline */
 	int64_t compact_age_us; /* sealed segments younger than this are left alone; 0: 60 s, -1:
 	                           none */
+	uint64_t zero_bytes; /* blocks are written ahead of the records, so many bytes at a time; 0:
+	                        256 KiB, none in manual mode */
 	bool manual; /* no threads: the caller calls store_commit_step and store_compact_step
 	                (tests) */
 	void (*event)(void *ctx, const struct store_event *ev); /* any thread; may be NULL */
@@ -76,8 +79,9 @@ typedef void store_done_fn(void *arg, enum rc rc, const struct error *why /* NUL
 
 /* Never given out before, by this run or an earlier one.  Only adds to a counter. */
 struct queue_id store_next_id(struct store *s);
+/* w: a worker that may write the batch itself, as a blocking section; NULL: leave it to others. */
 MUST_USE enum rc store_append(struct store *s, struct arena *a, const struct queue_message *m,
-    store_done_fn *fn, void *arg, struct error *err);
+    struct worker *w, store_done_fn *fn, void *arg, struct error *err);
 MUST_USE enum rc store_append_wait(
     struct store *s, struct arena *a, const struct queue_message *m, struct error *err);
 

@@ -9,7 +9,7 @@
  *
  * Locks: lk_store_queue guards what waits for the committer; lk_store_table the table and the
  *segments' book-keeping. Neither is held during I/O or a callback.  The active segment's size,
- *synced and output belong to the committer.
+ *synced and output belong to the writer: whoever set `writing` under lk_store_queue.
  */
 #ifndef HEDDLE_QUEUE_STORE_PRIVATE_H
 #define HEDDLE_QUEUE_STORE_PRIVATE_H
@@ -38,6 +38,8 @@ struct store_segment {
 	/* the writer's while it is active or an output, then const */
 	uint64_t size;   /* end of the records */
 	uint64_t synced; /* stable up to here */
+	uint64_t zeroed; /* and zeros are, up to here: writing there changes no length and no extent */
+	bool zero_off;   /* there was no room for them */
 	/* guarded by lk_store_table */
 	enum segment_state state;
 	bool damaged; /* set aside instead of unlinked */
@@ -131,6 +133,8 @@ struct store {
 	uint32_t next_number GUARDED_BY(lk_store_queue);
 	bool closing GUARDED_BY(lk_store_queue);
 	bool roll_wanted GUARDED_BY(lk_store_queue);
+	bool writing GUARDED_BY(lk_store_queue); /* somebody is the writer */
+	bool chores GUARDED_BY(lk_store_queue);  /* something for the committer when nobody waits */
 
 	struct live **buckets GUARDED_BY(lk_store_table);
 	size_t n_buckets GUARDED_BY(lk_store_table);
@@ -146,8 +150,9 @@ struct store {
 	_Atomic bool stopped;   /* relaxed: a flag by itself */
 	_Atomic bool recovered; /* release after the table is whole, acquire by its readers */
 
-	/* committer only (in manual mode: the caller's thread) */
+	/* the writer's: who set `writing` (in manual mode: the caller's thread) */
 	struct store_segment *active;
+	uint64_t last_batch; /* bytes */
 	struct iovec *iov; /* of one batch */
 	size_t n_iov, cap_iov;
 };
@@ -195,8 +200,14 @@ void table_purge(struct store *s) REQUIRES(lk_store_table);
 void table_free(struct store *s) REQUIRES(lk_store_table);
 
 /* ---- commit.c ---- */
-/* Make a new active segment; the committer's. */
+/* Make a new active segment; the writer's. */
 MUST_USE int commit_roll(struct store *s);
+/* One batch by the thread that set `writing`, which is given back. */
+void commit_lead(struct store *s) EXCLUDES(lk_store_queue);
+/* Let go of `writing`; the committer is woken when there is more to do. */
+void commit_release(struct store *s, bool chores) EXCLUDES(lk_store_queue);
+/* No zeros are left behind the records. */
+void commit_cut(struct store *s, struct store_segment *seg);
 void *commit_thread(void *store);
 
 /* ---- scan.c ---- */

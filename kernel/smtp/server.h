@@ -37,10 +37,10 @@ struct smtp_queue_hooks {
 	struct body_spill spill; /* ctx of begin: the hooks' */
 	void (*discard_body)(
 	    void *ctx, const char *id); /* finished, but the message is not appended after all */
-	/* begin to make m durable; fn is called exactly once if this is RC_OK.  m is the server's
-	 * until then. */
-	enum rc (*append)(
-	    void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err);
+	/* begin to make m durable; fn is called exactly once if this is RC_OK, perhaps before it
+	 * returns: w may do the work.  m is the server's until then. */
+	enum rc (*append)(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn,
+	    void *arg, struct error *err);
 	/* m is durable and has been logged; deliver_now: it may be tried at once.  Takes a
 	 * reference if it wants one. */
 	void (*accepted)(void *ctx, struct message *m, bool deliver_now);

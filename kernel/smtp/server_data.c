@@ -353,8 +353,10 @@ static void committed(void *arg, enum rc rc, const struct error *why)
 	if (rc && why)
 		s->commit_error = *why;
 	/* from here on the session may end at any time */
-	atomic_store_explicit(&s->commit_result, 1 + (int)rc, memory_order_release);
-	park_post(reactor, ref);
+	int before =
+	    atomic_exchange_explicit(&s->commit_result, 1 + (int)rc, memory_order_acq_rel);
+	if (before != COMMIT_GIVING) /* else its runner is about to look */
+		park_post(reactor, ref);
 }
 
 static enum step hand_over(struct run *r)
@@ -367,11 +369,15 @@ static enum step hand_over(struct run *r)
 	if (rc)
 		return not_stored(r, rc, &err);
 	s->commit_error.text[0] = '\0';
-	atomic_store_explicit(&s->commit_result, 0, memory_order_relaxed);
+	int giving = COMMIT_GIVING;
+	atomic_store_explicit(&s->commit_result, giving, memory_order_relaxed);
 	s->state = ST_COMMIT;
-	rc = q->append(q->ctx, s->m, committed, s, &err);
-	if (!rc)
+	rc = q->append(q->ctx, s->m, r->w, committed, s, &err);
+	if (!rc) {
+		(void)atomic_compare_exchange_strong_explicit(&s->commit_result, &giving, 0,
+		    memory_order_acq_rel, memory_order_acquire);
 		return STEP_AGAIN;
+	}
 	if (s->m->body.in_file && q->discard_body)
 		q->discard_body(q->ctx, s->m->id);
 	return not_stored(r, rc, &err);

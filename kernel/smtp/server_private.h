@@ -73,6 +73,9 @@ struct smtp_server {
 /* The name look-up of one client; see server_lookup.c. */
 struct lookup;
 
+/* session.commit_result while the runner hands the message in: it will look itself. */
+enum { COMMIT_GIVING = -1 };
+
 /* A user of this host who submits: see server_local.c. */
 struct local_user {
 	slice_t login, full_name;
@@ -132,7 +135,8 @@ struct session {
 	int64_t data_started_us;
 	/* commit */
 	_Atomic int
-	    commit_result; /* 0: pending, else 1 + rc; release, paired with the runner's acquire */
+	    commit_result; /* 0: pending, COMMIT_GIVING: the runner is giving it, else 1 + rc;
+	                  release, paired with the runner's acquire */
 	struct error commit_error;
 	/* AUTH */
 	const struct heddle_instance *auth;

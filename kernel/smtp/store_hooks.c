@@ -135,8 +135,8 @@ static void appended(void *arg, enum rc rc, const struct error *why)
 	ap->fn(ap->arg, rc, why);
 }
 
-static enum rc append(
-    void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
+static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn,
+    void *arg, struct error *err)
 {
 	struct store_hooks *h = ctx;
 	struct queue_message *q = ARENA_NEW(m->arena, struct queue_message);
@@ -145,7 +145,7 @@ static enum rc append(
 		return rc;
 	struct append *ap = ARENA_NEW(m->arena, struct append);
 	*ap = (struct append){fn, arg};
-	return store_append(h->store, m->arena, q, appended, ap, err);
+	return store_append(h->store, m->arena, q, w, appended, ap, err);
 }
 
 static void accepted(void *ctx, struct message *m, bool deliver_now)

@@ -138,13 +138,13 @@ static void arm_io(struct park *p, uint32_t events)
 	struct epoll_event ev = {
 	    .events = events | EPOLLONESHOT, .data.u64 = (uint64_t)generation << 32 | p->slot};
 	int op = p->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-	int rc = epoll_ctl(p->thread->epoll_fd, op, p->fd, &ev);
+	int rc = epoll_ctl(p->reactor->epoll_fd, op, p->fd, &ev);
 
 	/* A descriptor that another park has watched, or that was closed and opened again behind
 	 * our back. */
 	if (rc < 0 && (errno == EEXIST || errno == ENOENT)) {
 		op = errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-		rc = epoll_ctl(p->thread->epoll_fd, op, p->fd, &ev);
+		rc = epoll_ctl(p->reactor->epoll_fd, op, p->fd, &ev);
 	}
 	p->in_epoll = rc == 0;
 	if (rc < 0) {
@@ -202,7 +202,7 @@ void park_yield(struct park *p)
 void park_set_fd(struct park *p, int fd)
 {
 	if (p->in_epoll && fd != p->fd)
-		(void)epoll_ctl(p->thread->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL);
+		(void)epoll_ctl(p->reactor->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL);
 	p->in_epoll = p->in_epoll && fd == p->fd;
 	p->fd = fd;
 }

@@ -4,8 +4,8 @@
  * share.
  *
  * The state word, 64 bits: generation 32 | wait number 16 | flags 16.
- * RUNNING: owned by its runner, who sets ARMING while it hands descriptor and deadline to the
- * reactor thread; what comes meanwhile stays as a pending bit, and the runner finds it when it
+ * RUNNING: owned by its runner, who sets ARMING while it hands its descriptor to the epoll and its
+ * deadline to a reactor thread; what comes meanwhile stays as a pending bit, and the runner finds it when it
  * wants to leave.  The number of the wait keeps a late timer from ending the next wait.
  */
 #ifndef HEDDLE_THREAD_PARK_PRIVATE_H
@@ -39,7 +39,7 @@ struct reactor_thread {
 	struct reactor *reactor; /* const */
 	unsigned index;          /* const */
 	pthread_t thread;        /* const */
-	int epoll_fd, kick_fd;   /* const */
+	int kick_fd;             /* const */
 	bool started;            /* const */
 	struct mutex lock;
 	struct heap timers GUARDED_BY(lk_timers);
@@ -80,6 +80,8 @@ struct reactor {
 	struct reactor_thread *threads;
 	unsigned n_threads;
 	uint32_t max_chunks;
+	int epoll_fd, wake_fd; /* workers wait in the first; the second is in it */
+	bool is_source;
 
 	struct mutex slots_lock;
 	struct park *free GUARDED_BY(lk_reactor_slots);
@@ -91,7 +93,7 @@ struct reactor {
 	_Atomic bool stopping;
 };
 
-/* Jobs that one reactor thread has made and not yet submitted. */
+/* Jobs that one thread has made and not yet submitted. */
 struct batch {
 	struct job *first, **end;
 	struct pool *pool;

@@ -16,6 +16,7 @@
 #define MAX_HOOKS   8
 #define KEY_BUCKETS 256
 #define FAIR_EVERY  16 /* one pick in so many starts with the last class */
+#define LOOK_EVERY  4  /* one pick in so many looks for input first, though sessions wait */
 
 struct worker {
 	struct pool *pool; /* const */
@@ -54,6 +55,9 @@ struct pool {
 	struct pool_stats stats GUARDED_BY(lk_pool);
 	unsigned waking GUARDED_BY(lk_pool); /* woken or started, but not yet at work */
 	unsigned picks GUARDED_BY(lk_pool);
+	struct pool_source source GUARDED_BY(lk_pool); /* wait NULL: none */
+	unsigned pollers GUARDED_BY(lk_pool);          /* of the idle ones: those in the source */
+	bool kicked GUARDED_BY(lk_pool);               /* one of them counts in waking */
 	bool stopping GUARDED_BY(lk_pool);
 	struct condvar ended; /* the last worker is gone */
 	void (*hooks[MAX_HOOKS])(void) GUARDED_BY(lk_pool);
@@ -64,8 +68,9 @@ LOCK_FNS(pool, struct pool, lock, lk_pool)
 
 /* What to do once the lock is given back. */
 struct wake_plan {
-	struct worker *signal; /* an idle worker */
-	struct worker *start;  /* a slot for a new one */
+	struct worker *signal;     /* an idle worker */
+	struct worker *start;      /* a slot for a new one */
+	struct pool_source source; /* to be kicked */
 };
 
 /* ---- queues ---- */
@@ -128,12 +133,19 @@ static void idle_remove(struct pool *p, struct worker *w)
 static struct wake_plan plan_wake(struct pool *p) REQUIRES(lk_pool);
 static struct wake_plan plan_wake(struct pool *p)
 {
-	struct wake_plan plan = {NULL, NULL};
+	struct wake_plan plan = {0};
 	struct pool_stats *s = &p->stats;
+	bool unwatched = p->source.wait && !p->pollers && !p->stopping;
 
-	if (p->waking || s->workers - s->idle - s->blocked >= p->cfg.min || !has_work(p))
+	if (p->waking || s->workers - s->idle - s->blocked >= p->cfg.min ||
+	    (!unwatched && !has_work(p)))
 		return plan;
-	if (p->idle) {
+	if (p->pollers) {
+		plan.source = p->source;
+		p->kicked = true;
+		p->waking++;
+		s->wakes++;
+	} else if (p->idle) {
 		plan.signal = p->idle;
 		idle_remove(p, plan.signal);
 		plan.signal->woken = true;
@@ -188,8 +200,67 @@ static void carry_out(struct pool *p, struct wake_plan plan)
 {
 	if (plan.signal)
 		condvar_signal(&plan.signal->wake);
+	if (plan.source.kick)
+		plan.source.kick(plan.source.ctx);
 	if (plan.start)
 		(void)start_worker(p, plan.start);
+}
+
+/* ---- the source ---- */
+/* Wait there without the lock, and come back. */
+static void poll_source(struct pool *p, int timeout_ms, struct pool_input *in) REQUIRES(lk_pool);
+static void poll_source(struct pool *p, int timeout_ms, struct pool_input *in)
+{
+	struct pool_source src = p->source;
+
+	*in = (struct pool_input){0};
+	p->pollers++;
+	p->stats.idle++;
+	pool_unlock(p);
+	src.wait(src.ctx, timeout_ms, in);
+	pool_lock(p);
+	p->pollers--;
+	p->stats.idle--;
+	/* Nobody is left to be kicked: whoever comes next looks at the queues anyway. */
+	if (p->kicked && (in->kicked || !p->pollers)) {
+		p->kicked = false;
+		p->waking--;
+	}
+	if (p->stopping || !p->source.wait) {
+		if (p->pollers)
+			src.kick(src.ctx); /* does not block; the next one */
+		else
+			condvar_broadcast(&p->ended);
+	}
+}
+
+/* Input has been turned into a job that is this worker's now. */
+static struct job *take_input(struct pool *p, const struct pool_input *in, unsigned *out_class)
+    REQUIRES(lk_pool);
+static struct job *take_input(struct pool *p, const struct pool_input *in, unsigned *out_class)
+{
+	if (!in->job)
+		return NULL;
+	p->class_running[in->cls]++;
+	p->stats.jobs++;
+	*out_class = in->cls;
+	return in->job;
+}
+
+/* What has been waiting for longer must not keep input waiting: sessions go first. */
+static struct job *look_then_pick(struct pool *p, unsigned *out_class) REQUIRES(lk_pool);
+static struct job *look_then_pick(struct pool *p, unsigned *out_class)
+{
+	struct pool_input in = {0};
+
+	if (p->source.wait && has_work(p) &&
+	    (!p->queues[POOL_SESSION].count || p->picks % LOOK_EVERY == 0)) {
+		poll_source(p, 0, &in);
+		struct job *job = take_input(p, &in, out_class);
+		if (job)
+			return job;
+	}
+	return pick(p, out_class);
 }
 
 /* ---- a worker's life ---- */
@@ -207,7 +278,7 @@ static bool wait_idle(struct pool *p, struct worker *w)
 		p->idle->idle_prev = w;
 	p->idle = w;
 	p->stats.idle++;
-	while (!w->woken && !p->stopping) {
+	while (!w->woken && !p->stopping && !p->source.wait) {
 		if (pool_wait(p, &w->wake, until) || w->woken || p->stopping)
 			continue;
 		if (p->stats.workers > p->cfg.min) {
@@ -219,6 +290,18 @@ static bool wait_idle(struct pool *p, struct worker *w)
 	if (!w->woken)
 		idle_remove(p, w);
 	return true;
+}
+
+/* false: this worker should end.  *out: what it has been woken for, if that is known. */
+static bool wait_input(struct pool *p, struct job **out, unsigned *out_class) REQUIRES(lk_pool);
+static bool wait_input(struct pool *p, struct job **out, unsigned *out_class)
+{
+	bool extra = p->stats.workers > p->cfg.min;
+	struct pool_input in;
+
+	poll_source(p, extra ? (int)(p->cfg.idle_us / 1000) : -1, &in);
+	*out = take_input(p, &in, out_class);
+	return *out || !in.timed_out || p->stats.workers <= p->cfg.min;
 }
 
 static void arrive(struct pool *p, struct worker *w) REQUIRES(lk_pool);
@@ -242,10 +325,12 @@ static void work(struct pool *p, struct worker *w) EXCLUDES(lk_pool);
 static void work(struct pool *p, struct worker *w)
 {
 	unsigned cls = 0;
+	struct job *job = NULL;
 
 	pool_lock(p);
 	for (;;) {
-		struct job *job = pick(p, &cls);
+		if (!job)
+			job = look_then_pick(p, &cls);
 		arrive(p, w);
 		if (job) {
 			struct wake_plan plan = plan_wake(p);
@@ -254,7 +339,9 @@ static void work(struct pool *p, struct worker *w)
 			run_job(w, job);
 			pool_lock(p);
 			p->class_running[cls]--;
-		} else if (p->stopping || !wait_idle(p, w)) {
+			job = NULL;
+		} else if (p->stopping ||
+		           !(p->source.wait ? wait_input(p, &job, &cls) : wait_idle(p, w))) {
 			break;
 		}
 	}
@@ -281,7 +368,7 @@ static void *worker_main(void *arg)
 		hooks[i]();
 
 	pool_lock(p);
-	struct wake_plan plan = {NULL, NULL};
+	struct wake_plan plan = {0};
 	if (--p->stats.workers == 0)
 		condvar_broadcast(&p->ended);
 	/* It may have been the last that could run while work was coming in.  Before its own slot
@@ -419,6 +506,28 @@ void pool_submit(struct pool *p, struct job *job, enum pool_class cls)
 
 /* ---- life cycle ---- */
 
+void pool_set_source(struct pool *p, const struct pool_source *src)
+{
+	pool_lock(p);
+	MUST(!p->source.wait);
+	p->source = *src;
+	for (struct worker *w = p->idle; w; w = w->idle_next)
+		condvar_signal(&w->wake); /* it is to wait there */
+	pool_unlock(p);
+}
+
+void pool_unset_source(struct pool *p)
+{
+	pool_lock(p);
+	struct pool_source src = p->source;
+	p->source = (struct pool_source){0};
+	if (p->pollers)
+		src.kick(src.ctx);
+	while (p->pollers)
+		(void)pool_wait(p, &p->ended, DEADLINE_NEVER);
+	pool_unlock(p);
+}
+
 static void fill_defaults(struct pool_config *c)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -504,6 +613,8 @@ void pool_stop(struct pool *p)
 	p->stopping = true;
 	for (struct worker *w = p->idle; w; w = w->idle_next)
 		condvar_signal(&w->wake);
+	if (p->pollers)
+		p->source.kick(p->source.ctx);
 	while (p->stats.workers)
 		(void)pool_wait(p, &p->ended, DEADLINE_NEVER);
 	pool_unlock(p);

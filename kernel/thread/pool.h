@@ -4,11 +4,14 @@
  * says so with pool_blocking_begin, and the pool then runs another worker in its place.
  *
  * Life: `min` workers exist from the start; more are started while others block, up to `max`; an
- * extra worker that is idle for idle_us ends.  Idle workers are a stack with a condition variable
- * each: a wake is one futex, to the worker whose caches are warmest; a worker that has been woken
- * wakes the next one if there is more to do. Owns: the threads and a scratch arena each.  Threads:
- * all functions, any thread, unless they take a struct worker: those belong to the thread that was
- * given it.  Locks: takes lk_pool, a leaf.
+ * extra worker that is idle for idle_us ends.  Idle workers wait in the source, if the pool has one
+ * (a reactor's epoll), so that who is woken by input runs what it is for; else they are a stack with
+ * a condition variable each.  In both the worker whose caches are warmest is woken, with one system
+ * call, and wakes the next one if there is more to do.  While fewer than min workers are running one
+ * waits in the source, or is on its way there.
+ *
+ * Owns: the threads and a scratch arena each.  Threads: all functions, any thread, unless they take
+ * a struct worker: those belong to the thread that was given it.  Locks: takes lk_pool, a leaf.
  */
 #ifndef HEDDLE_THREAD_POOL_H
 #define HEDDLE_THREAD_POOL_H
@@ -43,6 +46,20 @@ struct job {
 	struct job *next; /* the pool's while it is queued */
 };
 
+/* What a wait in the source has brought. */
+struct pool_input {
+	struct job *job; /* NULL: nothing to run */
+	enum pool_class cls;
+	bool kicked, timed_out;
+};
+/* Where input comes from.  wait: at most timeout_ms (0: only look, -1: for ever); by many threads at
+ * a time.  kick: one of them, or the next that comes, returns with `kicked`. */
+struct pool_source {
+	void *ctx;
+	void (*wait)(void *ctx, int timeout_ms, struct pool_input *out);
+	void (*kick)(void *ctx);
+};
+
 struct pool_limit {
 	unsigned total;   /* sections of this purpose at a time; 0: no limit of its own */
 	unsigned per_key; /* and of one key; 0: no limit */
@@ -75,6 +92,10 @@ void pool_stop(struct pool *p) EXCLUDES(lk_pool);
 void pool_free(struct pool **p);
 /* Runs in every worker thread, as the last thing.  Up to 8; before the first job is submitted. */
 void pool_on_thread_exit(struct pool *p, void (*fn)(void));
+
+/* Once; no worker is in it when pool_unset_source returns. */
+void pool_set_source(struct pool *p, const struct pool_source *src) EXCLUDES(lk_pool);
+void pool_unset_source(struct pool *p) EXCLUDES(lk_pool);
 
 /* The job's memory is its owner's; it must live until run is called, and run may free it. */
 void pool_submit(struct pool *p, struct job *job, enum pool_class cls) EXCLUDES(lk_pool);

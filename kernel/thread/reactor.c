@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The threads in epoll_wait, their timers, and the slots that parks live in.
+ * The epoll, the threads that keep the timers, and the slots that parks live in.
+ *
+ * Input has no thread of its own: an idle worker takes one event from the epoll and runs the park
+ * that it is for, so that a command costs one wake.  The kernel wakes the worker that came last,
+ * whose caches are warm, and one worker for one event.
  *
  * Most waits end long before their deadline, so a deadline that moves away costs nothing: the heap
  * keeps the old, earlier time, and when that comes the thread looks at the real one and puts the
@@ -10,11 +14,11 @@
 #include "thread/start.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAX_EVENTS    128
 #define KICK_MARK     UINT64_MAX
 #define KICK_SLACK_US 2000 /* a timer this little earlier than the planned wake-up waits for it */
 
@@ -88,11 +92,11 @@ void reactor_give_slot(struct reactor *r, struct park *p)
 
 /* ---- timers ---- */
 
-static void kick(struct reactor_thread *t)
+static void kick(int fd)
 {
 	uint64_t one = 1;
 
-	while (write(t->kick_fd, &one, sizeof one) < 0) {
+	while (write(fd, &one, sizeof one) < 0) {
 		if (errno != EINTR)
 			break; /* EAGAIN: it is readable already */
 	}
@@ -112,7 +116,7 @@ void reactor_arm_timer(struct park *p, int64_t deadline_us)
 		t->sleep_until = deadline_us;
 	timers_unlock(t);
 	if (early)
-		kick(t);
+		kick(t->kick_fd);
 }
 
 /* The next park whose deadline has come, or NULL when there is none; *out_generation names it as it
@@ -166,50 +170,90 @@ static int run_timers(struct reactor_thread *t, struct batch *b)
 
 /* ---- threads ---- */
 
-static void take_event(struct reactor_thread *t, const struct epoll_event *ev, struct batch *b)
-{
-	if (ev->data.u64 == KICK_MARK) {
-		uint64_t n;
-		(void)!read(t->kick_fd, &n, sizeof n);
-		return;
-	}
-	struct park *p = reactor_slot(t->reactor, (uint32_t)ev->data.u64);
-	if (p)
-		park_wake(p, (uint32_t)(ev->data.u64 >> 32), PARK_IO, b);
-}
-
 static void *reactor_main(void *arg)
 {
 	struct reactor_thread *t = arg;
-	struct epoll_event events[MAX_EVENTS];
+	struct pollfd kicked = {.fd = t->kick_fd, .events = POLLIN};
+	uint64_t n;
 
 	thread_name("%.10s/%u", t->reactor->name, t->index);
 	while (!atomic_load_explicit(&t->reactor->stopping, memory_order_acquire)) {
 		struct batch b = {0};
 		int timeout = run_timers(t, &b);
 		batch_flush(&b);
-		int n = epoll_wait(t->epoll_fd, events, MAX_EVENTS, timeout);
-		for (int i = 0; i < n; i++)
-			take_event(t, &events[i], &b);
-		batch_flush(&b);
+		if (poll(&kicked, 1, timeout) > 0)
+			(void)!read(t->kick_fd, &n, sizeof n);
 	}
 	return NULL;
 }
 
 static enum rc thread_begin(struct reactor *r, struct reactor_thread *t, struct error *err)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = KICK_MARK};
-
-	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (t->epoll_fd < 0 || t->kick_fd < 0 ||
-	    epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->kick_fd, &ev) < 0)
-		return error_errno(err, RC_ERROR, errno, "epoll");
+	if (t->kick_fd < 0)
+		return error_errno(err, RC_ERROR, errno, "eventfd");
 	int rc = thread_start(&t->thread, 0, reactor_main, t);
 	if (rc)
 		return error_errno(err, RC_ERROR, rc, "start a thread of reactor %s", r->name);
 	t->started = true;
 	return RC_OK;
+}
+
+/* ---- input ---- */
+
+static void source_wait(void *ctx, int timeout_ms, struct pool_input *out)
+{
+	struct reactor *r = ctx;
+	struct epoll_event ev;
+	struct batch b = {0};
+	int n = epoll_wait(r->epoll_fd, &ev, 1, timeout_ms);
+
+	out->timed_out = n == 0;
+	if (n <= 0)
+		return;
+	out->kicked = ev.data.u64 == KICK_MARK;
+	struct park *p = out->kicked ? NULL : reactor_slot(r, (uint32_t)ev.data.u64);
+	if (p)
+		park_wake(p, (uint32_t)(ev.data.u64 >> 32), PARK_IO, &b);
+	if (b.first && b.pool == r->pool) {
+		out->job = b.first;
+		out->cls = b.cls;
+	} else {
+		batch_flush(&b);
+	}
+}
+
+static void source_kick(void *ctx)
+{
+	struct reactor *r = ctx;
+
+	kick(r->wake_fd);
+}
+
+static enum rc source_begin(struct reactor *r, struct error *err)
+{
+	/* Edge-triggered: each kick wakes one worker, and nobody need read it. */
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = KICK_MARK};
+	struct pool_source src = {r, source_wait, source_kick};
+
+	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->epoll_fd < 0 || r->wake_fd < 0 ||
+	    epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &ev) < 0)
+		return error_errno(err, RC_ERROR, errno, "epoll");
+	pool_set_source(r->pool, &src);
+	r->is_source = true;
+	return RC_OK;
+}
+
+static void source_end(struct reactor *r)
+{
+	if (r->is_source)
+		pool_unset_source(r->pool);
+	if (r->epoll_fd >= 0)
+		(void)close(r->epoll_fd);
+	if (r->wake_fd >= 0)
+		(void)close(r->wake_fd);
 }
 
 enum rc reactor_new(
@@ -218,7 +262,6 @@ enum rc reactor_new(
 	struct reactor *r = calloc(1, sizeof *r);
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint32_t max = cfg->max_parks ? cfg->max_parks : 1u << 20;
-	enum rc rc = RC_OK;
 
 	MUST(r != NULL);
 	r->pool = pool;
@@ -234,9 +277,10 @@ enum rc reactor_new(
 		struct reactor_thread *t = &r->threads[i];
 		t->reactor = r;
 		t->index = i;
-		t->epoll_fd = t->kick_fd = -1;
+		t->kick_fd = -1;
 		mutex_init(&t->lock, LOCK_timers);
 	}
+	enum rc rc = source_begin(r, err);
 	for (unsigned i = 0; i < r->n_threads && rc == RC_OK; i++)
 		rc = thread_begin(r, &r->threads[i], err);
 	if (rc != RC_OK)
@@ -250,11 +294,9 @@ enum rc reactor_new(
 static void thread_end(struct reactor_thread *t) NO_TSA
 {
 	if (t->started) {
-		kick(t);
+		kick(t->kick_fd);
 		(void)pthread_join(t->thread, NULL);
 	}
-	if (t->epoll_fd >= 0)
-		(void)close(t->epoll_fd);
 	if (t->kick_fd >= 0)
 		(void)close(t->kick_fd);
 	heap_fini(&t->timers);
@@ -274,6 +316,7 @@ void reactor_free(struct reactor **rp)
 	atomic_store_explicit(&r->stopping, true, memory_order_release);
 	for (unsigned i = 0; i < r->n_threads; i++)
 		thread_end(&r->threads[i]);
+	source_end(r);
 	for (uint32_t i = 0; i < r->max_chunks; i++)
 		free(atomic_load_explicit(&r->chunks[i], memory_order_relaxed));
 	free(r->chunks);

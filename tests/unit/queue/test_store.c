@@ -243,6 +243,73 @@ TEST(one_sync_for_a_batch)
 	shim_free(&disk);
 }
 
+/* Zeros are written behind small batches, and are nothing: not to a restart after a power cut, not
+ * to the sealed segment, not when the disk is full. */
+TEST(zeros_ahead)
+{
+	struct store_options o = {.segment_bytes = 64 << 10,
+	    .body_threshold = 20000,
+	    .compact_age_us = -1,
+	    .zero_bytes = 32 << 10,
+	    .manual = true};
+	struct shim *disk = shim_new(), *after;
+	struct events ev = {{0}, ""};
+	struct list *l = list_new();
+	struct store *s = NULL;
+	struct error err = {0};
+	struct arena *a = arena_new(0);
+	char name[64];
+	unsigned syncs = 0;
+
+	CHECK_EQ_INT(store_open(shim_io(disk), &o, &s, &err), RC_OK);
+	for (int i = 0; i < 10; i++) {
+		struct queue_message m = {.id = store_next_id(s)};
+		int rc = -1;
+
+		syncs = shim_calls(disk, SHIM_FDATASYNC);
+		CHECK_EQ_INT(store_append(s, a, &m, NULL, answer, &rc, &err), RC_OK);
+		CHECK(store_commit_step(s));
+		CHECK_EQ_INT(rc, RC_OK);
+	}
+	CHECK_EQ_INT(shim_calls(disk, SHIM_FDATASYNC), syncs + 1); /* once for many */
+	CHECK(shim_nth(disk, ".seg", 0, name));
+	CHECK(shim_size(disk, name) > 32 << 10);
+	after = shim_crash(disk, SHIM_FORGET, 1);
+	store_close(&s);
+	CHECK(shim_size(disk, name) < 8 << 10);
+	shim_free(&disk);
+
+	s = reopen(after, &s, l, &ev);
+	CHECK_EQ_INT(l->n, 10);
+	CHECK_EQ_INT(ev.count[STORE_EVENT_DAMAGED], 0);
+	store_close(&s);
+
+	/* no room for them is no failure, and a sync of them that fails ends the segment */
+	for (int i = 0; i < 4; i++) {
+		struct queue_message m = {0};
+		int rc = -1;
+
+		CHECK_EQ_INT(store_open(shim_io(after), &o, &s, &err), RC_OK);
+		shim_capacity(after, i == 0 ? 50000 : 0); /* the crash left its zeros */
+		if (i == 1)
+			shim_fail(after, SHIM_FDATASYNC, 2, 1, EIO);
+		m.id = store_next_id(s);
+		CHECK_EQ_INT(store_append(s, a, &m, NULL, answer, &rc, &err), RC_OK);
+		CHECK(store_commit_step(s));
+		CHECK_EQ_INT(rc, RC_OK);
+		m.id = store_next_id(s);
+		CHECK_EQ_INT(store_append_wait(s, a, &m, &err), RC_OK);
+		CHECK(!store_is_stopped(s));
+		store_close(&s);
+	}
+	s = reopen(after, &s, l, &ev);
+	CHECK_EQ_INT(l->n, 18);
+	store_close(&s);
+	arena_free(&a);
+	shim_free(&after);
+	free(l);
+}
+
 TEST(a_failed_sync)
 {
 	struct shim *disk = shim_new();

@@ -55,6 +55,7 @@ static struct store *open_store(struct shim *disk, const struct world *w)
 	struct store_options o = {.segment_bytes = w->segment_bytes,
 	    .body_threshold = w->max_body / 3,
 	    .compact_age_us = -1,
+	    .zero_bytes = w->segment_bytes / 4,
 	    .manual = true};
 	struct store *s = NULL;
 	struct error err = {0};

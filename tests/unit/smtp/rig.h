@@ -73,8 +73,9 @@ static inline char *rig_dup(const char *p, size_t n)
 }
 
 static inline enum rc rig_append(
-    void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
+    void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg, struct error *err)
 {
+	(void)w;
 	struct rig *g = ctx;
 	if (g->refuse)
 		return error_set(err, RC_DEFER, "store has stopped");
