@@ -45,9 +45,9 @@ static void next_id(void *ctx, char out[MESSAGE_ID_LEN + 1])
 	queue_id_text(id, out);
 }
 
-static enum rc append(void *ctx, struct message *m, smtp_commit_fn *fn, void *arg, struct error *err)
+static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg, struct error *err)
 {
-	(void)ctx, (void)m, (void)err;
+	(void)ctx, (void)m, (void)w, (void)err;
 	fn(arg, RC_OK, NULL);
 	return RC_OK;
 }
