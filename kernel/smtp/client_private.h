@@ -161,10 +161,10 @@ enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32
 
 /* ---- client_tls.c */
 /* A handshake on the connection; OK: everything goes through TLS from now on.  DEFER: *why; the connection is broken. */
-enum rc tls_begin(struct client_session *s, struct client_outcome *why);
+enum rc session_begin_tls(struct client_session *s, struct client_outcome *why);
 /* STARTTLS.  OK: TLS runs, or (see conn->tls) the server refused and clear text is permitted.  DEFER: *why; *may_clear: the
  * policy permits a new connection in clear. */
-enum rc tls_start(struct client_session *s, bool *may_clear, struct client_outcome *why);
+enum rc session_starttls(struct client_session *s, bool *may_clear, struct client_outcome *why);
 
 /* ---- client_auth.c */
 /* After EHLO, over TLS where that is wanted; only if the target wishes it.  DEFER: it is required, and failed: *why. */

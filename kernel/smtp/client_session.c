@@ -133,7 +133,7 @@ static enum rc establish(struct client_session *s, bool clear, bool *may_clear, 
 {
 	const struct client_tls *tls = &s->t.tls;
 	bool early = false;
-	enum rc rc = tls->on_connect ? tls_begin(s, why) : RC_OK;
+	enum rc rc = tls->on_connect ? session_begin_tls(s, why) : RC_OK;
 
 	if (rc == RC_OK)
 		rc = banner(s, &early, why);
@@ -141,7 +141,7 @@ static enum rc establish(struct client_session *s, bool clear, bool *may_clear, 
 		rc = say_hello(s, early, why);
 	if (rc != RC_OK || tls->on_connect || tls->wish == CLIENT_NEVER || clear)
 		goto authenticate;
-	rc = tls_start(s, may_clear, why);
+	rc = session_starttls(s, may_clear, why);
 	if (rc == RC_OK && s->conn->tls)
 		rc = say_hello(s, false, why); /* what it offered in clear is forgotten */
 	else if (rc == RC_OK && (s->conn->offers.ext & EXT_STARTTLS))

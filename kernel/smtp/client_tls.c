@@ -52,7 +52,7 @@ static slice_t resume_key(const struct client_session *s)
 	return arena_printf(s->arena, "%.*s %.*s", SL_ARG(net_addr_port_text(&s->t.to, buf)), SL_ARG(s->t.key));
 }
 
-enum rc tls_begin(struct client_session *s, struct client_outcome *why)
+enum rc session_begin_tls(struct client_session *s, struct client_outcome *why)
 {
 	const struct client_tls *t = &s->t.tls;
 	struct client_conn *c = s->conn;
@@ -77,7 +77,7 @@ enum rc tls_begin(struct client_session *s, struct client_outcome *why)
 	return RC_OK;
 }
 
-enum rc tls_start(struct client_session *s, bool *may_clear, struct client_outcome *why)
+enum rc session_starttls(struct client_session *s, bool *may_clear, struct client_outcome *why)
 {
 	struct client_conn *c = s->conn;
 	const struct client_tls *t = &s->t.tls;
@@ -105,7 +105,7 @@ enum rc tls_start(struct client_session *s, bool *may_clear, struct client_outco
 	}
 	if (c->in_at != c->in_len)
 		return trouble(s, why, "(STARTTLS): the server sent more than its reply before TLS began");
-	enum rc rc = tls_begin(s, why);
+	enum rc rc = session_begin_tls(s, why);
 	*may_clear = rc != RC_OK && may_go_in_clear(t) && t->try_clear;
 	return rc;
 }
