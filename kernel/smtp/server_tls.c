@@ -311,17 +311,10 @@ static void take_facts(struct session *s)
 	struct session_facts *f = &s->facts;
 	struct tls_facts t;
 	tls_session_facts(s->tls, s->arena, &t);
-	f->tls_in_cipher = t.cipher;
-	f->tls_in_cipher_std = t.cipher_std;
-	f->tls_in_ver = t.ver;
-	f->tls_in_sni = t.sni;
-	f->tls_in_peerdn = t.peerdn;
-	f->tls_in_peercert = t.peercert;
-	f->tls_in_ourcert = t.ourcert;
-	f->tls_in_bits = t.bits;
-	f->tls_in_certificate_verified = t.verified;
-	/* bits of 43.17: resumption served, session offered and resumed */
-	f->tls_in_resumption = !s->tls_resumption ? 0 : t.resumed ? 1 | 4 | 16 : 1;
+	facts_tls_in(f, &t);
+	/* bits of 43.17: without tls_resumption_hosts nothing of it is served */
+	if (!s->tls_resumption)
+		f->tls_in_resumption = 0;
 }
 
 enum step serve_tls_end(struct run *r)
