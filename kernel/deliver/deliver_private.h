@@ -190,8 +190,9 @@ MUST_USE bool retry_hint_decode(slice_t bytes, struct retry_hint *out);
 bool retry_address_waits(struct attempt *t, const struct queue_recipient *r, int64_t *out_until_us);
 /* A local group that is to wait has its outcome then. */
 bool retry_local_waits(struct attempt *t, struct group *g);
-/* A host's turn has come, at this port: false: it is left alone, and the recipients have that noted. */
-bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port);
+/* A host's turn has come, at this port.  False: it is left alone, and the recipients have that noted.  *out_is_due: it was
+ * failing, and its time has come. */
+bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port, bool *out_is_due);
 /* After a remote group: what its hosts did goes to the hints; if none could be tried, the outcomes say so. */
 void retry_settle_hosts(struct attempt *t, struct group *g);
 /* A deferred address: as retry_next, by what is known across messages. */

@@ -272,32 +272,38 @@ bool retry_local_waits(struct attempt *t, struct group *g)
 
 /* ---- hosts ---------------------------------------------------------------------------------------------- */
 
+struct claim {
+	int64_t now_us, until_us;
+	int64_t other_us; /* out: until when somebody else has it; 0: nobody had */
+	bool is_ours;     /* it is, and only the time changes */
+	char buf[RETRY_HINT_MAX];
+};
+
 static enum hints_verb claim(void *ctx, const struct hint *old, slice_t *value)
 {
-	struct failure *f = ctx;
+	struct claim *c = ctx;
 	struct retry_hint r;
 
-	f->in_time = false;
+	c->other_us = 0;
 	if (!old || !retry_hint_decode(old->value, &r))
 		return HINTS_KEEP; /* it answered a moment ago */
-	f->in_time = f->now_us < r.claimed_until_us;
-	f->next_us = r.claimed_until_us;
-	if (f->in_time)
+	if (!c->is_ours && c->now_us < r.claimed_until_us) {
+		c->other_us = r.claimed_until_us;
 		return HINTS_KEEP;
-	r.claimed_until_us = f->now_us + CLAIM_US;
-	*value = slice_tainted(f->buf, retry_hint_encode(&r, f->buf));
+	}
+	r.claimed_until_us = c->until_us;
+	*value = slice_tainted(c->buf, retry_hint_encode(&r, c->buf));
 	return HINTS_WRITE;
 }
 
 /* Whoever tries a failing host does it alone.  True: somebody else does. */
 static bool is_claimed(struct attempt *t, struct host_try *try, int64_t now_us)
 {
-	struct failure f = {.now_us = now_us};
+	struct claim c = {.now_us = now_us, .until_us = now_us + CLAIM_US};
 
-	(void)(hints_update(hints_of(t), try->key, claim, &f, now_us, NULL) == RC_OK);
-	if (f.in_time)
-		try->next_us = f.next_us;
-	return f.in_time;
+	(void)(hints_update(hints_of(t), try->key, claim, &c, now_us, NULL) == RC_OK);
+	try->next_us = c.other_us;
+	return c.other_us != 0;
 }
 
 static bool is_old_for(struct attempt *t, const struct group *g, const struct host_try *try, const struct retry_hint *h, int64_t now)
@@ -338,7 +344,7 @@ static bool host_waits(struct attempt *t, const struct group *g, struct host_try
 	return true;
 }
 
-bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port)
+bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port, bool *out_is_due)
 {
 	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, host);
 	slice_t name = h->name.len ? lower(t->arena, h->name) : h->address;
@@ -347,9 +353,11 @@ bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint3
 	*try = (struct host_try){.host = host};
 	try->key = port == 25 ? arena_printf(t->arena, "T:%.*s:%.*s", SL_ARG(name), SL_ARG(h->address))
 	                      : arena_printf(t->arena, "T:%.*s:%.*s:%u", SL_ARG(name), SL_ARG(h->address), port);
+	*out_is_due = false;
 	if (nothing_known(t))
 		return true;
 	try->waits = host_waits(t, g, try);
+	*out_is_due = try->was_failing && !try->waits;
 	if (!try->waits)
 		return true;
 	for (size_t i = 0; i < g->addresses.count; i++) /* what another host has said of it stands */
@@ -392,8 +400,11 @@ static void settle_host(struct attempt *t, struct group *g, struct host_try *try
 	struct retry_hint h;
 
 	if (failed && slice_starts(o->text, "retry time not reached")) { /* smtp/client knows that it has just failed */
+		struct claim c = {.is_ours = true, .until_us = clock_wall_us() + AVOIDED_US};
 		try->waits = true;
-		try->next_us = find(t, try->key, &h) ? h.next_try_us : clock_wall_us() + AVOIDED_US;
+		try->next_us = !try->was_failing && find(t, try->key, &h) ? h.next_try_us : c.until_us;
+		if (try->was_failing) /* it was claimed, and could not be tried after all */
+			(void)(hints_update(hints_of(t), try->key, claim, &c, clock_wall_us(), NULL) == RC_OK);
 		return;
 	}
 	if (try->was_failing && (!failed || of_message)) {

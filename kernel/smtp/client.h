@@ -71,6 +71,7 @@ struct client_target {
 	int dscp;                  /* of packets; below 0: the system's */
 	bool serialize;            /* one connection at a time to this host */
 	bool forced;               /* try even a host that has just failed */
+	bool is_due;               /* likewise, as its retry time has come; limits count all the same */
 	int64_t connect_ms, command_ms, data_ms, final_ms; /* 0: no limit but the deadline */
 	uint32_t max_messages;     /* on one connection; 0: no limit */
 };

@@ -247,7 +247,7 @@ static enum entry try_enter(struct client_session *s, int64_t now, struct client
 		return WAIT;
 	s->conn = take_idle(s, dead);
 	if (!s->conn) {
-		if (!s->t.forced && now < h->avoid_until_us)
+		if (!s->t.forced && !s->t.is_due && now < h->avoid_until_us)
 			return AVOID;
 		if (h->active >= limit)
 			return WAIT;
