@@ -67,12 +67,11 @@ static enum rc make_threads(struct kernel *k, struct error *err)
 {
 	struct pool_config pc = {.name = "worker"};
 	struct reactor_config rc_cfg = {.name = "reactor"};
-	enum rc rc = pool_new(&pc, &k->pool, err);
 	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	/* these never block, and each holds some MiB of the library's */
 	struct pool_config hc = {.name = "handshake", .min = cores ? cores : 1, .max = cores ? cores : 1,
 	    .stack_bytes = (size_t)512 << 10};
-
+	enum rc rc = pool_new(&pc, &k->pool, err);
 	if (rc == RC_OK)
 		rc = pool_new(&hc, &k->handshake_pool, err);
 	if (rc == RC_OK) {
@@ -261,18 +260,18 @@ void kernel_take_apart(struct kernel *k)
 		_exit(0); /* what still runs is on the queue: nothing is lost by ending here */
 	store_close(&k->store); /* commits what is pending */
 	/* whoever posts to a park or wakes a worker has ended before either is freed */
+	pool_stop(k->handshake_pool);
 	pool_stop(k->pool);
 	reactor_free(&k->reactor);
+	pool_free(&k->handshake_pool);
 	pool_free(&k->pool);
 	deliver_free(&k->deliverer);
 	smtp_server_free(&k->server);
-	pool_stop(k->handshake_pool);
 	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
 	agents_free(&k->agents);
 	hints_free(&k->hints);
-	pool_free(&k->handshake_pool);
 	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);
 	storage_real_free(&k->io);
-}
 	tls_contexts_free(&k->services.tls);
+}
