@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which addresses go to a transport together: same transport, hosts, return path and header changes; local ones one by one
- * unless the driver says that it takes more. */
+/*
+ * Which addresses go to a transport together: same transport, hosts, return path and header changes.  Local ones go one by one,
+ * unless the transport's batch_max says more: specification, chapter 25.  Nothing that is expanded for the delivery may differ
+ * between them then, and it runs as one user.
+ */
 #include "deliver/deliver_private.h"
 
 static bool same_hosts(const struct vec *a, const struct vec *b)
@@ -21,6 +24,97 @@ static bool same_text(slice_t a, slice_t b)
 	return slice_is_absent(a) == slice_is_absent(b) && slice_eq(a, b);
 }
 
+/* ---- local ones ----------------------------------------------------------------------------------------- */
+
+/* An option of the driver's own, by its name. */
+static const struct option_value *own_option(const struct heddle_instance *i, const char *name)
+{
+	for (uint32_t k = 0; i->driver && i->own && k < i->driver->option_count; k++)
+		if (strcmp(i->driver->options[k].name, name) == 0)
+			return &i->own[k];
+	return NULL;
+}
+
+static bool mentions(const struct option_value *o, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t at = 0; !slice_is_absent(o->text) && at + n < o->text.len; at++) {
+		slice_t rest = slice_sub(o->text, at + 1, o->text.len);
+		if (o->text.ptr[at] == '$' && (slice_starts(rest, name) || (rest.len && slice_starts(slice_sub(rest, 1, rest.len), name) &&
+		    rest.ptr[0] == '{')))
+			return true;
+	}
+	return false;
+}
+
+/* Does any option of the transport refer to this variable, or one whose name begins so? */
+static bool refers_to(const struct heddle_instance *i, const char *name)
+{
+	for (unsigned k = 0; k < TO_COUNT; k++)
+		if (mentions(&i->generic[k], name))
+			return true;
+	for (uint32_t k = 0; i->driver && i->own && k < i->driver->option_count; k++)
+		if (mentions(&i->own[k], name))
+			return true;
+	return false;
+}
+
+static void local_limits(const struct address *a, struct heddle_limits *l)
+{
+	const struct option_value *most = own_option(a->transport, "batch_max");
+
+	if (!most || most->number <= 1 || refers_to(a->transport, "local_part"))
+		return;
+	l->max_recipients = most->number < UINT32_MAX ? (uint32_t)most->number : UINT32_MAX;
+	l->one_domain = refers_to(a->transport, "domain");
+}
+
+static bool is_constant(const struct option_value *o)
+{
+	slice_t text;
+	return !o->expr || expr_constant(o->expr, &text);
+}
+
+/* The user comes from the transport, or is the same for all that a router takes. */
+static bool same_user(const struct address *a, const struct address *b)
+{
+	const struct option_value *generic = a->transport->generic;
+	bool is_fixed = is_constant(&generic[TO_user]) && is_constant(&generic[TO_group]);
+
+	if (is_fixed && !slice_is_absent(generic[TO_user].text) && !slice_is_absent(generic[TO_group].text))
+		return true;
+	if (!is_fixed || a->router != b->router)
+		return false;
+	return !a->router || (is_constant(&a->router->generic[RO_user]) && is_constant(&a->router->generic[RO_group]));
+}
+
+/* A batch_id that cannot be expanded is like no other's. */
+static bool batch_id(struct attempt *t, const struct address *a, slice_t *out)
+{
+	const struct option_value *o = own_option(a->transport, "batch_id");
+	struct error err;
+
+	*out = o ? o->text : slice_absent();
+	if (!o || !o->expr)
+		return true;
+	t->ev.address = (struct address_facts *)(uintptr_t)&a->facts;
+	enum rc rc = expr_eval(&t->ev, o->expr, out, &err);
+	t->ev.address = NULL;
+	return rc == RC_OK;
+}
+
+static bool share_batch(struct attempt *t, const struct address *a, const struct address *b)
+{
+	slice_t x, y;
+
+	if (!same_user(a, b) || !same_text(a->user_home, b->user_home) || !same_text(a->facts.address_data, b->facts.address_data))
+		return false;
+	return batch_id(t, a, &x) && batch_id(t, b, &y) && same_text(x, y);
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------ */
+
 static bool go_together(const struct address *a, const struct address *b, const struct heddle_limits *l)
 {
 	if (a->transport != b->transport || a->kind != ADDRESS_PLAIN || b->kind != ADDRESS_PLAIN)
@@ -39,8 +133,10 @@ static void limits_of(struct attempt *t, const struct address *a, bool is_local,
 	struct heddle_call c;
 
 	*l = (struct heddle_limits){.struct_size = sizeof *l, .max_recipients = is_local ? 1 : 100};
+	if (is_local)
+		local_limits(a, l); /* the driver is not here to be asked */
 	if (!ops || !ops->limits || is_local)
-		return; /* a local one runs elsewhere: one address at a time */
+		return;
 	t->ev.address = (struct address_facts *)(uintptr_t)&a->facts;
 	call_init(&c, &t->ev, a->transport);
 	if (ops->limits(&c, a->transport->inst, l) != HEDDLE_OK || l->max_recipients == 0)
@@ -78,8 +174,8 @@ void groups_make(struct attempt *t)
 		limits_of(t, a, local, &l);
 		for (size_t k = 0; k < t->groups.count && !home && l.max_recipients > 1; k++) {
 			struct group *g = *VEC_AT(&t->groups, struct group *, k);
-			if (g->addresses.count < l.max_recipients &&
-			    go_together(*VEC_AT(&g->addresses, struct address *, 0), a, &l))
+			const struct address *first = *VEC_AT(&g->addresses, struct address *, 0);
+			if (g->addresses.count < l.max_recipients && go_together(first, a, &l) && (!local || share_batch(t, first, a)))
 				home = g;
 		}
 		if (!home)

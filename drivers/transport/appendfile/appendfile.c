@@ -312,8 +312,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 static const struct heddle_option options[OPT_COUNT] = {
     [OPT_ALLOW_FIFO] = ROW("allow_fifo", "false", HEDDLE_T_BOOL, 0, "deliver to a named pipe too"),
     [OPT_ALLOW_SYMLINK] = ROW("allow_symlink", "false", HEDDLE_T_BOOL, 0, "deliver through a symbolic link"),
-    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, 0, "which addresses may share one delivery; each has its own here"),
-    [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery; one here"),
+    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X, "addresses for which this comes to the same may share a delivery"),
+    [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery"),
     [OPT_CHECK_GROUP] = ROW("check_group", "false", HEDDLE_T_BOOL, 0, "an existing file must have the group of the delivery"),
     [OPT_CHECK_OWNER] = ROW("check_owner", "true", HEDDLE_T_BOOL, 0, "an existing file must belong to the user of the delivery"),
     [OPT_CHECK_STRING] = ROW("check_string", NULL, HEDDLE_T_STRING, 0,

@@ -279,8 +279,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 
 static const struct heddle_option options[OPT_COUNT] = {
     [OPT_ALLOW_COMMANDS] = ROW("allow_commands", NULL, HEDDLE_T_LIST, X, "the only commands that may be run"),
-    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, 0, "which addresses may share one delivery; each has its own here"),
-    [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery; one here"),
+    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X, "addresses for which this comes to the same may share a delivery"),
+    [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery"),
     [OPT_CHECK_STRING] = ROW("check_string", NULL, HEDDLE_T_STRING, 0,
 	"what no line may begin with: it is replaced by escape_string"),
     [OPT_COMMAND] = ROW("command", NULL, HEDDLE_T_STRING, 0,
