@@ -14,9 +14,12 @@ struct heddle_job_info {
     uint32_t uid, gid;                /* what this process already runs as */
 };
 struct heddle_recipient {
-    uint32_t struct_size, flags;   /* DSN flags */
-    struct heddle_slice address, local_part, domain, original, envid;
+    uint32_t struct_size, flags;   /* HEDDLE_DSN_; none of NEVER, SUCCESS, FAILURE, DELAY: NOTIFY was not given */
+    struct heddle_slice address, local_part, domain;
+    struct heddle_slice original, envid; /* ORCPT= and ENVID= as they go into the commands (xtext), or ABSENT */
 };
+enum { HEDDLE_DSN_NEVER = 1, HEDDLE_DSN_SUCCESS = 2, HEDDLE_DSN_FAILURE = 4, HEDDLE_DSN_DELAY = 8,
+       HEDDLE_DSN_RET_FULL = 16, HEDDLE_DSN_RET_HDRS = 32 /* the same in all recipients of a message */ };
 struct heddle_outcome { /* for one recipient; the worst of them is the job's */
     uint32_t struct_size;
     int32_t result, smtp, host; /* OK, FAIL, DEFER, ERROR; reply code or 0; index of the host or -1 */
@@ -24,7 +27,8 @@ struct heddle_outcome { /* for one recipient; the worst of them is the job's */
     uint32_t flags;             /* HEDDLE_X_: what the failure is about; drives the retry key */
     struct heddle_slice text;   /* the remote's reply or our words */
 };
-enum { HEDDLE_X_HOST = 1, HEDDLE_X_MESSAGE = 2, HEDDLE_X_RECIPIENT = 4, HEDDLE_X_FREEZE = 8 };
+enum { HEDDLE_X_HOST = 1, HEDDLE_X_MESSAGE = 2, HEDDLE_X_RECIPIENT = 4, HEDDLE_X_FREEZE = 8,
+       HEDDLE_X_DSN = 16 /* delivered to a server that offers DSN and was given the parameters: it notifies now */ };
 #define HEDDLE_DELIVERY_ID "heddle.delivery.1"
 struct heddle_delivery_service {
     uint32_t struct_size, reserved;

@@ -5,6 +5,7 @@
  */
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
+#include "smtp/client.h"
 #include "hints/hints.h"
 
 #include <stdlib.h>
@@ -141,6 +142,7 @@ static void route(struct attempt *t)
 
 	routing_init(&t->routing, t->arena, &t->ev, 0);
 	t->left = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
+	t->good = ARENA_ARRAY(t->arena, struct good_news, t->state.n_recipients + 1);
 	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
 		struct queue_recipient *r = &t->state.recipients[i];
 		if (r->state != QUEUE_RCPT_PENDING)
@@ -302,6 +304,20 @@ static void after_routing(struct attempt *t)
 	}
 }
 
+/* NOTIFY=SUCCESS: unless the next server has taken that over. */
+static void note_good_news(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+{
+	struct good_news *n = &t->good[a->recipient];
+
+	if (!(t->m->recipients[a->recipient].dsn_flags & HEDDLE_DSN_SUCCESS) || (o->about & HEDDLE_X_DSN) ||
+	    (o->via && (o->via->used & CLIENT_USED_DSN)))
+		return;
+	n->is_due = true;
+	n->relayed = !g->is_local;
+	if (o->host >= 0 && (size_t)o->host < g->hosts->count)
+		n->host = VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host)->name;
+}
+
 static void settle_group(struct attempt *t, struct group *g)
 {
 	bool any = false;
@@ -317,9 +333,10 @@ static void settle_group(struct attempt *t, struct group *g)
 		struct outcome *o = &g->outcomes[i];
 		if (o->result == RC_OK || (o->result == RC_FAIL && o->host >= 0))
 			retry_forget(t, a, g);
-		if (o->result == RC_OK)
+		if (o->result == RC_OK) {
 			note_final(t, a);
-		else if (o->result == RC_FAIL)
+			note_good_news(t, a, g, o);
+		} else if (o->result == RC_FAIL)
 			fail_address(t, a, g, o);
 		else
 			give_up_or_defer(t, a, g, o);
@@ -428,7 +445,7 @@ static void finish(struct attempt *t)
 	bool all_done;
 	int64_t next;
 
-	if (t->failed.count && bounce_send(t, &err) != RC_OK) {
+	if (bounce_send_success(t, &err) != RC_OK || (t->failed.count && bounce_send(t, &err) != RC_OK)) {
 		log_panic(t->log, t->id_text, "the bounce could not be queued, so the failure stands over: %s", err.text);
 		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
 		return;

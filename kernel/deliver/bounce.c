@@ -13,6 +13,19 @@ static slice_t errors_address(const struct attempt *t, const struct address *a)
 	return slice_is_absent(a->errors_to) ? t->m->sender : a->errors_to;
 }
 
+/* RFC 3461: NOTIFY= without FAILURE.  Whom a redirection names instead of the sender has not asked for that. */
+static bool is_unwanted(const struct attempt *t, const struct address *a)
+{
+	uint32_t asked = t->m->recipients[a->recipient].dsn_flags;
+
+	return asked && !(asked & HEDDLE_DSN_FAILURE) && slice_is_absent(a->errors_to);
+}
+
+static bool is_told(const struct attempt *t, const struct address *a, slice_t to)
+{
+	return !is_unwanted(t, a) && slice_eq(errors_address(t, a), to);
+}
+
 static slice_t why(const struct address *a)
 {
 	if (!slice_is_absent(a->shown) && a->shown.len)
@@ -31,7 +44,7 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
 		const struct address *a = *it;
-		if (!slice_eq(errors_address(t, a), to))
+		if (!is_told(t, a, to))
 			continue;
 		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
 		if (a->parent)
@@ -42,14 +55,29 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 	}
 }
 
+static void put_reporter(const struct attempt *t, struct strbuf *sb)
+{
+	strbuf_printf(sb, "Reporting-MTA: dns; %.*s\n", SL_ARG(config_process(t->cfg)->primary_hostname));
+	if (t->m->facts.dsn_envid.len)
+		strbuf_printf(sb, "Original-Envelope-ID: %.*s\n", SL_ARG(t->m->facts.dsn_envid));
+	strbuf_char(sb, '\n');
+}
+
+static void put_original_recipient(const struct attempt *t, struct strbuf *sb, uint32_t i)
+{
+	if (t->m->recipients[i].orcpt.len)
+		strbuf_printf(sb, "Original-Recipient: %.*s\n", SL_ARG(t->m->recipients[i].orcpt));
+}
+
 static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 {
-	strbuf_printf(sb, "Reporting-MTA: dns; %.*s\n\n", SL_ARG(config_process(t->cfg)->primary_hostname));
+	put_reporter(t, sb);
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
 		const struct address *a = *it;
-		if (!slice_eq(errors_address(t, a), to))
+		if (!is_told(t, a, to))
 			continue;
+		put_original_recipient(t, sb, a->recipient);
 		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: 5.0.0\n", SL_ARG(a->text));
 		if (a->remote_host.len)
 			strbuf_printf(sb, "Remote-MTA: dns; %.*s\n", SL_ARG(a->remote_host));
@@ -61,13 +89,19 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 	}
 }
 
+/* The header alone: so the configuration or RET= wants it. */
+static bool headers_only(const struct attempt *t)
+{
+	return !config_bool(t->cfg, MO_bounce_return_body) || slice_eqs(t->m->facts.dsn_ret, "HDRS");
+}
+
 /* How much of the body goes back: bounce_return_size_limit, and never so much that a bounce becomes a burden. */
 static uint64_t returned_bytes(const struct attempt *t)
 {
 	int64_t limit = config_int(t->cfg, MO_bounce_return_size_limit);
 	uint64_t most = limit > 0 && limit < RETURN_MAX ? (uint64_t)limit : RETURN_MAX;
 
-	if (!config_bool(t->cfg, MO_bounce_return_message) || !config_bool(t->cfg, MO_bounce_return_body))
+	if (!config_bool(t->cfg, MO_bounce_return_message) || headers_only(t))
 		return 0;
 	return t->m->body.bytes < most ? t->m->body.bytes : most;
 }
@@ -93,14 +127,23 @@ static slice_t original_body(struct attempt *t, uint64_t max)
 	return slice_tainted(p, have);
 }
 
-static void put_original(struct attempt *t, struct strbuf *sb)
+static void put_headers(const struct attempt *t, struct strbuf *sb)
 {
 	strbuf_printf(sb, "Return-path: <%.*s>\n", SL_ARG(t->m->sender));
 	for (const struct header *h = t->m->headers.first; h; h = h->next)
 		if (h->type != '*')
 			strbuf_add(sb, h->text);
 	strbuf_char(sb, '\n');
-	strbuf_add(sb, original_body(t, returned_bytes(t)));
+}
+
+static void put_original(struct attempt *t, struct strbuf *sb)
+{
+	bool part = headers_only(t);
+
+	strbuf_printf(sb, "Content-type: %s\n\n", part ? "text/rfc822-headers" : "message/rfc822");
+	put_headers(t, sb);
+	if (!part)
+		strbuf_add(sb, original_body(t, returned_bytes(t)));
 }
 
 static void put_truncation(const struct attempt *t, struct strbuf *sb)
@@ -126,13 +169,62 @@ static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t
 	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
 	put_report(t, &sb, to);
 	if (config_bool(t->cfg, MO_bounce_return_message)) {
-		bool all = config_bool(t->cfg, MO_bounce_return_body);
-		strbuf_printf(&sb, "--%.*s\nContent-type: %s\n\n", SL_ARG(boundary), all ? "message/rfc822" : "text/rfc822-headers");
+		strbuf_printf(&sb, "--%.*s\n", SL_ARG(boundary));
 		put_original(t, &sb);
 	}
 	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
 	return strbuf_slice(&sb);
 }
+
+/* ---- what went well ---- */
+
+static const char *how(const struct good_news *n)
+{
+	return n->relayed ? "relayed to non-DSN-aware mailer" : "relayed via non \"Remote SMTP\" router";
+}
+
+static bool is_good(const struct attempt *t, uint32_t i)
+{
+	return t->good[i].is_due;
+}
+
+static void put_success_report(struct attempt *t, struct strbuf *sb, uint32_t i)
+{
+	const struct good_news *n = &t->good[i];
+
+	put_original_recipient(t, sb, i);
+	strbuf_printf(sb, "Action: %s\nFinal-Recipient: rfc822;%.*s\nStatus: 2.0.0\n", n->relayed ? "relayed" : "delivered",
+	    SL_ARG(t->m->recipients[i].address));
+	if (n->relayed && n->host.len)
+		strbuf_printf(sb, "Remote-MTA: dns; %.*s\nDiagnostic-Code: smtp; 250 Ok\n", SL_ARG(n->host));
+	else if (!n->relayed)
+		strbuf_text(sb, "Diagnostic-Code: X-Heddle; relayed via non SMTP router\n");
+	strbuf_char(sb, '\n');
+}
+
+static slice_t make_success_body(struct attempt *t, struct arena *a, slice_t boundary)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, a, RETURN_MAX * 2);
+	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_text(&sb, "This message was created automatically by mail delivery software.\n"
+	                 " ----- The following addresses had successful delivery notifications -----\n");
+	for (uint32_t i = 0; i < t->state.n_recipients; i++)
+		if (is_good(t, i))
+			strbuf_printf(&sb, "<%.*s> (%s)\n", SL_ARG(t->m->recipients[i].address), how(&t->good[i]));
+	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
+	put_reporter(t, &sb);
+	for (uint32_t i = 0; i < t->state.n_recipients; i++)
+		if (is_good(t, i))
+			put_success_report(t, &sb, i);
+	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
+	put_headers(t, &sb);
+	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
+	return strbuf_slice(&sb);
+}
+
+/* ---- the message ---- */
 
 static slice_t dsn_from(struct attempt *t)
 {
@@ -153,7 +245,7 @@ static void put_failed(struct attempt *t, struct message *b, slice_t to)
 	strbuf_init(&sb, b->arena, 0);
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
-		if (!slice_eq(errors_address(t, *it), to))
+		if (!is_told(t, *it, to))
 			continue;
 		strbuf_text(&sb, between);
 		strbuf_add(&sb, (*it)->text);
@@ -163,34 +255,50 @@ static void put_failed(struct attempt *t, struct message *b, slice_t to)
 	(void)header_append(b->arena, &b->headers, strbuf_slice(&sb));
 }
 
-static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary)
+static void add(struct message *b, slice_t field)
 {
-	struct arena *a = b->arena;
-	slice_t host = config_process(t->cfg)->primary_hostname;
-	slice_t date = clock_rfc5322(a, b->received_us);
-	slice_t reply = config_text(t->cfg, MO_errors_reply_to);
-	struct header_list *l = &b->headers;
-
-	(void)header_append(a, l, arena_printf(a, "Received: from " OWN_NAME " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
-	    SL_ARG(host), SL_ARG(config_process(t->cfg)->heddle_version), b->id, SL_ARG(to), SL_ARG(date)));
-	put_failed(t, b, to);
-	(void)header_append(a, l, SL("Auto-Submitted: auto-replied\n"));
-	(void)header_append(a, l, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
-	if (!slice_is_absent(reply) && reply.len)
-		(void)header_append(a, l, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
-	(void)header_append(a, l, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
-	slice_t about = message_header_id(&t->m->headers);
-	if (!slice_is_absent(about))
-		(void)header_append(a, l, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
-	(void)header_append(a, l, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n",
-	    SL_ARG(boundary)));
-	(void)header_append(a, l, SL("MIME-Version: 1.0\n"));
-	(void)header_append(a, l, SL("Subject: Mail delivery failed: returning message to sender\n"));
-	(void)header_append(a, l, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id, SL_ARG(host)));
-	(void)header_append(a, l, arena_printf(a, "Date: %.*s\n", SL_ARG(date)));
+	(void)header_append(b->arena, &b->headers, field);
 }
 
-static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id)
+static void make_received(struct attempt *t, struct message *b, slice_t to)
+{
+	const struct process_facts *p = config_process(t->cfg);
+
+	add(b, arena_printf(b->arena, "Received: from " OWN_NAME " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
+	    SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version), b->id, SL_ARG(to),
+	    SL_ARG(clock_rfc5322(b->arena, b->received_us))));
+}
+
+/* From "From:" to "Date:"; good news have their subject before the rest, as Exim's have. */
+static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary, bool success)
+{
+	struct arena *a = b->arena;
+	slice_t reply = config_text(t->cfg, MO_errors_reply_to), about = message_header_id(&t->m->headers);
+
+	make_received(t, b, to);
+	if (!success) {
+		put_failed(t, b, to);
+		add(b, SL("Auto-Submitted: auto-replied\n"));
+	}
+	add(b, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
+	if (!slice_is_absent(reply) && reply.len)
+		add(b, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
+	if (success)
+		add(b, SL("Auto-Submitted: auto-generated\n"));
+	add(b, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
+	if (success)
+		add(b, SL("Subject: Delivery Status Notification\n"));
+	if (!slice_is_absent(about))
+		add(b, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
+	add(b, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n", SL_ARG(boundary)));
+	add(b, SL("MIME-Version: 1.0\n"));
+	if (!success)
+		add(b, SL("Subject: Mail delivery failed: returning message to sender\n"));
+	add(b, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id, SL_ARG(config_process(t->cfg)->primary_hostname)));
+	add(b, arena_printf(a, "Date: %.*s\n", SL_ARG(clock_rfc5322(a, b->received_us))));
+}
+
+static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id, bool success)
 {
 	struct message *b = message_new();
 	struct arena *a = b->arena;
@@ -205,9 +313,9 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	b->recipients->errors_to = b->recipients->orcpt = slice_absent();
 	b->recipient_count = 1;
 	slice_t boundary = arena_printf(a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
-	make_headers(t, b, to, boundary);
+	make_headers(t, b, to, boundary, success);
 	slice_t *chunk = ARENA_NEW(a, slice_t);
-	*chunk = make_body(t, a, to, boundary);
+	*chunk = success ? make_success_body(t, a, boundary) : make_body(t, a, to, boundary);
 	b->body = (struct body){.chunks = chunk, .chunk_count = 1, .fd = -1, .bytes = chunk->len};
 	for (uint32_t i = 0; i < chunk->len; i++)
 		b->body.lines += chunk->ptr[i] == '\n';
@@ -216,10 +324,10 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	return b;
 }
 
-static enum rc queue_bounce(struct attempt *t, slice_t to, struct error *err)
+static enum rc queue_bounce(struct attempt *t, slice_t to, bool success, struct error *err)
 {
 	struct queue_id id = store_next_id(t->d->cfg.store);
-	struct message *b = make_bounce(t, to, id);
+	struct message *b = make_bounce(t, to, id, success);
 	struct queue_message q;
 	struct queue_entry *e = NULL;
 	enum rc rc = smtp_queue_message(b, &q, err);
@@ -261,13 +369,18 @@ enum rc bounce_send(struct attempt *t, struct error *err)
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
 		slice_t to = errors_address(t, *it);
+		if (is_unwanted(t, *it)) {
+			log_main(t->log, t->id_text, "%.*s: error ignored: RFC 3461 DSN, failure notify not requested",
+			    SL_ARG((*it)->text));
+			continue;
+		}
 		if (to.len == 0) {
 			bounce = true;
 			continue;
 		}
 		if (map_get(told, to))
 			continue;
-		enum rc rc = queue_bounce(t, to, err);
+		enum rc rc = queue_bounce(t, to, false, err);
 		if (rc != RC_OK)
 			return rc;
 		map_put(told, to, t);
@@ -275,4 +388,17 @@ enum rc bounce_send(struct attempt *t, struct error *err)
 	if (bounce && t->m->sender.len == 0)
 		undeliverable_bounce(t);
 	return RC_OK;
+}
+
+/* Only what is delivered for good: not while another part of the recipient is left, nor when one has failed. */
+enum rc bounce_send_success(struct attempt *t, struct error *err)
+{
+	bool any = false;
+
+	VEC_FOREACH(&t->failed, struct address *, a) t->good[(*a)->recipient].is_due = false;
+	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
+		t->good[i].is_due = t->good[i].is_due && t->left[i] == 0;
+		any = any || t->good[i].is_due;
+	}
+	return any && t->m->sender.len ? queue_bounce(t, t->m->sender, true, err) : RC_OK;
 }

@@ -67,6 +67,8 @@ void deliver_show_hint(slice_t key, slice_t value, bool full, struct strbuf *out
 /* For acl hooks: kernel/acl/acl.h verify_address. */
 MUST_USE enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,
     slice_t *out_user_text, slice_t *out_log_text, struct error *err);
+/* EXPN: the addresses that it is redirected to, "<a@b>" each on a line of its own. */
+MUST_USE enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *out, struct error *err);
 /* -bt and -bv: prints as Exim does to out; RC_OK deliverable, RC_FAIL, RC_DEFER as the exit status 0, 2, 1. */
 MUST_USE enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool verify_sender, struct strbuf *out);
 /* The routing table and friends alone, for processes that only test addresses. */

@@ -80,6 +80,13 @@ struct group {
 	struct arena *arena;       /* of a group that another thread ran: outcomes' texts; freed with the attempt */
 };
 
+/* A recipient whose sender wants to hear that it was delivered. */
+struct good_news {
+	bool is_due;               /* delivered in this attempt, and nobody further on will tell */
+	bool relayed;              /* to a server */
+	slice_t host;              /* its name */
+};
+
 struct attempt {
 	struct job job;            /* first */
 	struct deliverer *d;
@@ -103,6 +110,7 @@ struct attempt {
 	bool forced, freeze;
 	bool bounce_failed;             /* why it is frozen */
 	uint32_t *left;                 /* addresses still undelivered, for each recipient */
+	struct good_news *good;         /* for each recipient */
 	int64_t began_us;
 };
 
@@ -202,6 +210,8 @@ bool retry_failed(struct attempt *t, const struct address *a, const struct group
 void retry_forget(struct attempt *t, const struct address *a, const struct group *g);
 /* bounce.c: one message to each errors address, durable when it returns OK. */
 enum rc bounce_send(struct attempt *t, struct error *err);
+/* One message to the sender about the recipients whose good_news is due. */
+enum rc bounce_send_success(struct attempt *t, struct error *err);
 /* lines.c */
 void line_delivered(struct attempt *t, const struct group *g);
 void line_discarded(struct attempt *t, const struct address *a);

@@ -36,13 +36,16 @@ static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, 
 	if (i >= j->group->addresses.count)
 		return HEDDLE_FAIL;
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, i);
-	const struct recipient *r = &j->attempt->m->recipients[a->recipient];
-	out->flags = r->dsn_flags;
+	const struct message *m = j->attempt->m;
+	const struct recipient *r = &m->recipients[a->recipient];
+	out->flags = r->dsn_flags | (slice_eqs(m->facts.dsn_ret, "FULL")   ? HEDDLE_DSN_RET_FULL
+	                             : slice_eqs(m->facts.dsn_ret, "HDRS") ? HEDDLE_DSN_RET_HDRS
+	                                                                   : 0u);
 	out->address = a->kind == ADDRESS_PLAIN ? without_affixes(j, a) : address_top(a)->text;
 	out->local_part = a->facts.local_part;
 	out->domain = a->facts.domain;
-	out->original = address_top(a)->text;
-	out->envid = slice_absent();
+	out->original = r->orcpt.len ? r->orcpt : slice_absent();
+	out->envid = m->facts.dsn_envid.len ? m->facts.dsn_envid : slice_absent();
 	return HEDDLE_OK;
 }
 

@@ -226,6 +226,11 @@ static enum rc message_for(const struct heddle_job *j, struct source *s, struct 
 	*m = (struct client_message){.sender = j->sender, .envid = slice_absent(), .body_8bit = msg->body_8bit,
 	    .smtputf8 = msg->smtputf8, .utf8_header = msg->smtputf8 && has_utf8_header(msg),
 	    .ignore_quota = remote_number(j, "lmtp_ignore_quota", 0) != 0, .ctx = s, .open = open_source, .read = read_source};
+	if (msg->facts.dsn_envid.len)
+		m->envid = msg->facts.dsn_envid;
+	m->ret = slice_eqs(msg->facts.dsn_ret, "FULL")   ? CLIENT_RET_FULL
+	         : slice_eqs(msg->facts.dsn_ret, "HDRS") ? CLIENT_RET_HDRS
+	                                                 : CLIENT_RET_NONE;
 	if (more >= 0)
 		m->size = msg->size_bytes + (uint64_t)more;
 	enum rc rc = put_sender(j, m, err);
@@ -248,7 +253,8 @@ static struct client_recipient *recipients_of(struct heddle_call *c, const struc
 		struct heddle_recipient out = {.struct_size = sizeof out};
 		(void)delivery_service.recipient(c, j, i, &out);
 		r[i].address = out.address;
-		r[i].orcpt = slice_absent();
+		r[i].orcpt = out.original;
+		r[i].notify = out.flags & (HEDDLE_DSN_NEVER | HEDDLE_DSN_SUCCESS | HEDDLE_DSN_FAILURE | HEDDLE_DSN_DELAY);
 		r[i].has_outcome = g->outcomes[i].is_set;
 	}
 	return r;

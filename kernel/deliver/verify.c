@@ -86,6 +86,34 @@ enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender,
 	return RC_OK;
 }
 
+enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *out, struct error *err)
+{
+	struct routing r;
+	struct address_facts *saved = ev->address;
+
+	routing_init(&r, ev->arena, ev, ROUTE_EXPN);
+	struct address *top = routing_add(&r, address, 0);
+	enum rc rc = routing_run(&r, err);
+	ev->address = saved;
+	if (rc != RC_OK)
+		return rc;
+	if (top->result == ROUTE_DEFERRED || top->result == ROUTE_FROZEN)
+		return error_set(err, RC_DEFER, "cannot be resolved now");
+	if (top->result == ROUTE_FAILED)
+		return error_set(err, RC_FAIL, "is undeliverable");
+	bool any = false;
+	for (size_t i = 0; i < r.addresses.count; i++) {
+		const struct address *a = *VEC_AT(&r.addresses, struct address *, i);
+		bool listed = top->result == ROUTE_REDIRECTED ? a->depth > 0 && a->kind == ADDRESS_PLAIN && a->result != ROUTE_REDIRECTED
+		                                              : a == top;
+		if (!listed || a->result == ROUTE_DUPLICATE)
+			continue;
+		strbuf_printf(out, "%s<%.*s>", any ? "\n" : "", SL_ARG(a->text));
+		any = true;
+	}
+	return any ? RC_OK : error_set(err, RC_FAIL, "is undeliverable");
+}
+
 static void put_hosts(const struct address *a, struct strbuf *out)
 {
 	size_t widest = 0;

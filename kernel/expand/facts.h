@@ -81,6 +81,8 @@ struct message_facts {
 	slice_t headers_added;
 	slice_t return_path, bounce_recipient;
 	slice_t acl_verify_message, sender_verify_failure, recipient_verify_failure;
+	slice_t dsn_envid, dsn_ret; /* of MAIL: xtext; FULL or HDRS */
+	bool prdr_requested; /* by MAIL, and offered */
 	bool first_delivery, smtputf8, queue_run, manually_thawed;
 	struct map *acl_m; /* as acl_c */
 };

@@ -161,7 +161,8 @@ extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_
 
 const struct cond_row *cond_find(slice_t name);
 
-enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_CERT, VAR_FN };
+enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_YES /* yes or no */,
+	VAR_CERT, VAR_FN };
 enum var_facts {
 	FACTS_NONE,
 	FACTS_PROCESS,

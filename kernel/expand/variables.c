@@ -64,6 +64,8 @@ static const struct var_row rows[] = {
     {"dnslist_value", E(dnslist_value)},
     {"domain", A(domain)},
     {"domain_data", A(domain_data)},
+    {"dsn_envid", M(dsn_envid)},
+    {"dsn_ret", M(dsn_ret)},
     {"exim_gid", PI(exim_gid)},
     {"exim_path", P(exim_path)},
     {"exim_uid", PI(exim_uid)},
@@ -105,7 +107,7 @@ static const struct var_row rows[] = {
     {"message_id", M(id)},
     {"message_linecount", F(var_message_linecount)},
     {"message_size", MI(message_size)},
-    {"message_smtputf8", FACTS_MESSAGE, VAR_BOOL, offsetof(struct message_facts, smtputf8), NULL,
+    {"message_smtputf8", FACTS_MESSAGE, VAR_YES, offsetof(struct message_facts, smtputf8), NULL,
         NULL},
     {"original_domain", A(original_domain)},
     {"original_local_part", A(original_local_part)},
@@ -114,6 +116,8 @@ static const struct var_row rows[] = {
     {"parent_domain", A(parent_domain)},
     {"parent_local_part", A(parent_local_part)},
     {"pid", F(var_pid)},
+    {"prdr_requested", FACTS_MESSAGE, VAR_YES, offsetof(struct message_facts, prdr_requested), NULL,
+        NULL},
     {"primary_hostname", P(primary_hostname)},
     {"prvscheck_address", E(prvscheck_address)},
     {"prvscheck_keynum", E(prvscheck_keynum)},
@@ -218,7 +222,7 @@ static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc
     "mime_content_description", "mime_content_disposition", "mime_content_id", "mime_content_size",
     "mime_content_transfer_encoding", "mime_content_type", "mime_decoded_filename", "mime_filename",
     "mime_is_coverletter", "mime_is_multipart", "mime_is_rfc822", "mime_part_count",
-    "pipe_addresses", "prdr_requested", "proxy_external_address", "proxy_external_port",
+    "pipe_addresses", "proxy_external_address", "proxy_external_port",
     "proxy_local_address", "proxy_local_port", "proxy_session", "queue_name", "queue_size",
     "regex_match_string", "sender_helo_dnssec", "sender_helo_verified", "sender_host_dnssec",
     "sender_rate", "sender_rate_limit", "sender_rate_period", "smtp_command_history", "spam_action",
@@ -317,6 +321,10 @@ static enum rc var_value(struct eval *ev, const struct node *n, slice_t *out, st
 	case VAR_BOOL:
 		memcpy(&set, at, sizeof set);
 		*out = set ? SL("1") : SL("");
+		break;
+	case VAR_YES:
+		memcpy(&set, at, sizeof set);
+		*out = set ? SL("yes") : SL("no");
 		break;
 	case VAR_FN:
 	default:

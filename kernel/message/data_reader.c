@@ -169,9 +169,13 @@ static void bare_cr(struct data_reader *r)
 /* An LF that no CR precedes. */
 static void bare_lf(struct data_reader *r)
 {
+	if (r->chunked && r->in_header) {
+		set_fault(r, DATA_BARE_LF);
+		return;
+	}
 	if (r->eol_mode == EOL_UNKNOWN)
 		r->eol_mode = EOL_LF;
-	if (r->eol_mode == EOL_LF) {
+	if (r->eol_mode == EOL_LF || r->chunked) {
 		newline(r);
 	} else if (r->in_header) {
 		to_header(r, "\n ", 2);
@@ -212,8 +216,8 @@ size_t data_reader_feed(struct data_reader *r, const char *p, size_t n, bool *ou
 		char c = p[i];
 		switch ((enum state)r->state) {
 		case AT_LINE:
-			r->state = c == '.' ? DOT : IN_LINE;
-			i += c == '.';
+			r->state = c == '.' && !r->chunked ? DOT : IN_LINE;
+			i += r->state == DOT;
 			continue;
 		case DOT:
 			r->state = c == '\r' ? DOT_CR : IN_LINE;
@@ -253,4 +257,14 @@ size_t data_reader_feed(struct data_reader *r, const char *p, size_t n, bool *ou
 		}
 	}
 	return n;
+}
+
+void data_reader_finish(struct data_reader *r)
+{
+	if (r->state == CR)
+		bare_cr(r);
+	r->state = AT_LINE;
+	if (r->in_header && !r->fault && r->header.len > r->line_start)
+		newline(r); /* a field whose end was not sent */
+	finish(r);
 }

@@ -9,7 +9,10 @@
  * newline and a space, so that they cannot begin a field.  When the first line ended in a bare LF,
  * LF is a line end of the content everywhere. The header ends at an empty line or before the first
  * line that is neither a field nor a continuation. Pure: no input, no clock; what it makes goes to
- * the header buffer and the body builder.  Source: RFC 5321 4.5.2.
+ * the header buffer and the body builder.
+ * Chunked (BDAT): the client counts, so no dot means anything and data_reader_finish is the end.
+ * Fields must end in CR LF there; in the body a bare LF or CR is a newline, as in Exim.
+ * Source: RFC 5321 4.5.2, RFC 3030.
  */
 #ifndef HEDDLE_MESSAGE_DATA_READER_H
 #define HEDDLE_MESSAGE_DATA_READER_H
@@ -21,6 +24,7 @@ enum data_fault {
 	DATA_LINE_TOO_LONG,   /* header_line_maxsize */
 	DATA_TOO_BIG,         /* message_size_limit */
 	DATA_NO_ROOM,         /* the budget, for the header */
+	DATA_BARE_LF,         /* in the header of a chunked message */
 };
 struct data_limits {
 	uint64_t header_max, header_line_max; /* 0: none */
@@ -37,7 +41,7 @@ struct data_reader {
 	size_t field_start; /* and the field it belongs to */
 	uint32_t fields;
 	uint8_t state, eol_mode;
-	bool in_header, keep_header_nul;
+	bool in_header, keep_header_nul, chunked;
 	enum data_fault fault;
 	uint64_t bytes; /* content so far, header and body */
 	uint64_t line_len, max_line_len;
@@ -49,6 +53,13 @@ void data_reader_init(struct data_reader *r, struct arena *a, struct body_builde
 /* Takes bytes from p; returns how many.  *out_end: the end was among them (what follows is the next
  * command). */
 size_t data_reader_feed(struct data_reader *r, const char *p, size_t n, bool *out_end);
+/* Before the first byte: the client counts. */
+static inline void data_reader_set_chunked(struct data_reader *r)
+{
+	r->chunked = true;
+}
+/* The end of a chunked message: what was counted is all there is. */
+void data_reader_finish(struct data_reader *r);
 /* Give the budget back what the header took; the text stays.  Twice is fine. */
 void data_reader_release(struct data_reader *r);
 #endif

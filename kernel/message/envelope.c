@@ -64,6 +64,8 @@ static const struct field_row rows[] = {
     {39, NUMBER, M(body.lines)},
     {40, NUMBER, F(rcpt_count)},
     {41, FLAG, F(smtputf8)},
+    {42, TEXT, F(dsn_envid)},
+    {43, WORD, F(dsn_ret)},
 };
 #undef S
 #undef F

@@ -17,8 +17,8 @@
 struct recipient {
 	slice_t address;   /* fully qualified */
 	slice_t errors_to; /* from a redirection with one_time; else ABSENT */
-	slice_t orcpt;     /* DSN, or ABSENT */
-	uint32_t dsn_flags;
+	slice_t orcpt;     /* DSN: xtext, or ABSENT */
+	uint32_t dsn_flags; /* HEDDLE_DSN_ of NOTIFY= */
 };
 
 /* Where the body's bytes are: in memory (just received), or in the queue's store.  LF line ends,

@@ -85,6 +85,10 @@ struct smtp_server_config {
 	enum rc (*verify_address)(struct eval *ev, slice_t address, bool is_sender,
 	    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
 	    struct error *err);
+	/* EXPN: what the address stands for, "<a@b>" a line; RC_FAIL: nothing.  NULL: defers */
+	enum rc (*expand_address)(struct eval *ev, slice_t address, struct strbuf *out, struct error *err);
+	/* ETRN: try what is queued for recipients with this in them, as -R.  ctx as above.  NULL: refused */
+	void (*queue_run)(void *ctx, slice_t recipient);
 	bool queue_only; /* -odq and the like */
 	/* -bh: a session that is played, where nothing that is accepted is kept; borrowed.  NULL: for real */
 	const struct smtp_played *played;

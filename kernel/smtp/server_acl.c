@@ -15,6 +15,7 @@ static const struct where_row wheres[] = {
     {ACL_RCPT, "RCPT", 550, true},
     {ACL_PREDATA, "DATA", 550, false},
     {ACL_DATA, "after DATA", 550, true},
+    {ACL_DATA_PRDR, "after DATA PRDR", 550, true},
     {ACL_VRFY, "VRFY", 252, false},
     {ACL_EXPN, "EXPN", 550, false},
     {ACL_ETRN, "ETRN", 458, false},
@@ -77,8 +78,7 @@ static slice_t lowered(struct arena *a, slice_t s)
 	return slice_of(p, s.len, s.flags);
 }
 
-/* What $local_part, $domain and their _data forms are while a recipient is looked at. */
-static void recipient_facts(struct run *r, slice_t recipient, struct address_facts *out)
+void session_address_facts(struct run *r, slice_t recipient, struct address_facts *out)
 {
 	slice_t none = slice_absent(), local, domain = none;
 	if (!address_split(recipient, &local, &domain))
@@ -127,7 +127,7 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 	if (slice_is_absent(v->text))
 		return out->verdict;
 	if (!slice_is_absent(recipient)) {
-		recipient_facts(r, recipient, &facts);
+		session_address_facts(r, recipient, &facts);
 		r->ev.address = &facts;
 	}
 	enum rc rc = config_expand(&r->ev, option, &text, &err);

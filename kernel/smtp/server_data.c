@@ -8,11 +8,11 @@
 
 #define FIELDS_MAX 50000
 
-static void no_recipients(struct run *r)
+static void no_recipients(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
-	slice_t plain = s->m ? SL("Valid RCPT command must precede DATA")
-	                     : SL("valid RCPT command must precede DATA");
+	slice_t logged = arena_printf(r->scratch, "valid RCPT command must precede %s", verb);
+	slice_t plain = s->m ? arena_printf(r->scratch, "Valid RCPT command must precede %s", verb) : logged;
 	slice_t text = plain;
 	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs)
 		text = arena_printf(r->scratch,
@@ -21,9 +21,8 @@ static void no_recipients(struct run *r)
 	if (s->m && s->mf.rcpt_count > 0)
 		reply(r, 503, text);
 	else
-		synprot_error_told(r, true, 503, SL("valid RCPT command must precede DATA"),
-		    slice_is_absent(s->rcpt_reply) ? SL("valid RCPT command must precede DATA")
-		                                   : text);
+		synprot_error_told(
+		    r, true, 503, logged, slice_is_absent(s->rcpt_reply) ? logged : text);
 }
 
 static bool rejected_for_count(struct run *r)
@@ -40,8 +39,17 @@ static bool rejected_for_count(struct run *r)
 	return true;
 }
 
-/* Everything that reading needs, on the transaction's arena. */
-static void begin_reading(struct session *s)
+bool data_allowed(struct run *r, const char *verb)
+{
+	struct session *s = r->s;
+	if (s->m && (s->recipients.count || s->discarded))
+		return !rejected_for_count(r);
+	no_recipients(r, verb);
+	return false;
+}
+
+/* On the transaction's arena. */
+void data_begin(struct session *s)
 {
 	struct message *m = s->m;
 	const struct smtp_queue_hooks *q = s->server->cfg.queue;
@@ -67,11 +75,7 @@ void serve_data_command(struct run *r)
 {
 	struct session *s = r->s;
 	struct acl_outcome out;
-	if (!s->m || (!s->recipients.count && !s->discarded)) {
-		no_recipients(r);
-		return;
-	}
-	if (rejected_for_count(r))
+	if (!data_allowed(r, "DATA"))
 		return;
 	if (session_acl(r, ACL_PREDATA, MO_acl_smtp_predata, slice_absent(), &out) != ACL_ACCEPT &&
 	    out.verdict != ACL_DISCARD) {
@@ -85,7 +89,7 @@ void serve_data_command(struct run *r)
 		s->recipients.count = 0;
 		s->discarding = true;
 	}
-	begin_reading(s);
+	data_begin(s);
 	reply(r, 354, SL("Enter message, ending with \".\" on a line by itself"));
 	s->state = ST_DATA;
 }
@@ -119,7 +123,7 @@ static enum step refused(struct run *r)
 	return STEP_AGAIN;
 }
 
-static enum step faulty(struct run *r)
+enum step data_faulty(struct run *r)
 {
 	struct session *s = r->s;
 	const struct data_reader *d = s->reader;
@@ -146,6 +150,12 @@ static enum step faulty(struct run *r)
 		    "overlong message header line received from %.*s (more than %lld characters): "
 		    "message abandoned",
 		    SL_ARG(from), (long long)config_int(s->cfg, MO_header_line_maxsize));
+		break;
+	case DATA_BARE_LF:
+		reply(r, 552, SL("Message header not CRLF terminated"));
+		log_line(r, both,
+		    "rejected from <%.*s> %.*s: Non-CRLF-terminated header, under CHUNKING: message abandoned",
+		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
 		break;
 	case DATA_FINE:
 	case DATA_NO_ROOM:
@@ -268,13 +278,18 @@ static void set_facts(struct session *s)
 	}
 }
 
+/* smtp_accept_queue_per_connection */
+static bool waits_for_queue_run(const struct session *s)
+{
+	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
+	return per_connection > 0 && (int64_t)s->messages_accepted >= per_connection;
+}
+
 /* To be held until a queue run asks for it: on record too, so that a restart does not let it go. */
 static bool queue_only(const struct session *s)
 {
-	int64_t per_connection = config_int(s->cfg, MO_smtp_accept_queue_per_connection);
 	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
-	       s->effects.queue_only || s->queue_by_load ||
-	       (per_connection > 0 && (int64_t)s->messages_accepted >= per_connection);
+	       s->effects.queue_only || s->queue_by_load || waits_for_queue_run(s);
 }
 
 /* The message as it goes to the queue; only its body is missing. */
@@ -308,7 +323,13 @@ static void say_accepted(struct run *r)
 	struct session *s = r->s;
 	const struct acl_effects *e = &s->effects;
 	if (!e->fake_reject && !e->fake_defer) {
-		replyf(r, 250, "OK id=%s", s->m->id);
+		if (s->prdr_answered)
+			replyf(r, 250, "id=%s message accepted%s", s->m->id, s->prdr_some ? " for some recipients" : "");
+		else if (s->chunked)
+			replyf(r, 250, " %llu byte chunk, total %llu\nOK id=%s",
+			    (unsigned long long)s->chunk_size, (unsigned long long)s->chunk_total, s->m->id);
+		else
+			replyf(r, 250, "OK id=%s", s->m->id);
 		if (s->server->cfg.played)
 			reply_raw(r, SL("\n**** SMTP testing: that is not a real message id!\n\n"));
 		return;
@@ -383,19 +404,21 @@ static enum step hand_over(struct run *r)
 	return not_stored(r, rc, &err);
 }
 
-static enum step data_end(struct run *r)
+enum step data_end(struct run *r)
 {
 	struct session *s = r->s;
 	struct acl_outcome out;
 	data_reader_release(s->reader);
 	if (s->reader->fault)
-		return faulty(r);
+		return data_faulty(r);
 	if (s->body->failed)
 		return not_stored(r, s->body->failed, &s->body->why);
 	if (!make_header(r))
 		return refused(r);
 	apply_header_changes(s);
 	set_facts(s);
+	if (!prdr_check(r))
+		return refused(r);
 	enum acl_verdict v = session_acl(r, ACL_DATA, MO_acl_smtp_data, slice_absent(), &out);
 	if (v != ACL_ACCEPT && v != ACL_DISCARD) {
 		if (acl_refuse(r, ACL_DATA, &out, SL("")))
@@ -444,6 +467,10 @@ enum step serve_commit(struct run *r)
 	if (done != 1 + RC_OK)
 		return not_stored(r, (enum rc)(done - 1), &s->commit_error);
 	log_arrival(r, s->m);
+	if (waits_for_queue_run(s))
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "no immediate delivery: more than %lld messages received in one connection",
+		    (long long)config_int(s->cfg, MO_smtp_accept_queue_per_connection));
 	if (q->accepted)
 		q->accepted(q->ctx, s->m, !s->m->queue_only && !s->m->deliver_freeze);
 	return accepted(r);

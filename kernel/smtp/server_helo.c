@@ -113,7 +113,7 @@ static bool spoke_too_soon(struct run *r)
 {
 	char first[64];
 	struct session *s = r->s;
-	if (!s->enforce_sync)
+	if (!s->enforce_sync || host_matches(r, MO_pipelining_connect_advertise_hosts))
 		return false;
 	ssize_t n = 0;
 	size_t got = 0;
@@ -337,9 +337,48 @@ void serve_helo(struct run *r)
 	struct session *s = r->s;
 	if (!greeted(r, "HELO"))
 		return;
-	s->esmtp = s->pipelining_advertised = s->auth_advertised = s->tls_advertised = false;
+	s->esmtp = false;
+	session_forget_offers(s);
 	helo_limits(r);
 	reply(r, 250, hello_line(r));
+}
+
+void session_forget_offers(struct session *s)
+{
+	s->pipelining_advertised = s->auth_advertised = s->chunking_advertised = s->dsn_advertised =
+	    s->smtputf8_advertised = s->prdr_advertised = s->tls_advertised = false;
+}
+
+/* RFC 9422 */
+static void offer_limits(struct run *r, struct strbuf *sb)
+{
+	struct session *s = r->s;
+	if ((s->mail_limit <= 0 && s->rcpt_limit <= 0) || !host_matches(r, MO_limits_advertise_hosts))
+		return;
+	strbuf_text(sb, "\nLIMITS");
+	if (s->mail_limit > 0)
+		strbuf_printf(sb, " MAILMAX=%lld", (long long)s->mail_limit);
+	if (s->rcpt_limit > 0)
+		strbuf_printf(sb, " RCPTMAX=%lld", (long long)s->rcpt_limit);
+}
+
+static void offer(struct run *r, struct strbuf *sb, enum main_option hosts, const char *word, bool *out)
+{
+	*out = host_matches(r, hosts);
+	if (*out)
+		strbuf_printf(sb, "\n%s", word);
+}
+
+static void offer_pipelining(struct run *r, struct strbuf *sb)
+{
+	struct session *s = r->s;
+	s->pipelining_advertised =
+	    !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
+	if (!s->pipelining_advertised)
+		return;
+	strbuf_text(sb, "\nPIPELINING");
+	if (host_matches(r, MO_pipelining_connect_advertise_hosts))
+		strbuf_text(sb, "\nPIPECONNECT");
 }
 
 void serve_ehlo(struct run *r)
@@ -355,22 +394,26 @@ void serve_ehlo(struct run *r)
 	strbuf_text(&sb, "\nSIZE");
 	if (s->size_limit > 0)
 		strbuf_printf(&sb, " %lld", (long long)s->size_limit);
+	offer_limits(r, &sb);
 	if (config_bool(s->cfg, MO_accept_8bitmime))
 		strbuf_text(&sb, "\n8BITMIME");
+	offer(r, &sb, MO_dsn_advertise_hosts, "DSN", &s->dsn_advertised);
 	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_etrn)))
 		strbuf_text(&sb, "\nETRN");
 	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_vrfy)))
 		strbuf_text(&sb, "\nVRFY");
 	if (!slice_is_absent(config_text(s->cfg, MO_acl_smtp_expn)))
 		strbuf_text(&sb, "\nEXPN");
-	s->pipelining_advertised =
-	    !s->no_pipelining && host_matches(r, MO_pipelining_advertise_hosts);
-	if (s->pipelining_advertised)
-		strbuf_text(&sb, "\nPIPELINING");
+	offer_pipelining(r, &sb);
 	auth_offer(r, &sb);
+	offer(r, &sb, MO_chunking_advertise_hosts, "CHUNKING", &s->chunking_advertised);
 	s->tls_advertised = tls_offered(r);
 	if (s->tls_advertised)
 		strbuf_text(&sb, "\nSTARTTLS");
+	s->prdr_advertised = config_bool(s->cfg, MO_prdr_enable);
+	if (s->prdr_advertised)
+		strbuf_text(&sb, "\nPRDR");
+	offer(r, &sb, MO_smtputf8_advertise_hosts, "SMTPUTF8", &s->smtputf8_advertised);
 	strbuf_text(&sb, "\nHELP");
 	reply(r, 250, strbuf_slice(&sb));
 }

@@ -249,6 +249,8 @@ void log_arrival(struct run *r, const struct message *m)
 			strbuf_add(&sb, s->mf.authenticated_sender);
 		}
 	}
+	strbuf_text(&sb, s->prdr_answered ? " PRDR" : "");
+	strbuf_text(&sb, s->chunked ? " K" : "");
 	strbuf_printf(&sb, " S=%llu", (unsigned long long)m->size_bytes);
 	add_selected(&sb, r, m);
 	log_text(s->log, LOG_TO_MAIN, slice_cstr(m->id), strbuf_slice(&sb), slice_absent());

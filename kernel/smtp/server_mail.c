@@ -29,34 +29,14 @@ struct mail_parameters {
 	int64_t size; /* -1: not given */
 	bool body_8bit;
 	slice_t auth, auth_raw; /* decoded, as it came; ABSENT: not given, or <> */
+	bool utf8, prdr;
+	struct dsn_params dsn;
 };
 
-/* xtext (RFC 3461 4) */
-static bool xtext_decode(struct arena *a, slice_t in, slice_t *out)
-{
-	char *p = arena_bytes(a, in.len + 1u);
-	size_t n = 0;
-	for (uint32_t i = 0; i < in.len; i++) {
-		int64_t v;
-		if (in.ptr[i] != '+') {
-			p[n++] = in.ptr[i];
-		} else if (i + 2 < in.len && slice_to_i64(slice_sub(in, i + 1, 2), 16, false, &v) &&
-		           v >= 0) {
-			p[n++] = (char)v;
-			i += 2;
-		} else {
-			return false;
-		}
-	}
-	*out = slice_tainted(p, n);
-	return true;
-}
-
-enum param { PARAM_TAKEN, PARAM_UNKNOWN, PARAM_BAD };
-static enum param take_parameter(
-    struct run *r, slice_t name, slice_t value, struct mail_parameters *out)
+static enum param take_parameter(struct run *r, slice_t name, slice_t value, void *arg)
 {
 	struct session *s = r->s;
+	struct mail_parameters *out = arg;
 	if (slice_eqis(name, "SIZE")) {
 		int64_t n;
 		if (slice_to_i64(value, 10, false, &n) && n >= 0)
@@ -80,32 +60,22 @@ static enum param take_parameter(
 		}
 		return PARAM_TAKEN;
 	}
-	return PARAM_UNKNOWN;
+	if (slice_eqis(name, "SMTPUTF8") && slice_is_absent(value) && s->smtputf8_advertised) {
+		out->utf8 = true;
+		return PARAM_TAKEN;
+	}
+	if (slice_eqis(name, "PRDR") && slice_is_absent(value) && s->prdr_advertised) {
+		out->prdr = true;
+		return PARAM_TAKEN;
+	}
+	return s->dsn_advertised ? dsn_mail_param(r, name, value, &out->dsn) : PARAM_UNKNOWN;
 }
 
-/* Parameters are taken off the end as long as they are known, as Exim does: what is left is the
- * address.  false: answered. */
 static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
 {
 	*out = (struct mail_parameters){.size = -1, .auth = slice_absent(), .auth_raw = slice_absent()};
-	while (r->s->esmtp) {
-		size_t sp = slice_rfind(*text, ' ');
-		if (sp == SIZE_MAX)
-			break;
-		slice_t word = slice_sub(*text, sp + 1, text->len), name = word, value = SL("");
-		size_t eq = slice_find(word, '=');
-		if (eq != SIZE_MAX) {
-			name = slice_sub(word, 0, eq);
-			value = slice_sub(word, eq + 1, word.len);
-		}
-		enum param p = take_parameter(r, name, value, out);
-		if (p == PARAM_BAD)
-			return false;
-		if (p == PARAM_UNKNOWN)
-			break;
-		*text = slice_trim(slice_sub(*text, 0, sp));
-	}
-	return true;
+	dsn_params_clear(&out->dsn);
+	return params_take(r, text, take_parameter, out);
 }
 
 /* May there be another MAIL now?  false: answered. */
@@ -232,6 +202,12 @@ void serve_mail(struct run *r)
 	}
 	s->mf.sender_address = sender;
 	s->mf.message_size = p.size;
+	s->mf.dsn_ret = arena_dup(m->arena, p.dsn.ret);
+	s->mf.dsn_envid = arena_dup(m->arena, p.dsn.envid);
+	s->mf.smtputf8 = m->smtputf8 = p.utf8;
+	s->mf.prdr_requested = s->prdr = p.prdr;
+	if (p.utf8)
+		s->facts.received_protocol = arena_printf(m->arena, "utf8%.*s", SL_ARG(session_protocol(s)));
 	s->declared_size = p.size;
 	s->body_8bit = p.body_8bit;
 	s->count_rset = s->count_helo = true;
@@ -240,9 +216,8 @@ void serve_mail(struct run *r)
 	if (v == ACL_DISCARD)
 		s->mail_discard = s->discarding = true;
 	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
-		reply(r, 250,
-		    slice_is_absent(out.user_text) || !out.user_text.len ? SL("OK")
-		                                                         : out.user_text);
+		slice_t usual = p.prdr ? SL("OK, PRDR Requested") : SL("OK");
+		reply(r, 250, slice_is_absent(out.user_text) || !out.user_text.len ? usual : out.user_text);
 		return;
 	}
 	/* the sender is forgotten, and with it the transaction */

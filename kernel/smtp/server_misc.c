@@ -76,36 +76,6 @@ void serve_vrfy(struct run *r)
 	}
 }
 
-void serve_expn(struct run *r)
-{
-	struct acl_outcome out;
-	if (session_acl(r, ACL_EXPN, MO_acl_smtp_expn, slice_absent(), &out) != ACL_ACCEPT) {
-		if (acl_refuse(r, ACL_EXPN, &out, r->arg))
-			session_close(r, "acl-drop");
-		return;
-	}
-	reply(r, 550, SL("Administrative prohibition"));
-}
-
-void serve_etrn(struct run *r)
-{
-	struct session *s = r->s;
-	struct acl_outcome out;
-	if (s->m) {
-		synprot_error(r, true, 503, SL("ETRN is not permitted inside a transaction"));
-		return;
-	}
-	if (log_selected(s->log, LOG_ETRN))
-		log_line(r, LOG_TO_MAIN, "ETRN %.*s received from %.*s", SL_ARG(r->arg),
-		    SL_ARG(host_for_text(r)));
-	if (session_acl(r, ACL_ETRN, MO_acl_smtp_etrn, slice_absent(), &out) != ACL_ACCEPT) {
-		if (acl_refuse(r, ACL_ETRN, &out, r->arg))
-			session_close(r, "acl-drop");
-		return;
-	}
-	reply(r, 458, SL("Administrative prohibition"));
-}
-
 void serve_help(struct run *r)
 {
 	struct session *s = r->s;
@@ -121,11 +91,4 @@ void serve_help(struct run *r)
 	if (config_main(s->cfg, MO_acl_smtp_vrfy)->is_set)
 		strbuf_text(&sb, " VRFY");
 	reply(r, 214, strbuf_slice(&sb));
-}
-
-/* The chunk that follows would be taken for commands, so the connection does not outlive it. */
-void serve_bdat(struct run *r)
-{
-	synprot_error(r, true, 503, SL("BDAT command used when CHUNKING not advertised"));
-	session_close(r, "bad-commands");
 }

@@ -24,6 +24,7 @@ enum session_state {
 	ST_COMMAND,
 	ST_AUTH, /* waits for the client's part of an exchange */
 	ST_DATA,
+	ST_BDAT,      /* the bytes of a chunk, kept or passed over */
 	ST_SYNC_BODY, /* a body file is to be synced */
 	ST_COMMIT,    /* the queue has it */
 	ST_CLOSING,   /* what is unsent, then the end */
@@ -56,6 +57,7 @@ struct smtp_client { /* one address and its sessions */
 	struct net_addr addr;
 };
 #define CLIENT_BUCKETS 4096
+struct etrn; /* server_expand.c */
 struct smtp_server {
 	struct smtp_server_config cfg;
 	struct acl_hooks acl_hooks;
@@ -64,6 +66,7 @@ struct smtp_server {
 	struct smtp_client *clients[CLIENT_BUCKETS] GUARDED_BY(lk_smtp_clients);
 	struct listener *listeners GUARDED_BY(lk_smtp_clients);
 	struct session *first GUARDED_BY(lk_smtp_clients);
+	struct etrn *etrns GUARDED_BY(lk_smtp_clients); /* commands under way */
 	_Atomic bool stopping;      /* relaxed: seen at the next command */
 	_Atomic int64_t stop_by_us; /* monotonic; when stopping, DATA ends by then */
 	_Atomic size_t sessions;    /* acq_rel: 0 means that their memory is gone */
@@ -111,6 +114,7 @@ struct session {
 	/* what the client may do, worked out once */
 	int64_t connected_us; /* monotonic */
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
+	bool dsn_advertised, smtputf8_advertised, prdr_advertised;
 	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
 	    queue_by_load, taken_limits;
 	bool unqualified_sender_ok, unqualified_recipient_ok, enforce_sync, no_pipelining;
@@ -128,11 +132,15 @@ struct session {
 	bool sender_explained; /* why its verification failed: that is said once */
 	int64_t declared_size;
 	bool body_8bit;
+	bool prdr, prdr_answered, prdr_some; /* asked for; each recipient has its answer; not all were taken */
 	/* DATA */
 	struct data_reader *reader; /* on m's arena */
 	struct body_builder *body;
 	struct header *received;
 	int64_t data_started_us;
+	/* BDAT; see server_bdat.c */
+	uint64_t chunk_left, chunk_size, chunk_total;
+	bool chunking_advertised, chunked, chunk_last, chunk_refused, chunk_spoilt;
 	/* commit */
 	_Atomic int
 	    commit_result; /* 0: pending, COMMIT_GIVING: the runner is giving it, else 1 + rc;
@@ -174,6 +182,8 @@ struct run {
 /* ---- server_session.c ---- */
 void session_run(void *owner, enum wake why, struct worker *w);
 void session_begin_eval(struct run *r);
+/* What EHLO offered does not hold any more. */
+void session_forget_offers(struct session *s);
 /* Forget the transaction: all of it, and nothing else. */
 void session_reset_transaction(struct session *s);
 /* End the session when the replies are out; why: $smtp_notquit_reason, or NULL after QUIT. */
@@ -231,6 +241,28 @@ void synprot_error_told(struct run *r, bool protocol, int code, slice_t logged, 
 bool sync_violated(struct run *r);
 const char *command_name(enum command c);
 
+/* What $local_part, $domain and their _data forms are while a recipient is looked at. */
+void session_address_facts(struct run *r, slice_t recipient, struct address_facts *out);
+
+/* ---- server_params.c ---- */
+/* NAME=VALUE off the end of *text, as long as take() knows it, as Exim does: what is left is the address.
+ * false: answered. */
+enum param { PARAM_TAKEN, PARAM_UNKNOWN, PARAM_BAD };
+typedef enum param param_fn(struct run *r, slice_t name, slice_t value, void *out);
+bool params_take(struct run *r, slice_t *text, param_fn *take, void *out);
+/* xtext (RFC 3461 4) */
+bool xtext_decode(struct arena *a, slice_t in, slice_t *out);
+struct dsn_params { /* ABSENT, 0: not given */
+	slice_t ret, envid, orcpt;
+	uint32_t notify; /* HEDDLE_DSN_ */
+};
+void dsn_params_clear(struct dsn_params *p);
+/* RET and ENVID; NOTIFY and ORCPT */
+enum param dsn_mail_param(struct run *r, slice_t name, slice_t value, struct dsn_params *out);
+enum param dsn_rcpt_param(struct run *r, slice_t name, slice_t value, struct dsn_params *out);
+/* An address outside ASCII where SMTPUTF8 was not asked for, or that is no UTF-8; false: answered. */
+bool address_charset_ok(struct run *r, slice_t address, bool utf8);
+
 /* ---- server_acl.c ---- */
 enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_option option,
     slice_t recipient, struct acl_outcome *out);
@@ -275,6 +307,16 @@ void serve_connected(struct run *r); /* after TLS, where it begins at once */
 void serve_greet(struct run *r); /* after the look-up */
 enum step serve_auth_line(struct run *r, slice_t line);
 enum step serve_data(struct run *r);
+/* server_prdr.c: the recipients' own answers; false: none is left, and that has been answered. */
+bool prdr_check(struct run *r);
+enum step serve_chunk(struct run *r);
+/* Where a series of chunks is being sent: is this command out of place there?  Then it has been answered. */
+bool chunks_forbid(struct run *r);
+void data_begin(struct session *s); /* all that reading the message needs */
+enum step data_end(struct run *r);  /* all of it has been read */
+enum step data_faulty(struct run *r);
+/* There must be a recipient before DATA or BDAT; false: answered. */
+bool data_allowed(struct run *r, const char *verb);
 enum step serve_sync_body(struct run *r);
 enum step serve_commit(struct run *r);
 void data_lost(struct run *r, bool timeout);

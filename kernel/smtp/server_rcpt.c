@@ -29,14 +29,14 @@ static bool too_many_recipients(struct run *r)
 	return true;
 }
 
-static bool recipient_address(struct run *r, slice_t *out)
+static bool recipient_address(struct run *r, slice_t arg, slice_t *out)
 {
 	struct session *s = r->s;
 	struct error err = {0};
 	slice_t local, domain;
-	if (address_parse_path(s->m->arena, r->arg, false,
+	if (address_parse_path(s->m->arena, arg, false,
 	        config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
-		slice_t text = arena_printf(r->scratch, "%.*s: %s", SL_ARG(r->arg), err.text);
+		slice_t text = arena_printf(r->scratch, "%.*s: %s", SL_ARG(arg), err.text);
 		s->mf.rcpt_fail_count++;
 		remember_refusal(r, 501, text);
 		synprot_error_told(r, false, 501, slice_cstr(err.text), text);
@@ -66,19 +66,27 @@ static bool recipient_address(struct run *r, slice_t *out)
 	return false;
 }
 
-static void accept_recipient(struct run *r, slice_t address)
+static void accept_recipient(struct run *r, slice_t address, const struct dsn_params *dsn)
 {
 	struct session *s = r->s;
 	struct recipient *it = VEC_PUSH(s->m->arena, &s->recipients, struct recipient);
 	it->address = address;
-	it->errors_to = it->orcpt = slice_absent();
+	it->errors_to = slice_absent();
+	it->orcpt = arena_dup(s->m->arena, dsn->orcpt);
+	it->dsn_flags = dsn->notify;
+}
+
+static enum param take_parameter(struct run *r, slice_t name, slice_t value, void *out)
+{
+	return r->s->dsn_advertised ? dsn_rcpt_param(r, name, value, out) : PARAM_UNKNOWN;
 }
 
 void serve_rcpt(struct run *r)
 {
 	struct session *s = r->s;
-	slice_t address;
+	slice_t address, arg = r->arg;
 	struct acl_outcome out;
+	struct dsn_params dsn;
 	if (!s->m) {
 		remember_refusal(r, 503, SL("sender not yet given"));
 		synprot_error(r, true, 503, SL("sender not yet given"));
@@ -90,14 +98,23 @@ void serve_rcpt(struct run *r)
 		synprot_error(r, false, 501, SL("RCPT must have an address operand"));
 		return;
 	}
-	if (!recipient_address(r, &address) || too_many_recipients(r))
+	dsn_params_clear(&dsn);
+	if (!params_take(r, &arg, take_parameter, &dsn)) {
+		s->mf.rcpt_fail_count++;
 		return;
+	}
+	if (!recipient_address(r, arg, &address) || too_many_recipients(r))
+		return;
+	if (!address_charset_ok(r, address, s->m->smtputf8)) {
+		s->mf.rcpt_fail_count++;
+		return;
+	}
 	enum acl_verdict v = s->mail_discard
 	                         ? ACL_DISCARD
 	                         : session_acl(r, ACL_RCPT, MO_acl_smtp_rcpt, address, &out);
 	slice_t what = arena_printf(r->scratch, "<%.*s>", SL_ARG(address));
 	if (v == ACL_ACCEPT) {
-		accept_recipient(r, address);
+		accept_recipient(r, address, &dsn);
 		s->mf.recipients_count = (int64_t)s->recipients.count;
 		reply(r, 250,
 		    slice_is_absent(out.user_text) || !out.user_text.len ? SL("Accepted")

@@ -61,7 +61,9 @@ void message_facts_clear(struct message_facts *mf, struct arena *a)
 	    .bounce_recipient = no,
 	    .acl_verify_message = no,
 	    .sender_verify_failure = no,
-	    .recipient_verify_failure = no};
+	    .recipient_verify_failure = no,
+	    .dsn_envid = no,
+	    .dsn_ret = no};
 }
 
 void session_facts_clear(struct session_facts *f, struct arena *a)
@@ -102,13 +104,18 @@ void session_reset_transaction(struct session *s)
 		data_reader_release(s->reader);
 	s->body = NULL;
 	s->reader = NULL;
+	s->chunked = s->chunk_spoilt = false;
+	s->chunk_total = 0;
 	s->received = NULL;
 	s->recipients = (struct vec){0};
 	s->discarded = 0;
 	s->discarding = s->mail_discard = s->discarded_by_mail = false;
 	s->rcpt_reply = slice_absent();
+	s->prdr = s->prdr_answered = s->prdr_some = false;
 	s->rcpt_reply_differs = s->rejected_rcpts_log = s->body_8bit = s->sender_explained = false;
 	s->declared_size = -1;
+	if (s->mf.smtputf8)
+		s->facts.received_protocol = session_protocol(s);
 	message_unref(&s->m);
 	message_facts_clear(&s->mf, s->arena);
 	s->effects = (struct acl_effects){.arena = s->arena,
@@ -166,6 +173,12 @@ static const char *drop_reason(const struct session *s)
 	return s->state == ST_DATA ? "data" : "command";
 }
 
+/* A message is being sent. */
+static bool in_message(const struct session *s)
+{
+	return s->state == ST_DATA || ((s->state == ST_BDAT || s->state == ST_COMMAND) && s->reader);
+}
+
 /* The client is gone, or does not take what we say. */
 static void lost(struct run *r)
 {
@@ -175,9 +188,9 @@ static void lost(struct run *r)
 		tls_failed(r, SL("TCP connection closed by peer"));
 		return;
 	}
-	if (s->state == ST_DATA) {
+	if (in_message(s)) {
 		data_lost(r, false);
-	} else if (s->state == ST_COMMAND || s->state == ST_AUTH) {
+	} else if (s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_BDAT) {
 		if (s->m && log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) /* a message was begun */
 			log_line(r, LOG_TO_MAIN,
 			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
@@ -186,11 +199,24 @@ static void lost(struct run *r)
 	session_close(r, "connection-lost");
 }
 
+static void data_timed_out(struct run *r)
+{
+	data_lost(r, true);
+	replyf(r, 421, "%.*s SMTP incoming data timeout - closing connection.",
+	    SL_ARG(r->s->facts.smtp_active_hostname));
+	session_close(r, "data-timeout");
+}
+
 static void timed_out(struct run *r)
 {
 	struct session *s = r->s;
 	slice_t host = s->facts.smtp_active_hostname;
+	if (in_message(s)) {
+		data_timed_out(r);
+		return;
+	}
 	switch ((enum session_state)s->state) {
+	case ST_BDAT:
 	case ST_COMMAND:
 	case ST_AUTH:
 		log_line(r, LOG_TO_MAIN, "SMTP command timeout on%s connection from %.*s",
@@ -198,16 +224,11 @@ static void timed_out(struct run *r)
 		replyf(r, 421, "%.*s: SMTP command timeout - closing connection", SL_ARG(host));
 		session_close(r, "command-timeout");
 		return;
-	case ST_DATA:
-		data_lost(r, true);
-		replyf(
-		    r, 421, "%.*s SMTP incoming data timeout - closing connection.", SL_ARG(host));
-		session_close(r, "data-timeout");
-		return;
 	case ST_TLS_HELLO:
 	case ST_TLS_HANDSHAKE:
 		tls_failed(r, SL("timed out"));
 		return;
+	case ST_DATA:
 	case ST_START:
 	case ST_LOOKUP:
 	case ST_TLS_END:
@@ -371,6 +392,8 @@ static enum step step(struct run *r)
 		return command_state(r);
 	case ST_DATA:
 		return serve_data(r);
+	case ST_BDAT:
+		return serve_chunk(r);
 	case ST_SYNC_BODY:
 		return serve_sync_body(r);
 	case ST_COMMIT:
@@ -391,7 +414,8 @@ static void wait_for(struct run *r, uint32_t events, int64_t deadline_us, const 
 static void wait_input(struct run *r)
 {
 	struct session *s = r->s;
-	if (!s->deadline_us || s->state == ST_DATA)
+	bool data = s->state == ST_DATA || s->state == ST_BDAT;
+	if (!s->deadline_us || data)
 		s->deadline_us = clock_mono_us() + s->command_timeout_us;
 	if (atomic_load_explicit(&s->server->stopping, memory_order_acquire)) {
 		int64_t by = atomic_load_explicit(&s->server->stop_by_us, memory_order_relaxed);
@@ -402,7 +426,7 @@ static void wait_input(struct run *r)
 		int64_t soon = clock_mono_us() + TLS_PARK_AFTER_US;
 		until = soon < until ? soon : until;
 	}
-	wait_for(r, session_read_events(s), until, s->state == ST_DATA ? "message data" : "command");
+	wait_for(r, session_read_events(s), until, data ? "message data" : "command");
 }
 
 /* A wait for a TLS client that is no short one any more: what memory can be given back goes. */

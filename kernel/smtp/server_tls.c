@@ -302,8 +302,10 @@ static void forget_greeting(struct session *s)
 	f->authentication_failed = 0;
 	session_update_host(f);
 	s->auth_advertised = s->count_helo = s->count_auth = false;
-	if (!config_bool(s->cfg, MO_tls_remember_esmtp))
-		s->helo_seen = s->esmtp = s->pipelining_advertised = false;
+	if (!config_bool(s->cfg, MO_tls_remember_esmtp)) {
+		s->helo_seen = s->esmtp = false;
+		session_forget_offers(s);
+	}
 }
 
 static void take_facts(struct session *s)

@@ -116,11 +116,21 @@ static enum rc make_delivery(struct kernel *k, struct error *err)
 	return rc == RC_OK ? deliver_new(&dc, &k->deliverer, err) : rc;
 }
 
+/* ETRN */
+static void run_queue_for(void *ctx, slice_t recipient)
+{
+	struct kernel *k = ctx;
+	struct queue_run_request run = {.select_recipient = recipient, .select_sender = slice_absent()};
+
+	deliver_queue_run(k->deliverer, &run);
+}
+
 static enum rc make_server(struct kernel *k, struct error *err)
 {
 	struct smtp_server_config sc = {.snapshot = kernel_snapshot, .snapshot_log = kernel_snapshot_log, .ctx = k,
 	    .log = k->services.log, .services = &k->services, .reactor = k->reactor, .pool = k->pool,
-	    .handshake_pool = k->handshake_pool, .resolver = k->resolver, .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address};
+	    .handshake_pool = k->handshake_pool, .resolver = k->resolver, .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address,
+	    .expand_address = deliver_expand_address, .queue_run = run_queue_for};
 
 	k->budget = calloc(1, sizeof *k->budget);
 	MUST(k->budget != NULL);

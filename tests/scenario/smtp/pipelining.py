@@ -7,7 +7,7 @@ ONE = ("MAIL FROM:<a@client.example>\r\nRCPT TO:<alice@test.example>\r\nRCPT TO:
        "RCPT TO:<bob@test.example>\r\nDATA\r\n")
 ACL = "check_rcpt:\n  accept domains = +local_domains\n  deny message = relay not permitted\n"
 
-with Site("queue_only\n", acl=ACL) as site:
+with Site("queue_only\npipelining_connect_advertise_hosts =\n", acl=ACL) as site:
     client = site.connect(helo="client.example")
     client.send(ONE)
     equal([client.reply()[:3] for _ in range(5)], ["250", "250", "550", "250", "354"], "five replies")

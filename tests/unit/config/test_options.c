@@ -45,9 +45,9 @@ static const struct {
     {"domainlist a = !+b\ndomainlist b = x", "+a", "domainlist a = !+b\n"},
     {"domainlist a = x", "+b", "no address, domain, host, or local part list called \"b\" exists"},
     /* what is not there yet, switched off */
-    {"prdr_enable = false\ntls_certificate =\nrfc1413_query_timeout = "
+    {"tls_certificate =\nrfc1413_query_timeout = "
      "0s\nno_mua_wrapper\nqueue_only_file =",
-        "prdr_enable", "no_prdr_enable\n"},
+        "mua_wrapper", "no_mua_wrapper\n"},
     /* what has no effect by design */
     {"exim_user = mail\nexim_group = mail\nsplit_spool_directory\nspool_wireformat = true",
         "exim_user", "exim_user = mail\n"},
@@ -99,7 +99,7 @@ static const struct {
     {"acl_smtp_rctp = x", "did you mean \"acl_smtp_rcpt\"?"},
     {"tls_certificate = /x", "option \"tls_certificate\": not supported yet: tls_certificate"},
     {"tls_on_connect_ports = 465", "not supported yet: tls_on_connect_ports"},
-    {"prdr_enable", "not supported yet: prdr_enable"},
+    {"mua_wrapper", "not supported yet: mua_wrapper"},
     {"system_filter = /x", "not supported yet: system_filter"},
     {"rfc1413_query_timeout = 5s", "not supported yet: rfc1413_query_timeout"},
     {"domainlist a = x\ndomainlist a = y",
