@@ -36,6 +36,7 @@ struct outcome_via {
 	bool is_tls, verified, resumed;
 	slice_t cipher, peerdn;    /* ABSENT: no TLS, no certificate */
 	slice_t authenticator, authenticated_id; /* ABSENT: not authenticated */
+	slice_t mail_auth;         /* AUTH= of MAIL; zeroed: none */
 	slice_t interface;         /* our address; ABSENT: not known */
 	uint16_t port, interface_port;
 	uint32_t used;             /* CLIENT_USED_ of smtp/client.h */

@@ -88,6 +88,8 @@ static void put_via(const struct attempt *t, struct strbuf *sb, const struct out
 		strbuf_printf(sb, " A=%.*s", SL_ARG(v->authenticator));
 		if (!slice_is_absent(v->authenticated_id) && v->authenticated_id.len)
 			strbuf_printf(sb, ":%.*s", SL_ARG(v->authenticated_id));
+		if (log_selected(t->log, LOG_SMTP_MAILAUTH) && v->mail_auth.len)
+			strbuf_printf(sb, ":%.*s", SL_ARG(v->mail_auth));
 	}
 	if ((v->used & CLIENT_USED_PIPELINING) && log_selected(t->log, LOG_PIPELINING))
 		strbuf_text(sb, " L");

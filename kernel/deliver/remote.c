@@ -15,7 +15,8 @@ struct heddle_session {
 	struct heddle_job *job;
 	uint32_t host;
 	uint16_t port;
-	const struct outcome_via *via; /* how the last message went */
+	slice_t mail_auth;             /* what AUTH= of the last message says, or ABSENT */
+	const struct outcome_via *via; /* how it went */
 	struct client_facts facts;
 };
 
@@ -95,6 +96,8 @@ static void take_facts(struct heddle_job *j)
 	*via = (struct outcome_via){.authenticator = facts.authenticator, .authenticated_id = facts.authenticated_id,
 	    .is_tls = facts.is_tls, .verified = facts.verified, .resumed = facts.tls.resumed, .cipher = facts.tls.cipher, .peerdn = facts.tls.peerdn,
 	    .interface = slice_absent(), .port = j->session->port, .used = facts.used};
+	if (!slice_is_absent(facts.authenticator))
+		via->mail_auth = j->session->mail_auth;
 	j->session->via = via;
 	if (client_local_addr(j->session->client, &own)) {
 		f->sending_ip_address = via->interface = arena_dup(j->arena, net_addr_text(&own, buf));
@@ -155,7 +158,7 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 		return conclude(c, j, i, &why, NULL);
 	}
 	j->session = ARENA_NEW(j->arena, struct heddle_session);
-	*j->session = (struct heddle_session){.client = client, .job = j, .host = i};
+	*j->session = (struct heddle_session){.client = client, .job = j, .host = i, .mail_auth = slice_absent()};
 	j->session->port = t.to.port;
 	take_facts(j);
 	log_session(j, h);
@@ -211,7 +214,7 @@ static enum rc put_sender(const struct heddle_job *j, struct client_message *m, 
 {
 	enum rc rc = remote_text(j, "authenticated_sender", &m->authenticated_sender, err);
 
-	if (rc == RC_OK && slice_is_absent(m->authenticated_sender))
+	if (rc == RC_OK && !m->authenticated_sender.len)
 		m->authenticated_sender = j->attempt->m->facts.authenticated_sender;
 	m->force_auth = remote_number(j, "authenticated_sender_force", 0) != 0;
 	return rc;
@@ -275,6 +278,7 @@ int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct hedd
 	enum rc rc = message_for(j, &source, &m, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
+	s->mail_auth = arena_dup(j->attempt->arena, m.authenticated_sender);
 	c->services->host.block_begin(c);
 	rc = client_send(s->client, &m, r, g->addresses.count, &why);
 	c->services->host.block_end(c);

@@ -278,14 +278,33 @@ static void put(struct strbuf *sb, slice_t s)
 	strbuf_add(sb, s);
 }
 
+/* A list whose items the driver expands one by one: as a whole it comes to the same for this purpose. */
+static const struct expr *compiled(struct eval *ev, const struct option_value *o)
+{
+	const struct expr_env env = {.cfg = ev->cfg, .file = o->file, .line = o->line};
+	const struct expr *e = NULL;
+	struct error err;
+
+	return slice_find(o->text, '$') != SIZE_MAX && expr_compile(ev->arena, o->text, &env, &e, &err) == RC_OK ? e : NULL;
+}
+
 static void put_value(struct eval *ev, struct strbuf *sb, const struct option_value *o)
 {
+	const struct expr *e = o->expr ? o->expr : slice_is_absent(o->text) ? NULL : compiled(ev, o);
 	slice_t v = o->text;
 	struct error err;
 
-	if (o->expr && expr_eval(ev, o->expr, &v, &err) != RC_OK)
+	if (e && expr_eval(ev, e, &v, &err) != RC_OK)
 		v = slice_absent();
 	put(sb, v);
+}
+
+static void put_credential(struct eval *ev, struct strbuf *sb, const struct option_value *o)
+{
+	put_value(ev, sb, o);
+	/* TLS is not up yet, which may decide whom it says: then each message has its own connection */
+	if (o->text.len && slice_search(o->text, SL("tls_out")) != SIZE_MAX && ev->message)
+		put(sb, ev->message->id);
 }
 
 /* Everything that client_ options of authenticators come to now: a message that would give another name or password does not
@@ -297,14 +316,17 @@ static enum rc put_identities(struct heddle_call *c, const struct heddle_job *j,
 	struct strbuf all;
 	slice_t sum;
 
+	arena_wipes(j->arena);
 	strbuf_init(&all, j->arena, 0);
 	for (uint32_t i = 0; (a = config_auth(j->attempt->cfg, i)); i++) {
+		if (!config_auth_is_client(a))
+			continue;
 		put(&all, a->name);
 		put_value(ev, &all, &a->generic[AO_client_condition]);
 		put_value(ev, &all, &a->generic[AO_client_set_id]);
 		for (uint32_t k = 0; a->driver && a->own && k < a->driver->option_count; k++)
 			if (strncmp(a->driver->options[k].name, "client_", 7) == 0)
-				put_value(ev, &all, &a->own[k]);
+				put_credential(ev, &all, &a->own[k]);
 	}
 	if (services_digest(c, HEDDLE_SHA256, slice_absent(), strbuf_slice(&all), &sum) != HEDDLE_OK)
 		return RC_DEFER;
@@ -342,7 +364,8 @@ enum rc remote_target(struct heddle_call *c, const struct heddle_job *j, const s
 	struct lists l = {.avoid_esmtp = false};
 	slice_t protocol;
 
-	*t = (struct client_target){.lmtp = lmtp, .name = h->name.len ? h->name : h->address, .ev = &j->attempt->ev};
+	*t = (struct client_target){.lmtp = lmtp, .name = h->name.len ? h->name : h->address, .ev = &j->attempt->ev,
+	    .log = j->attempt->log, .id = j->attempt->id_text};
 	if (!net_addr_parse(h->address, &t->to))
 		return error_set(err, RC_DEFER, "host %.*s has no address", SL_ARG(h->name));
 	enum rc rc = remote_text(j, "protocol", &protocol, err);

@@ -27,6 +27,7 @@
 struct smtp_clients;
 struct client_session;
 struct eval;
+struct log;
 
 struct smtp_clients_config { /* 0: the default */
 	unsigned per_host;       /* connections in use at a time, 20 */
@@ -66,6 +67,8 @@ struct client_target {
 	struct client_tls tls;
 	enum client_wish auth;     /* AUTH, where the server offers it */
 	struct eval *ev;           /* what authenticators are expanded with; NULL: there are none */
+	struct log *log;           /* what is said of their failures, about message `id` */
+	slice_t id;
 	bool lmtp, avoid_esmtp, avoid_pipelining, keepalive;
 	bool chunking, prdr, pipe_connect; /* may be used */
 	int dscp;                  /* of packets; below 0: the system's */
@@ -136,7 +139,7 @@ struct client_facts {
 	bool is_tls, reused;
 	bool verified;             /* tls.verified */
 	struct tls_facts tls;
-	slice_t authenticator;     /* public name, ABSENT: not authenticated */
+	slice_t authenticator;     /* name of its section, ABSENT: not authenticated */
 	slice_t authenticated_id;  /* client_set_id, or ABSENT */
 	const char *stale;         /* what is wrong with the files of certificates, while older ones are in use; or NULL */
 	slice_t fell_back;         /* why TLS was given up and the message goes in clear, or ABSENT */

@@ -63,15 +63,6 @@ void auth_drop(struct run *r)
 	s->auth_started = false;
 }
 
-void auth_reset(struct run *r)
-{
-	struct session *s = r->s;
-	auth_drop(r);
-	s->auth_advertised = false;
-	s->facts.sender_host_authenticated = s->facts.authenticated_id = slice_absent();
-	s->facts.received_protocol = session_protocol(s);
-}
-
 /* ---- what is offered ---- */
 
 static bool is_no(slice_t text)

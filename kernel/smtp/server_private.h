@@ -322,8 +322,6 @@ enum step serve_commit(struct run *r);
 void data_lost(struct run *r, bool timeout);
 /* ---- server_auth.c ---- */
 void auth_drop(struct run *r);
-/* Forget that the client has authenticated, and what was offered: STARTTLS. */
-void auth_reset(struct run *r);
 /* Add "AUTH ..." to what EHLO says; it is what AUTH may ask for. */
 void auth_offer(struct run *r, struct strbuf *sb);
 /* A line that is too long came in an exchange. */
