@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <wolfssl/wolfcrypt/dh.h>
 
-enum { TICKET_SECONDS = 7200, VERDICT_OK = 1 };
+/* wolfSSL makes no ticket for longer than its keys live: an hour */
+enum { TICKET_SECONDS = 3000, VERDICT_OK = 1 };
 
 static void copy_settings(struct tls_context *c, const struct tls_settings *s)
 {
@@ -41,22 +42,24 @@ static enum rc read_alpn(struct tls_context *c, struct arena *scratch, struct er
 
 enum { ALPN_TAKE = 0, ALPN_FATAL = 2 };
 
-/* The client's names, each behind its length: exactly one, and one of ours. */
+/* The client's names, each behind its length: exactly one, and one of ours.  wolfSSL goes on without whatever is answered:
+ * what was refused here ends the session when the handshake is done. */
 static int on_alpn(WOLFSSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned int len,
     void *arg)
 {
 	const struct tls_context *c = arg;
-	(void)ssl;
-	if (len < 2 || in[0] + 1U != len)
-		return ALPN_FATAL;
-	slice_t rest = slice_cstr(c->alpn), name, offered = slice_tainted(in + 1, in[0]);
-	while (slice_next(&rest, ',', &name)) {
+	struct tls_session *t = wolfSSL_GetIOReadCtx(ssl);
+	slice_t rest = slice_cstr(c->alpn), name, offered = slice_absent();
+	if (len >= 2 && in[0] + 1U == len)
+		offered = slice_tainted(in + 1, in[0]);
+	while (!slice_is_absent(offered) && slice_next(&rest, ',', &name)) {
 		if (slice_eq(name, offered)) {
 			*out = in + 1;
 			*out_len = in[0];
 			return ALPN_TAKE;
 		}
 	}
+	t->alpn_refused = true;
 	return ALPN_FATAL;
 }
 
@@ -126,8 +129,8 @@ static int on_verify(int ok, WOLFSSL_X509_STORE_CTX *x)
 	unsigned n = 0;
 	for (int i = 0; i < x->totalCerts && n < TLS_CHAIN_MAX; i++)
 		chain[n++] = slice_tainted(x->certs[i].buffer, x->certs[i].length);
-	if (n == 0)
-		return 0;
+	if (n == 0) /* a client without one */
+		return t->ctx->settings.server && t->ctx->settings.verify != TLS_VERIFY_REQUIRE;
 	struct error e = {0};
 	keep_peer(t, chain[0]);
 	free(t->verify_error);

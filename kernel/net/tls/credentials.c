@@ -8,6 +8,7 @@
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
 
 /* A key in a file may be encrypted: there is nobody to ask. */
 static int no_passphrase(char *buf, int size, int rw, void *arg)
@@ -49,6 +50,58 @@ static enum rc check_leaf(slice_t der, const char *name, enum tls_key_kind *out,
 	return RC_OK;
 }
 
+/* ---- does the key belong to the certificate?  wolfSSL compares RSA keys only ---- */
+
+enum { POINT_MAX = 1 + 2 * 66 };
+
+static bool ends_with(struct der key, const unsigned char *p, size_t n)
+{
+	return n && der_len(&key) > n && memcmp(key.end - n, p, n) == 0;
+}
+
+static bool ec_key_is_of(const unsigned char *key, word32 key_len, struct der public_key)
+{
+	ecc_key k;
+	word32 at = 0, n = POINT_MAX;
+	unsigned char point[POINT_MAX];
+	if (wc_ecc_init(&k) != 0)
+		return false;
+	bool same = wc_EccPrivateKeyDecode(key, &at, &k, key_len) == 0 && wc_ecc_make_pub(&k, NULL) == 0 &&
+		    wc_ecc_export_x963(&k, point, &n) == 0 && ends_with(public_key, point, n);
+	(void)wc_ecc_free(&k);
+	return same;
+}
+
+static bool ed25519_key_is_of(const unsigned char *key, word32 key_len, struct der public_key)
+{
+	ed25519_key k;
+	word32 at = 0;
+	unsigned char point[ED25519_PUB_KEY_SIZE];
+	if (wc_ed25519_init(&k) != 0)
+		return false;
+	bool same = wc_Ed25519PrivateKeyDecode(key, &at, &k, key_len) == 0 &&
+		    wc_ed25519_make_public(&k, point, sizeof point) == 0 && ends_with(public_key, point, sizeof point);
+	wc_ed25519_free(&k);
+	return same;
+}
+
+static bool key_is_of(const struct tls_credential *cred, slice_t key_text)
+{
+	struct cert cert;
+	DerBuffer *der = NULL;
+	int is_ec = 0;
+	if (wolfSSL_CTX_check_private_key(cred->wolf) != WOLFSSL_SUCCESS || cert_parse(cred->cert, &cert, NULL) != RC_OK)
+		return false;
+	if (cred->kind == TLS_KEY_RSA)
+		return true;
+	bool same = false;
+	if (wc_PemToDer((const unsigned char *)key_text.ptr, (long)key_text.len, PRIVATEKEY_TYPE, &der, NULL, NULL, &is_ec) == 0)
+		same = cred->kind == TLS_KEY_ECDSA ? ec_key_is_of(der->buffer, der->length, cert.spki) :
+						     ed25519_key_is_of(der->buffer, der->length, cert.spki);
+	wc_FreeDer(&der);
+	return same;
+}
+
 static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t cert_text, slice_t key_text,
     const char *cert_name, const char *key_name, struct error *err)
 {
@@ -67,7 +120,7 @@ static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t ce
 		cred->wolf, (const unsigned char *)key_text.ptr, key_text.len, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
 		return error_set(err, RC_ERROR, "tls_privatekey %s: there is no key in it that can be used%s", key_name,
 		    slice_search(key_text, SL("ENCRYPTED")) != SIZE_MAX ? " (it is encrypted)" : "");
-	if (wolfSSL_CTX_check_private_key(cred->wolf) != WOLFSSL_SUCCESS)
+	if (!key_is_of(cred, key_text))
 		return error_set(
 		    err, RC_ERROR, "tls_privatekey %s does not belong to tls_certificate %s", key_name, cert_name);
 	c->creds++;

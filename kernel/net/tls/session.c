@@ -6,13 +6,15 @@
 #include "net/tls/der.h"
 #include "net/tls/tls_private.h"
 
+#include "base/map.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 
-enum { IN_CAP = 17 << 10, WRITE_MAX = 1 << 20 };
+enum { IN_CAP = 17 << 10, WRITE_MAX = 1 << 20, TICKET_MAX = 4096 };
 
 /* ---- below wolfSSL ---- */
 
@@ -144,6 +146,16 @@ static char *resume_key_of(const struct tls_session *t, slice_t key)
 	return copy;
 }
 
+/* 0: it has none. */
+static uint64_t ticket_hash(struct tls_session *t)
+{
+	unsigned char ticket[TICKET_MAX];
+	word32 n = sizeof ticket;
+	if (wolfSSL_get_SessionTicket(t->ssl, ticket, &n) != WOLFSSL_SUCCESS || n == 0 || n > sizeof ticket)
+		return 0;
+	return hash_bytes(slice_of(ticket, n, 0));
+}
+
 static void offer_session(struct tls_session *t)
 {
 	struct arena *a = arena_new(0);
@@ -154,6 +166,7 @@ static void offer_session(struct tls_session *t)
 		if (s && wolfSSL_set_session(t->ssl, s) == WOLFSSL_SUCCESS) {
 			t->offered = true;
 			t->offered_verified = r.verified;
+			t->offered_ticket = ticket_hash(t);
 			t->peer_der_len = r.peer.len;
 			t->peer_der = (unsigned char *)copy_text(r.peer);
 		}
@@ -191,23 +204,25 @@ enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd
 	return RC_OK;
 }
 
-/* A ticket came after the handshake, if one came: only now, at the end, it is known. */
+/* A ticket came after the handshake, if one came: only now, at the end, it is known.  The one that was offered is still in the
+ * session otherwise, and would be offered with the secrets of another handshake. */
 static void keep_session(struct tls_session *t)
 {
 	unsigned char *bytes = NULL;
+	uint64_t ticket = ticket_hash(t);
+	if (!ticket || ticket == t->offered_ticket)
+		return;
 	WOLFSSL_SESSION *s = wolfSSL_get1_session(t->ssl);
 	if (!s)
 		return;
-	if (wolfSSL_SESSION_has_ticket(s)) {
-		int n = wolfSSL_i2d_SSL_SESSION(s, &bytes);
-		if (n > 0) {
-			struct tls_resumable r = {.session = slice_of(bytes, (size_t)n, 0),
-			    .peer = slice_of(t->peer_der, t->peer_der_len, 0),
-			    .verified = t->verified};
-			tls_resume_put(t->resume, slice_cstr(t->resume_key), &r);
-		}
-		wolfSSL_Free(bytes);
+	int n = wolfSSL_i2d_SSL_SESSION(s, &bytes);
+	if (n > 0) {
+		struct tls_resumable r = {.session = slice_of(bytes, (size_t)n, 0),
+		    .peer = slice_of(t->peer_der, t->peer_der_len, 0),
+		    .verified = t->verified};
+		tls_resume_put(t->resume, slice_cstr(t->resume_key), &r);
 	}
+	wolfSSL_Free(bytes);
 	wolfSSL_SESSION_free(s);
 }
 
@@ -322,6 +337,8 @@ static enum tls_io handshake_done(struct tls_session *t, struct error *err)
 	t->resumed = wolfSSL_session_reused(t->ssl) != 0;
 	if (t->resumed && s->server && s->verify != TLS_VERIFY_NONE)
 		return refused(t, err, "a session was resumed where a certificate is asked for");
+	if (t->alpn_refused)
+		return refused(t, err, "the peer offers none of the protocols of tls_alpn alone");
 	if (t->resumed && t->offered) {
 		t->peer_seen = t->peer_der_len != 0;
 		t->verified = t->offered_verified;

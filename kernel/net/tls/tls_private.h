@@ -122,7 +122,7 @@ struct tls_session {
 	char *in;
 	uint32_t in_at, in_len;
 	/* the verdict on the peer's certificate */
-	bool peer_seen, verified, resumed;
+	bool peer_seen, verified, resumed, alpn_refused;
 	char *verify_error; /* malloc */
 	char *verify_name;
 	unsigned char *peer_der;
@@ -134,6 +134,7 @@ struct tls_session {
 	struct tls_resume *resume;
 	char *resume_key;
 	bool offered, offered_verified;
+	uint64_t offered_ticket; /* hash */
 };
 void tls_bindings_take(struct tls_session *t);
 #endif

@@ -75,7 +75,7 @@ key midrevoked ec; issue midrevoked "/CN=Withdrawn Between" ca "$ca_ext"
 
 key ec ec; issue ec "/CN=mx.example.org" ca "$server"
 key rsa 2048; issue rsa "/CN=mx.example.org" ca "$server"
-key ed ed; issue ed "/CN=mx.example.org" ca "$server"
+key ed2 ed; key ed ed; issue ed "/CN=mx.example.org" ca "$server"
 key client ec; issue client "/C=DE/O=Test, Inc./OU=One/OU=Two/CN=Joe \"x\" Müller" ca "$client" 20240102030405Z 20490607080910Z
 key rsaclient 2048; issue rsaclient "/CN=rsa" rsaca "$client"
 key leaf ec
