@@ -221,7 +221,7 @@ static void take(struct smtp_server *server, int fd, const struct net_addr *peer
 	s->state = ST_START;
 	set_addresses(s);
 	session_reset_transaction(s);
-	s->tls_on_connect = tls_begins_at_once(s);
+	s->tls_on_connect = session_tls_begins_at_once(s);
 	s->layer = s->tls_on_connect ? LAYER_HELLO : LAYER_PLAIN;
 	s->park = park_new(c->reactor, fd, session_run, s, &err);
 	if (!s->park) {

@@ -180,7 +180,7 @@ void serve_start(struct run *r)
 		return;
 	}
 	if (s->tls_on_connect) {
-		tls_start(r);
+		session_tls_start(r);
 		return;
 	}
 	serve_connected(r);
@@ -407,7 +407,7 @@ void serve_ehlo(struct run *r)
 	offer_pipelining(r, &sb);
 	auth_offer(r, &sb);
 	offer(r, &sb, MO_chunking_advertise_hosts, "CHUNKING", &s->chunking_advertised);
-	s->tls_advertised = tls_offered(r);
+	s->tls_advertised = session_tls_offered(r);
 	if (s->tls_advertised)
 		strbuf_text(&sb, "\nSTARTTLS");
 	s->prdr_advertised = config_bool(s->cfg, MO_prdr_enable);

@@ -208,17 +208,17 @@ bool session_input_hidden(const struct session *s);
 
 /* ---- server_tls.c ---- */
 /* Does TLS begin at once where this session came in? */
-bool tls_begins_at_once(const struct session *s);
+bool session_tls_begins_at_once(const struct session *s);
 /* May STARTTLS be offered? */
-bool tls_offered(struct run *r);
+bool session_tls_offered(struct run *r);
 /* ST_START of such a session: begin. */
-void tls_start(struct run *r);
+void session_tls_start(struct run *r);
 enum step serve_tls_hello(struct run *r);
 enum step serve_tls_handshake(struct run *r);
 enum step serve_tls_end(struct run *r);
 /* The handshake came to nothing: log why, end the session. */
-void tls_failed(struct run *r, slice_t why);
-void tls_drop(struct session *s, bool say_goodbye);
+void session_tls_failed(struct run *r, slice_t why);
+void session_tls_drop(struct session *s, bool say_goodbye);
 
 /* ---- reply.c ---- */
 void reply_raw(struct run *r, slice_t text);

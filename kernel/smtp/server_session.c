@@ -131,7 +131,7 @@ static void end_session(struct run *r)
 	session_reset_transaction(s);
 	auth_drop(r);
 	lookup_drop(s);
-	tls_drop(s, !s->lost && s->layer == LAYER_TLS);
+	session_tls_drop(s, !s->lost && s->layer == LAYER_TLS);
 	struct park *park = s->park;
 	int fd = s->fd;
 	struct config *cfg = s->cfg;
@@ -185,7 +185,7 @@ static void lost(struct run *r)
 	struct session *s = r->s;
 	s->lost = true;
 	if (s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE) {
-		tls_failed(r, SL("TCP connection closed by peer"));
+		session_tls_failed(r, SL("TCP connection closed by peer"));
 		return;
 	}
 	if (in_message(s)) {
@@ -226,7 +226,7 @@ static void timed_out(struct run *r)
 		return;
 	case ST_TLS_HELLO:
 	case ST_TLS_HANDSHAKE:
-		tls_failed(r, SL("timed out"));
+		session_tls_failed(r, SL("timed out"));
 		return;
 	case ST_DATA:
 	case ST_START:

@@ -114,14 +114,14 @@ static enum rc choose_context(struct run *r, struct error *err)
 	return RC_OK;
 }
 
-bool tls_offered(struct run *r)
+bool session_tls_offered(struct run *r)
 {
 	struct session *s = r->s;
 	struct services *sv = s->server->cfg.services;
 	return s->layer == LAYER_PLAIN && !s->local && sv && sv->tls && host_matches(r, MO_tls_advertise_hosts);
 }
 
-bool tls_begins_at_once(const struct session *s)
+bool session_tls_begins_at_once(const struct session *s)
 {
 	slice_t rest = config_text(s->cfg, MO_tls_on_connect_ports), item;
 	uint64_t pos = 0;
@@ -148,15 +148,15 @@ static void await_hello(struct session *s)
 	s->deadline_us = clock_mono_us() + s->command_timeout_us;
 }
 
-void tls_start(struct run *r)
+void session_tls_start(struct run *r)
 {
 	struct error err = {0};
 	struct services *sv = r->s->server->cfg.services;
 	await_hello(r->s);
 	if (!sv || !sv->tls)
-		tls_failed(r, SL("not available here"));
+		session_tls_failed(r, SL("not available here"));
 	else if (choose_context(r, &err))
-		tls_failed(r, slice_cstr(err.text));
+		session_tls_failed(r, slice_cstr(err.text));
 }
 
 void serve_starttls(struct run *r)
@@ -201,7 +201,7 @@ static void end_failed(struct run *r)
 	session_close(r, "tls-failed");
 }
 
-void tls_failed(struct run *r, slice_t why)
+void session_tls_failed(struct run *r, slice_t why)
 {
 	log_tls_error(r, "SSL_accept", why);
 	end_failed(r);
@@ -256,7 +256,7 @@ enum step serve_tls_hello(struct run *r)
 	r->in_at = r->in_len;
 	tls_context_unref(&s->tls_context);
 	if (rc) {
-		tls_failed(r, err.text[0] ? slice_cstr(err.text) : SL("no ClientHello"));
+		session_tls_failed(r, err.text[0] ? slice_cstr(err.text) : SL("no ClientHello"));
 		return STEP_AGAIN;
 	}
 	s->layer = LAYER_NONE;
@@ -339,7 +339,7 @@ enum step serve_tls_end(struct run *r)
 	return STEP_AGAIN;
 }
 
-void tls_drop(struct session *s, bool say_goodbye)
+void session_tls_drop(struct session *s, bool say_goodbye)
 {
 	tls_free(&s->tls, say_goodbye);
 	tls_context_unref(&s->tls_context);
