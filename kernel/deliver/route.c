@@ -578,6 +578,8 @@ static enum walk try_router(struct route_step *s)
 	fill_address(s->addr, s->run->flags, &ha);
 	s->addr->router = s->router;
 	rc = call_result(&s->call, ops->route(&s->call, s->router->inst, &ha, &out), "route", &err);
+	if (rc == RC_OK && out.verdict == HEDDLE_R_DECLINE && s->call.reason_given && s->call.reason_shown.len)
+		s->why_declined = arena_dup(s->run->arena, s->call.reason_shown);
 	if (rc != RC_OK || out.verdict != HEDDLE_R_REROUTE)
 		drop_children(s);
 	if (rc == RC_DEFER && s->call.service_deferred && s->router->generic[RO_pass_on_timeout].number != 0)
@@ -618,7 +620,7 @@ static const struct heddle_instance *after(struct route_step *s, enum walk w, bo
 /* No router took it. */
 static void unrouteable(struct route_step *s)
 {
-	slice_t shown = SL("Unrouteable address");
+	slice_t shown = s->why_declined.len ? s->why_declined : SL("Unrouteable address");
 	struct error err;
 	slice_t v;
 
@@ -647,7 +649,8 @@ static const struct heddle_instance *first_router(struct routing *r, struct addr
 /* "no_more" ends the walk where a router declined; one that was skipped by its preconditions did not. */
 static void route_one(struct routing *r, struct address *a)
 {
-	struct route_step s = {.run = r, .addr = a, .local_part_full = a->facts.local_part};
+	struct route_step s = {
+	    .run = r, .addr = a, .local_part_full = a->facts.local_part, .why_declined = slice_absent()};
 	const struct heddle_instance *next = first_router(r, a);
 
 	r->eval->address = &a->facts;

@@ -88,6 +88,7 @@ struct route_step { /* one router at one address */
 	int64_t run_uid, run_gid;
 	slice_t local_part_full;         /* as it came, affixes included */
 	slice_t errors_to;               /* the address's before this router */
+	slice_t why_declined;            /* what the last router that declined said, if any did */
 	bool declined;                   /* it ran, and did not want it */
 	bool self_defers;                /* self = defer: not to be frozen */
 };

@@ -107,7 +107,7 @@ static int32_t resolve(struct heddle_call *c, slice_t domain, unsigned dns_flags
 	if (rc == RC_DEFER)
 		return defer(c, SL("host lookup did not complete"));
 	if (rc != RC_OK) {
-		slice_t why = found && found->null_mx ? SL("an MX record indicated no SMTP service") : SL("Unrouteable address");
+		slice_t why = found && found->null_mx ? SL("an MX or SRV record indicated no SMTP service") : SL("Unrouteable address");
 		c->services->host.reason(c, 0, why, why);
 		return HEDDLE_FAIL;
 	}
@@ -257,12 +257,15 @@ static int32_t settle_hosts(struct heddle_call *c, uint32_t *count, uint32_t *se
 
 	if (r != HEDDLE_OK)
 		return r;
+	bool from_mx = s->hosts.count && (VEC_AT(&s->hosts, struct heddle_route_host, 0)->flags & HEDDLE_H_MX) != 0;
 	if (drop_ignored(s, &err) != RC_OK)
 		return defer(c, arena_dup(s->run->arena, slice_cstr(err.text)));
 	if (s->hosts.count == 0) {
 		if (deferred)
 			return defer(c, SL("host lookup did not complete"));
-		c->services->host.reason(c, 0, SL("Unrouteable address"), SL("all hosts are ignored"));
+		c->services->host.reason(c, 0,
+		    from_mx ? SL("all relevant MX records point to non-existent hosts") : SL("Unrouteable address"),
+		    SL("all hosts are ignored"));
 		return HEDDLE_FAIL;
 	}
 	return apply_self(c, count, self_action);

@@ -116,14 +116,18 @@ enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *
 
 static void put_hosts(const struct address *a, struct strbuf *out)
 {
-	size_t widest = 0;
+	size_t widest = 0, widest_address = 0;
 
-	VEC_FOREACH(&a->hosts, struct heddle_route_host, h) widest = h->name.len > widest ? h->name.len : widest;
+	VEC_FOREACH(&a->hosts, struct heddle_route_host, h)
+	{
+		widest = h->name.len > widest ? h->name.len : widest;
+		widest_address = h->address.len > widest_address ? h->address.len : widest_address;
+	}
 	VEC_FOREACH(&a->hosts, struct heddle_route_host, h)
 	{
 		strbuf_printf(out, "  host %-*.*s [%.*s]", (int)widest, SL_ARG(h->name), SL_ARG(h->address));
 		if (h->flags & HEDDLE_H_MX)
-			strbuf_printf(out, " MX=%d", h->preference);
+			strbuf_printf(out, "%*s MX=%d", (int)(widest_address - h->address.len), "", h->preference);
 		if (h->port)
 			strbuf_printf(out, " port=%u", h->port);
 		strbuf_char(out, '\n');

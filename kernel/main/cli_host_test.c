@@ -167,6 +167,20 @@ static void talk(struct play *t)
 	}
 }
 
+/* The form that Exim gives an address here: IPv6 in full. */
+static const char *canonical(struct arena *a, const struct net_addr *addr)
+{
+	char buf[NET_ADDR_TEXT];
+	struct strbuf sb;
+
+	if (addr->family != AF_INET6)
+		return arena_cstr(a, net_addr_text(addr, buf));
+	strbuf_init(&sb, a, 0);
+	for (size_t i = 0; i < 16; i += 2)
+		strbuf_printf(&sb, "%s%02x%02x", i ? ":" : "", addr->bytes[i], addr->bytes[i + 1]);
+	return arena_cstr(a, strbuf_slice(&sb));
+}
+
 static enum rc addresses(const struct cli *c, struct net_addr *peer, struct smtp_played *facts, struct error *err)
 {
 	if (!net_addr_parse_port(slice_cstr(c->test_host), peer))
@@ -182,11 +196,11 @@ int cli_run_host_test(struct process *p, const struct cli *c)
 	struct smtp_played facts = {.login = NULL};
 	struct error err = {.text = ""};
 	struct net_addr peer;
-	char text[NET_ADDR_TEXT];
 	int pair[2];
 
 	if (addresses(c, &peer, &facts, &err) != RC_OK)
 		return cli_fail(&err);
+	facts.address = canonical(p->arena, &peer);
 	if (cli_load(p, c, false, &t.loaded) != RC_OK)
 		return 1;
 	process_adopt(p, t.loaded.cfg);
@@ -194,9 +208,9 @@ int cli_run_host_test(struct process *p, const struct cli *c)
 	if (rc == RC_OK && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		rc = error_errno(&err, RC_ERROR, errno, "socketpair");
 	if (rc == RC_OK) {
-		printf("\n**** SMTP testing session as if from host %.*s\n**** but without any ident (RFC 1413) callback.\n"
+		printf("\n**** SMTP testing session as if from host %s\n**** but without any ident (RFC 1413) callback.\n"
 		       "**** This is not for real!\n\n",
-		    SL_ARG(net_addr_text(&peer, text)));
+		    facts.address);
 		(void)fflush(stdout);
 		t.sock = pair[1];
 		(void)io_nonblock(pair[0]);

@@ -146,6 +146,8 @@ static void set_played(struct session *s, const struct smtp_played *p)
 		f->interface_address = arena_dup(s->arena, net_addr_text(&p->interface, buf));
 		f->interface_port = p->interface.port;
 	}
+	if (p->address)
+		f->sender_host_address = slice_cstr(p->address);
 	if (p->login)
 		f->sender_ident = slice_cstr(p->login);
 	if (p->host_name) {

@@ -61,6 +61,7 @@ MUST_USE enum rc smtp_queue_message(
 /* Facts of a played session that its socket cannot give; NULL: none. */
 struct smtp_played {
 	struct net_addr interface;
+	const char *address; /* what $sender_host_address is; NULL: the usual form */
 	const char *login, *host_name, *auth, *auth_id; /* -oMt -oMs -oMaa -oMai */
 };
 

@@ -321,14 +321,16 @@ void helo_limits(struct run *r)
 static slice_t hello_line(struct run *r)
 {
 	struct session *s = r->s;
+	bool known = !slice_is_absent(s->facts.sender_host_name) && s->facts.sender_host_name.len;
+	slice_t name = known ? s->facts.sender_host_name : s->facts.sender_helo_name;
 	if (s->local)
 		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s", SL_ARG(s->facts.smtp_active_hostname),
-		    SL_ARG(s->local->login), SL_ARG(s->facts.sender_helo_name));
+		    SL_ARG(s->local->login), SL_ARG(name));
 	if (!slice_is_absent(s->facts.sender_ident) && s->facts.sender_ident.len)
 		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s [%.*s]", SL_ARG(s->facts.smtp_active_hostname),
-		    SL_ARG(s->facts.sender_ident), SL_ARG(s->facts.sender_helo_name), SL_ARG(s->facts.sender_host_address));
+		    SL_ARG(s->facts.sender_ident), SL_ARG(name), SL_ARG(s->facts.sender_host_address));
 	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]",
-	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->facts.sender_helo_name),
+	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(name),
 	    SL_ARG(s->facts.sender_host_address));
 }
 

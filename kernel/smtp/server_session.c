@@ -509,6 +509,8 @@ static void run_loop(struct run *r)
 		if (next == STEP_INPUT && !r->read_dry && !r->input_ended && read_more(r))
 			continue;
 		if (next == STEP_INPUT && r->input_ended) {
+			if (s->state == ST_COMMAND || s->state == ST_AUTH) /* one who only closed his side still reads */
+				replyf(r, 421, "%.*s lost input connection", SL_ARG(s->facts.smtp_active_hostname));
 			(void)reply_flush(r);
 			lost(r);
 			continue;

@@ -74,6 +74,10 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 
 	/* a domain literal and a name without a dot are for other routers */
 	if (address->domain.len == 0 || address->domain.ptr[0] == '[') {
+		const struct heddle_slice why[] = {heddle_text("mail domain \""), address->domain, heddle_text("\" is syntactically invalid")};
+		struct heddle_slice said;
+		if (address->domain.len && d->host->join(call, why, 3, &said) == HEDDLE_OK)
+			d->host->reason(call, 0, said, said);
 		out->verdict = HEDDLE_R_DECLINE;
 		return HEDDLE_OK;
 	}
