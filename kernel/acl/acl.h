@@ -89,9 +89,9 @@ struct acl_run {
 	uint32_t level; /* nested ACLs; the ACL's own */
 };
 /* For config_hooks.compile_acls: all ACLs of a snapshot; several problems in one go (struct error
- * in problems). */
-MUST_USE enum rc acl_compile_all(
-    const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls);
+ * in problems and in warnings, both on a). */
+MUST_USE enum rc acl_compile_all(const struct config *cfg, struct arena *a, struct vec *problems,
+    struct vec *warnings, const void **out_acls);
 /* text: what an acl_smtp_xxx option gave after expansion: a name, a file, or inline text.  RC_OK:
  * *out is set; RC_ERROR (err; the caller answers 451 and logs to panic) otherwise. */
 MUST_USE enum rc acl_check(

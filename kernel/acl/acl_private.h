@@ -82,6 +82,7 @@ struct acl_stmt {
 struct acl {
 	slice_t name;
 	struct acl_stmt *stmts, **last;
+	struct vec uses; /* struct var_use: at load, what its texts read */
 	uint32_t
 	    checked; /* WHERE_ mask: at load, places for which its conditions have been looked at */
 };
@@ -107,6 +108,7 @@ struct acl_state { /* of one ACL's run */
 
 /* ---- table.c ---- */
 const struct acl_row *acl_row_find(slice_t name);
+bool acl_is_near(slice_t a, const char *b);
 const char *acl_row_near(slice_t name); /* a name like it, or NULL */
 /* "cannot test X condition in Y ACL" */
 enum rc acl_refuse_place(const struct acl_cond *c, enum acl_where where, struct error *err);
@@ -117,9 +119,18 @@ struct acl_compile {
 	struct acls *acls;
 	struct vec *problems; /* struct error, on problem_arena; NULL: the first one ends it */
 	struct arena *problem_arena;
+	struct vec *warnings; /* struct error, on arena; NULL: not while a configuration is loaded */
+	struct vec *uses;     /* of the ACL that is being compiled */
 };
 MUST_USE enum rc acl_compile_lines(
     struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err);
+/* The constant text of an option or of "acl =" to acls->inlined; a word that is no ACL's name is an error.  *out NULL: a file. */
+MUST_USE enum rc acl_compile_inline(
+    struct acl_compile *c, slice_t text, const char *file, unsigned line, struct acl **out,
+    struct error *err);
+/* ---- warn.c ---- what is never set where it is read, as soon as all places are known */
+void acl_warn(struct acl_compile *c);
+bool acl_is_verb(slice_t word);
 /* ---- source.c ---- text of an ACL to its lines; file NULL: inline */
 MUST_USE enum rc acl_split_lines(
     struct arena *a, slice_t text, const char *file, struct vec *lines, struct error *err);

@@ -20,8 +20,12 @@ static enum rc problem(struct acl_compile *c, const char *file, unsigned line, s
 
 static struct expr_env env_of(const struct acl_compile *c, const struct acl_cond *cond)
 {
-	return (struct expr_env){
-	    .cfg = c->cfg, .file = cond->file, .line = cond->line, .option = cond->row->name};
+	return (struct expr_env){.cfg = c->cfg,
+	    .file = cond->file,
+	    .line = cond->line,
+	    .option = cond->row->name,
+	    .warnings = c->warnings,
+	    .uses = c->uses};
 }
 
 static enum rc compile_text(
@@ -97,7 +101,11 @@ static enum rc compile_call(
 	cond->callee = map_get(c->acls->named, slice_sub(text, 0, n));
 	if (cond->callee)
 		return compile_call_args(c, slice_sub(text, n, text.len), cond, err);
-	return compile_text(c, text, cond, err);
+	enum rc rc = compile_text(c, text, cond, err);
+	if (rc == RC_OK && cond->constant && c->warnings)
+		rc = acl_compile_inline(
+		    c, slice_trim(cond->text), cond->file, cond->line, NULL, err);
+	return rc;
 }
 
 static enum rc compile_parsed(
@@ -211,6 +219,7 @@ enum rc acl_compile_lines(
 {
 	struct acl_stmt *stmt = NULL;
 	acl->last = &acl->stmts;
+	c->uses = c->warnings ? &acl->uses : NULL;
 	VEC_FOREACH(lines, const struct acl_line, line)
 	{
 		struct error e = {0};
@@ -297,6 +306,53 @@ static void check_places(struct acl_compile *c, struct acl *acl, enum acl_where 
 	}
 }
 
+static const char *acl_near(const struct acl_compile *c, slice_t name)
+{
+	for (uint32_t i = 0; i < config_acl_count(c->cfg); i++) {
+		const char *known = arena_cstr(c->arena, config_acl_source(c->cfg, i)->name);
+		if (acl_is_near(name, known))
+			return known;
+	}
+	return NULL;
+}
+
+enum rc acl_compile_inline(
+    struct acl_compile *c, slice_t text, const char *file, unsigned line, struct acl **out,
+    struct error *err)
+{
+	struct acl *acl = map_get(c->acls->inlined, text);
+	struct vec lines = {0};
+	size_t word = 0;
+	while (word < text.len && (ascii_isalnum(text.ptr[word]) || strchr("_-.", text.ptr[word])))
+		word++;
+	const char *near = NULL;
+	if (!acl && text.len && text.ptr[0] != '/') {
+		if (word == text.len && !acl_is_verb(text)) {
+			near = acl_near(c, text);
+			return error_set(err, RC_ERROR, "there is no ACL \"%.*s\"%s%s%s", SL_ARG(text),
+			    near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+		}
+		struct acl_compile inner = *c;
+		inner.problems = NULL;
+		acl = ARENA_NEW(c->arena, struct acl);
+		acl->name = text;
+		enum rc rc = acl_split_lines(c->arena, text, NULL, &lines, err);
+		VEC_FOREACH(&lines, struct acl_line, l)
+		{
+			l->file = file;
+			l->line = line;
+		}
+		if (rc == RC_OK)
+			rc = acl_compile_lines(&inner, &lines, acl, err);
+		if (rc != RC_OK)
+			return rc;
+		map_put(c->acls->inlined, text, acl);
+	}
+	if (out)
+		*out = acl;
+	return RC_OK;
+}
+
 static void compile_root(struct acl_compile *c, const struct option_value *v, enum acl_where where)
 {
 	slice_t text;
@@ -305,31 +361,21 @@ static void compile_root(struct acl_compile *c, const struct option_value *v, en
 		return;
 	text = slice_trim(text);
 	struct acl *acl = map_get(c->acls->named, text);
-	if (!acl && text.len && text.ptr[0] != '/' && !map_get(c->acls->inlined, text)) {
-		struct vec lines = {0};
-		acl = ARENA_NEW(c->arena, struct acl);
-		acl->name = text;
-		enum rc rc = acl_split_lines(c->arena, text, NULL, &lines, &e);
-		if (rc == RC_OK)
-			rc = acl_compile_lines(
-			    &(struct acl_compile){c->arena, c->cfg, c->acls, NULL, NULL}, &lines,
-			    acl, &e);
-		if (rc != RC_OK) {
-			e.line = 0;
-			(void)problem(c, v->file, v->line, &e);
-			return;
-		}
-		map_put(c->acls->inlined, text, acl);
+	if (!acl && acl_compile_inline(c, text, v->file, v->line, &acl, &e) != RC_OK) {
+		e.line = 0;
+		(void)problem(c, v->file, v->line, &e);
+		return;
 	}
 	if (acl)
 		check_places(c, acl, where);
 }
 
 enum rc acl_compile_all(
-    const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls)
+    const struct config *cfg, struct arena *a, struct vec *problems, struct vec *warnings,
+    const void **out_acls)
 {
 	struct acls *acls = ARENA_NEW(a, struct acls);
-	struct acl_compile c = {a, cfg, acls, problems, a};
+	struct acl_compile c = {a, cfg, acls, problems, a, warnings, NULL};
 	size_t before = problems->count;
 	acls->named = map_new(a, MAP_EXACT);
 	acls->inlined = map_new(a, MAP_EXACT);
@@ -347,6 +393,7 @@ enum rc acl_compile_all(
 	}
 	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
 		compile_root(&c, config_main(cfg, roots[i].option), roots[i].where);
+	acl_warn(&c);
 	if (problems->count != before)
 		return RC_ERROR;
 	*out_acls = acls;

@@ -3,7 +3,7 @@
  * gives for the others. */
 #include "acl/acl_private.h"
 
-static bool is_verb(slice_t word)
+bool acl_is_verb(slice_t word)
 {
 	static const char *const verbs[] = {
 	    "accept", "defer", "deny", "discard", "drop", "require", "warn"};
@@ -82,7 +82,7 @@ enum rc acl_split_lines(
 		slice_t rest = s;
 		slice_t word = take_word(&rest);
 		struct acl_line line = {.file = file, .line = number};
-		if (is_verb(word) && !(rest.len && rest.ptr[0] == '=')) {
+		if (acl_is_verb(word) && !(rest.len && rest.ptr[0] == '=')) {
 			line.keyword = word;
 			line.value = slice_absent();
 			line.is_verb = true;

@@ -59,7 +59,7 @@ const struct acl_row *acl_row_find(slice_t name)
 
 /* Same first letter, and at most one letter less, more or other: enough for a slip of the fingers.
  */
-static bool is_near(slice_t a, const char *b)
+bool acl_is_near(slice_t a, const char *b)
 {
 	size_t n = strlen(b), i = 0, j = 0;
 	while (i < a.len && i < n && a.ptr[i] == b[i])
@@ -73,7 +73,7 @@ static bool is_near(slice_t a, const char *b)
 const char *acl_row_near(slice_t name)
 {
 	for (size_t i = 0; i < ROWS; i++)
-		if (is_near(name, rows[i].name))
+		if (acl_is_near(name, rows[i].name))
 			return rows[i].name;
 	return NULL;
 }

@@ -98,7 +98,7 @@ static bool private_option_is_there(struct drivers *d, uint16_t driver_class, sl
 		if (name.ptr[i] != '_' ||
 		    driver_find(d, driver_class, slice_sub(name, 0, i), &drv, NULL) != RC_OK)
 			continue;
-		struct option_table t = {drv->options, NULL, drv->option_count, NULL};
+		struct option_table t = {.rows = drv->options, .count = drv->option_count};
 		yes = option_is_there(&t, slice_sub(tail, i + 1, tail.len));
 	}
 	arena_free(&a);

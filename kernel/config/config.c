@@ -243,7 +243,10 @@ enum rc config_load(const struct config_source *src, struct arena *scratch, stru
 	copy_warnings(l);
 	if (src->hooks && src->hooks->compile_acls) {
 		struct vec found = {0};
-		enum rc rc = src->hooks->compile_acls(cfg, cfg->arena, &found, &cfg->compiled_acls);
+		l->compile_warnings = (struct vec){0};
+		enum rc rc = src->hooks->compile_acls(
+		    cfg, cfg->arena, &found, &l->compile_warnings, &cfg->compiled_acls);
+		copy_warnings(l);
 		VEC_FOREACH(&found, struct error, e)
 		loader_problem(l, e->file, e->line, "%s", e->text);
 		if (rc != RC_OK && !found.count)

@@ -146,8 +146,8 @@ const struct vec *config_rewrite_rules(const struct config *cfg);
 
 /* ---- loading ---- */
 struct config_hooks { /* modules above that compile their part; err as everywhere; NULL: left out */
-	enum rc (*compile_acls)(
-	    const struct config *cfg, struct arena *a, struct vec *problems, const void **out_acls);
+	enum rc (*compile_acls)(const struct config *cfg, struct arena *a, struct vec *problems,
+	    struct vec *warnings, const void **out_acls);
 };
 struct config_source {
 	const char

@@ -85,7 +85,8 @@ bool known_options(uint16_t driver_class, slice_t driver, struct option_table *o
 		n++;
 	if (!n)
 		return false;
-	*out = (struct option_table){
-	    &rows[first], &supports[first], n, NULL}; /* rows of one driver stand together */
+	*out = (struct option_table){.rows = &rows[first],
+	    .support = &supports[first],
+	    .count = n}; /* rows of one driver stand together */
 	return true;
 }

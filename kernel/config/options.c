@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/config_private.h"
+#include "expand/phases.h"
 
 #define MAIN_OPTION(name, type, initial, type_arg, flags, support, doc) \
 	{#name, initial, type_arg, doc, type, flags, 1, 0, 0},
@@ -33,10 +34,10 @@ static const uint8_t auth_support[] = {
 #undef MAIN_OPTION
 #undef SECTION_OPTION
 
-const struct option_table options_main = {main_rows, main_support, MO_COUNT, NULL};
-const struct option_table options_router = {router_rows, router_support, RO_COUNT, NULL};
-const struct option_table options_transport = {transport_rows, transport_support, TO_COUNT, NULL};
-const struct option_table options_auth = {auth_rows, auth_support, AO_COUNT, NULL};
+const struct option_table options_main = {main_rows, main_support, MO_COUNT, NULL, 0};
+const struct option_table options_router = {router_rows, router_support, RO_COUNT, NULL, 0};
+const struct option_table options_transport = {transport_rows, transport_support, TO_COUNT, NULL, 0};
+const struct option_table options_auth = {auth_rows, auth_support, AO_COUNT, NULL, 0};
 
 /* Options that stand for two, and old names. */
 static const struct {
@@ -340,7 +341,48 @@ static bool compile_number(
 	return false;
 }
 
-static bool compile_value(struct loader *l, struct option_value *v, const char *scope)
+/* Main options that are expanded in one place only. */
+static uint32_t main_phases(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint32_t phases;
+	} rows[] = {
+	    {"acl_smtp_auth", PHASE_AUTH},
+	    {"acl_smtp_connect", PHASE_CONNECT},
+	    {"acl_smtp_data", PHASE_DATA},
+	    {"acl_smtp_helo", PHASE_HELO},
+	    {"acl_smtp_mail", PHASE_MAIL},
+	    {"acl_smtp_notquit", PHASE_NOTQUIT},
+	    {"acl_smtp_predata", PHASE_PREDATA},
+	    {"acl_smtp_quit", PHASE_QUIT},
+	    {"acl_smtp_rcpt", PHASE_RCPT},
+	    {"acl_smtp_starttls", PHASE_AUTH},
+	    {"host_lookup", PHASE_CONNECT},
+	    {"host_reject_connection", PHASE_CONNECT},
+	    {"log_file_path", PHASE_START},
+	    {"pid_file_path", PHASE_START},
+	    {"received_header_text", PHASE_DATA | PHASE_NOT_SMTP},
+	    {"smtp_active_hostname", PHASE_CONNECT},
+	    {"smtp_banner", PHASE_CONNECT},
+	    {"spool_directory", PHASE_START},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return rows[i].phases;
+	return 0;
+}
+
+/* file and directory of transports: their drivers refuse what is tainted with words of their own. */
+static bool refuses_tainted(const struct heddle_option *row, uint32_t phases)
+{
+	return (row->flags & HEDDLE_O_UNTAINTED) ||
+	       (phases == PHASE_TRANSPORT &&
+	           (strcmp(row->name, "file") == 0 || strcmp(row->name, "directory") == 0));
+}
+
+static bool compile_value(
+    struct loader *l, struct option_value *v, const char *scope, uint32_t phases)
 {
 	struct error e = {0};
 	enum match_kind kind;
@@ -348,6 +390,7 @@ static bool compile_value(struct loader *l, struct option_value *v, const char *
 	    .file = v->file,
 	    .line = v->line,
 	    .warnings = &l->compile_warnings,
+	    .phases = phases,
 	    .option = arena_cstr(l->a, arena_printf(l->a, "%s%s", scope, v->row->name))};
 	const char *wants = wanted(v->row);
 	enum rc rc = RC_OK;
@@ -361,6 +404,8 @@ static bool compile_value(struct loader *l, struct option_value *v, const char *
 		    l, v->file, v->line, "%soption \"%s\": %s", scope, v->row->name, e.text);
 		return false;
 	}
+	if (v->expr && refuses_tainted(v->row, phases))
+		expr_warn_tainted(l->a, v->expr, &env, "the value of this option");
 	if (v->row->type == HEDDLE_T_UID || v->row->type == HEDDLE_T_GID) {
 		if (!to_number(v->row, v->text, &v->number))
 			v->number = -1; /* a name: master resolves it */
@@ -424,7 +469,8 @@ void options_compile(struct loader *l, struct option_table *t, const char *scope
 		/* what is not there yet is read by nobody, and may name variables that are not
 		 * there either */
 		if (check_support(l, v, support, scope)) {
-			(void)compile_value(l, v, scope);
+			uint32_t phases = t->phases || *scope ? t->phases : main_phases(v->row->name);
+			(void)compile_value(l, v, scope, phases);
 		} else if (wanted(v->row) && slice_find(v->text, '$') == SIZE_MAX) {
 			(void)compile_number(l, v, scope, wanted(v->row));
 		}

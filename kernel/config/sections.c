@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "config/config_private.h"
 #include "driver/call.h"
+#include "expand/phases.h"
 
 const char *const section_class_names[SECTION_CLASSES] = {"router", "transport", "authenticator"};
 static const uint16_t driver_classes[SECTION_CLASSES] = {
@@ -108,7 +109,7 @@ static void find_driver(struct loader *l, struct building *b)
 	enum rc rc = driver_find(l->src->drivers, class, v->text, &b->inst->driver, &e);
 	if (rc == RC_OK) {
 		b->own = (struct option_table){
-		    b->inst->driver->options, NULL, b->inst->driver->option_count, NULL};
+		    .rows = b->inst->driver->options, .count = b->inst->driver->option_count};
 		b->own_unknown = false;
 	} else if (rc == RC_FAIL && known) {
 		loader_warning(l, v->file, v->line, "%snot supported yet: %s driver %.*s", b->scope,
@@ -178,6 +179,7 @@ static void compile_sets(struct loader *l, struct building *b)
 		    .file = v->file,
 		    .line = v->line,
 		    .warnings = &l->compile_warnings,
+		    .phases = PHASE_ROUTE,
 		    .option =
 		        arena_cstr(l->a, arena_printf(l->a, "%sset %.*s", b->scope, SL_ARG(name)))};
 		if (expr_compile(l->a, slice_trim(slice_sub(rest, 1, rest.len)), &env, &set->value,
@@ -186,6 +188,12 @@ static void compile_sets(struct loader *l, struct building *b)
 			    SL_ARG(name), e.text);
 	}
 }
+
+/* An option of a router may be kept for the transport. */
+static const uint32_t section_phases[SECTION_CLASSES] = {
+    [SECTION_ROUTERS] = PHASE_ROUTE | PHASE_TRANSPORT,
+    [SECTION_TRANSPORTS] = PHASE_TRANSPORT,
+};
 
 static void build_instance(struct loader *l, enum section_class which, struct heddle_instance *inst,
     const struct raw_instance *raw)
@@ -205,6 +213,7 @@ static void build_instance(struct loader *l, enum section_class which, struct he
 	find_groups(&b);
 	options_begin(l, &b.own);
 	options_begin(l, &b.later);
+	b.generic.phases = b.own.phases = b.later.phases = section_phases[which];
 	inst->own = b.own.values;
 	assign_options(l, &b, true);
 	options_compile(l, &b.generic, b.scope);

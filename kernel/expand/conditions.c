@@ -80,10 +80,12 @@ static enum rc cond_text(struct eval *ev, const struct cond *c, bool *out, struc
 static enum rc parse_numeric(struct parser *p, struct cond *c)
 {
 	enum rc rc = parse_cond_args(p, c);
-	for (int i = 0; rc == RC_OK && i < 2; i++)
+	for (int i = 0; rc == RC_OK && i < 2; i++) {
 		if (c->args[i]->constant &&
 		    eval_integer(c->args[i]->text, &c->number[i], NULL) == RC_OK)
 			c->number_known[i] = true;
+		parse_note_number(p, c->args[i], false);
+	}
 	return rc;
 }
 
@@ -277,11 +279,17 @@ static enum rc parse_def(struct parser *p, struct cond *c)
 	c->node = n;
 	if (name.len == 0)
 		return parse_error(p, "variable name omitted after \"def:\"");
+	size_t read = p->uses.count; /* asking whether it is set reads nothing */
 	if (header_form(name)) {
 		p->at = from;
-		return parse_header(p, n);
+		enum rc rc = parse_header(p, n);
+		parse_note_def(p, parse_slice(p, from, p->at));
+		p->uses.count = read;
+		return rc;
 	}
 	enum rc rc = parse_variable(p, name, false, n);
+	parse_note_def(p, name);
+	p->uses.count = read;
 	if (rc != RC_OK && !parse_was_unsupported(p))
 		return parse_error(p, "unknown variable \"%.*s\" after \"def:\"", SL_ARG(name));
 	return rc;

@@ -65,6 +65,7 @@ enum rc parse_header(struct parser *p, struct node *n)
 	n->text = name;
 	n->number[0] = form;
 	n->eval = header_eval;
+	parse_note_header(p, parse_slice(p, from, from + (p->at - from)));
 	return RC_OK;
 }
 

@@ -278,6 +278,8 @@ static enum rc parse_op(struct parser *p, slice_t word, struct node *n)
 	if (rc != RC_OK)
 		return rc;
 	p->at++;
+	if (row->flags & OP_COMPUTES)
+		parse_note_number(p, n->args[0], true);
 	if (row->flags & OP_PURE)
 		fold(p, n);
 	return RC_OK;
@@ -546,8 +548,10 @@ enum rc expr_compile(struct arena *a, slice_t text, const struct expr_env *env,
 	};
 	const struct expr *e;
 	enum rc rc = parse_expr(&p, false, &e);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		parse_uses_done(&p);
 		*out_expr = e;
+	}
 	return rc;
 }
 

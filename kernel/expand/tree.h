@@ -33,6 +33,7 @@ typedef enum rc node_fn(struct eval *ev, const struct node *n, slice_t *out, str
 struct node {
 	node_fn *eval;   /* NULL: `text` is the value */
 	slice_t text;    /* constant; name of a header or variable; name of the item for messages */
+	slice_t name;    /* acl_m_x and its kind: all of it */
 	const void *row; /* of the table it came from */
 	const struct expr **args;
 	uint32_t arg_count;
@@ -89,6 +90,7 @@ struct parser {
 	bool header_open; /* a header's name was ended by white space or the end: for the message */
 	unsigned depth;
 	struct error *err;
+	struct vec uses, guards; /* struct var_use; slice_t: what stands behind "def:" */
 };
 enum rc parse_error(struct parser *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void parse_space(struct parser *p);
@@ -115,6 +117,14 @@ unsigned parse_regex_flags(const struct parser *p);
 /* h_ header_ rh_ rheader_ bh_ bheader_ lh_ lheader_: 'h' 'r' 'b' 'l', else 0. */
 char header_form(slice_t name);
 MUST_USE enum rc parse_header(struct parser *p, struct node *n);
+/* phases.c: what is read; a header by its name as written; the name behind "def:"; a number. */
+void parse_note_read(struct parser *p, slice_t name);
+void parse_note_header(struct parser *p, slice_t written);
+void parse_note_def(struct parser *p, slice_t name);
+void parse_note_number(struct parser *p, const struct expr *e, bool computed);
+void parse_uses_done(struct parser *p);
+/* "acl_m_x" and its kind, which nothing need have set: the name; else empty. */
+slice_t parse_user_variable(const struct node *n);
 /* Warn if e can only come out tainted whenever it is not empty: `where` will refuse it. */
 void warn_tainted(struct parser *p, const struct expr *e, const char *where);
 /* Words that exist in Exim and are not built. */
@@ -141,7 +151,7 @@ extern const struct item_row item_rows_text[], item_rows_list[], item_rows_data[
 struct op_row;
 typedef enum rc op_fn(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err);
-enum { OP_PURE = 1, OP_NUMBERS = 2, OP_SUFFIX = 4, OP_NEGATIVE = 8 };
+enum { OP_PURE = 1, OP_NUMBERS = 2, OP_SUFFIX = 4, OP_NEGATIVE = 8, OP_COMPUTES = 16 };
 struct op_row {
 	const char *name;
 	op_fn *fn;

@@ -443,7 +443,8 @@ static bool family(struct arena *a, slice_t name, struct node *n)
 	bool router = slice_starts(name, "r_") && name.len > 2;
 	if (!acl && !router)
 		return false;
-	n->text = arena_dup(a, slice_sub(name, acl ? 5 : 2, name.len));
+	n->name = arena_dup(a, name);
+	n->text = slice_sub(n->name, acl ? 5 : 2, name.len);
 	n->eval = router ? router_eval : name.ptr[4] == 'c' ? acl_c_eval : acl_m_eval;
 	return true;
 }
@@ -476,7 +477,14 @@ enum rc parse_variable(struct parser *p, slice_t name, bool braced, struct node 
 	if (!n->row)
 		return unknown(p, name, braced);
 	n->eval = var_eval;
+	parse_note_read(p, name);
 	return RC_OK;
+}
+
+slice_t parse_user_variable(const struct node *n)
+{
+	bool user = n->eval == acl_c_eval || n->eval == acl_m_eval;
+	return user ? n->name : (slice_t){0};
 }
 
 /* ---- taint that can be seen beforehand ---- */
@@ -505,21 +513,28 @@ static const struct tainted_row *tainted_variable(const struct node *n)
 
 void warn_tainted(struct parser *p, const struct expr *e, const char *where)
 {
-	if (!p->env || !p->env->warnings)
+	if (p->env)
+		expr_warn_tainted(p->arena, e, p->env, where);
+}
+
+void expr_warn_tainted(
+    struct arena *a, const struct expr *e, const struct expr_env *env, const char *where)
+{
+	if (!env->warnings)
 		return;
 	for (uint32_t i = 0; i < e->count; i++) {
 		const struct tainted_row *row = tainted_variable(&e->nodes[i]);
 		bool header = e->nodes[i].eval == header_eval;
 		if (!row && !header)
 			continue;
-		struct error *w = VEC_PUSH(p->arena, p->env->warnings, struct error);
+		struct error *w = VEC_PUSH(a, env->warnings, struct error);
 		(void)error_set(w, RC_ERROR,
 		    "%s%s\"$%.60s\" is tainted and will be refused as %s%s%s",
-		    p->env->option ? p->env->option : "", p->env->option ? ": " : "",
+		    env->option ? env->option : "", env->option ? ": " : "",
 		    row ? row->name : "h_...", where, row && row->instead ? "; use " : "",
 		    row && row->instead ? row->instead : "");
-		w->file = p->env->file;
-		w->line = p->env->line;
+		w->file = env->file;
+		w->line = env->line;
 		return;
 	}
 }

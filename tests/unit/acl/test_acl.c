@@ -557,7 +557,12 @@ TEST(problems_at_load)
 	        "cannot use \"control=freeze\" in connection ACL"},
 	    {"acl_smtp_helo = a\nbegin acl\na:\n accept\n discard\n", 5,
 	        "\"discard\" is not allowed"},
-	    {"acl_smtp_mail = nowhere\n", 1, "unknown ACL verb \"nowhere\""},
+	    {"acl_smtp_mail = nowhere\n", 1, "there is no ACL \"nowhere\""},
+	    {"acl_smtp_mail = no where\n", 1, "unknown ACL verb \"no\""},
+	    {"begin acl\nabc:\n deny acl = abd\n", 3,
+	        "there is no ACL \"abd\" (did you mean \"abc\"?)"},
+	    {"begin acl\na:\n deny acl = accept domain = x\n", 3,
+	        "unknown ACL condition/modifier in \"domain\""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct acl_site t;
@@ -595,6 +600,57 @@ TEST(steady_state)
 		arena_reset(t.s.scratch);
 	}
 	site_free(&t.s);
+}
+
+TEST(warnings_at_load)
+{
+	static const struct {
+		const char *config;
+		unsigned line;
+		const char *what; /* NULL: there is no warning */
+	} rows[] = {
+	    {"acl_smtp_connect = a\nbegin acl\na:\n deny condition = ${if eq{$local_part}{x}}\n", 4,
+	        "condition: \"$local_part\" is never set here: it is set for RCPT"},
+	    {"acl_smtp_helo = a\nbegin acl\na:\n deny message = no\n condition = $sender_address\n", 5,
+	        "\"$sender_address\" is never set here: it is set from MAIL on"},
+	    {"acl_smtp_data = a\nbegin acl\na:\n deny hosts = $domain\n", 4, "\"$domain\" is never set"},
+	    {"acl_smtp_rcpt = a\nbegin acl\na:\n deny condition = ${if match{$h_subject:}{x}}\n", 4,
+	        "\"$h_subject:\" is never set here: it is set when the message's text is there"},
+	    {"acl_smtp_connect = a\nbegin acl\na:\n deny acl = b\nb:\n accept condition = $home\n", 6,
+	        "\"$home\" is never set"},
+	    {"acl_smtp_connect = deny condition = ${if def:home{$domain}}\n", 1, "\"$domain\" is never"},
+	    /* set in one of the places; asked for first; where any place may be meant */
+	    {"acl_smtp_mail = a\nacl_smtp_rcpt = a\nbegin acl\na:\n deny condition = $domain\n", 0, NULL},
+	    {"acl_smtp_mail = a\nbegin acl\na:\n deny condition = ${if def:domain{$domain}}\n", 0, NULL},
+	    {"acl_smtp_vrfy = a\nbegin acl\na:\n deny condition = $domain\n", 0, NULL},
+	    {"begin acl\na:\n deny condition = $domain\n", 0, NULL},
+	    {"begin acl\na:\n deny condition = ${if >{$acl_m_x}{3}}\n", 3,
+	        "condition: \"$acl_m_x\" may be empty where a number is wanted: it then counts as 0"},
+	    {"begin acl\na:\n warn condition = x\n set acl_m_x = 1\n"
+	     " deny condition = ${eval:2*$acl_m_x}\n",
+	        5, "\"$acl_m_x\" may be empty where a number is wanted: the expansion then fails"},
+	    {"begin acl\na:\n deny condition = ${if >{$acl_m_x}{3}}\nb:\n warn set acl_m_x = 0\n", 0, NULL},
+	    {"begin acl\na:\n deny condition = ${if >{0$acl_m_x}{3}}\n set acl_m_y = ${eval:$acl_m_y+1}\n", 0,
+	        NULL},
+	    {"begin acl\na:\n deny condition = ${if and{{def:acl_m_x}{>{$acl_m_x}{3}}}}\n", 0, NULL},
+	    {"smtp_banner = $sender_address\n", 1, "smtp_banner: \"$sender_address\" is never set here"},
+	    {"acl_smtp_rcpt = ${if eq{$message_body}{}{accept}{deny}}\n", 1, "\"$message_body\" is never"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct acl_site t;
+		bool ok = CHECK(acl_site_init(&t, rows[i].config));
+		size_t found = 0;
+		VEC_FOREACH(&t.s.warnings, const struct error, w)
+		found += rows[i].what && w->line == rows[i].line && strstr(w->text, rows[i].what);
+		ok &= CHECK_EQ_INT(found, rows[i].what != NULL);
+		ok &= CHECK_EQ_INT(t.s.warnings.count, rows[i].what != NULL);
+		VEC_FOREACH(&t.s.warnings, const struct error, w)
+		if (!ok)
+			printf("# %u: %s\n", w->line, w->text);
+		if (!ok)
+			printf("# row %zu\n", i);
+		site_free(&t.s);
+	}
 }
 
 TAP_MAIN()
