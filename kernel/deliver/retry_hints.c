@@ -222,6 +222,16 @@ static int64_t transport_option(const struct group *g, const char *name, int64_t
 	return otherwise;
 }
 
+/* What a host said goes with its name. */
+static slice_t why_of(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+{
+	if (!o || !g || !o->smtp || o->host < 0 || (size_t)o->host >= g->hosts->count)
+		return o ? o->text : a->logged;
+	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
+	return arena_printf(t->arena, "H=%.*s [%.*s]: %.*s", SL_ARG(h->name.len ? h->name : h->address), SL_ARG(h->address),
+	    SL_ARG(o->text));
+}
+
 /* ---- addresses ------------------------------------------------------------------------------------------ */
 
 /* Is it time, or does somebody not want to wait? */
@@ -276,6 +286,7 @@ struct claim {
 	int64_t now_us, until_us;
 	int64_t other_us; /* out: until when somebody else has it; 0: nobody had */
 	bool is_ours;     /* it is, and only the time changes */
+	bool any_time;    /* the retry time does not count */
 	char buf[RETRY_HINT_MAX];
 };
 
@@ -287,8 +298,10 @@ static enum hints_verb claim(void *ctx, const struct hint *old, slice_t *value)
 	c->other_us = 0;
 	if (!old || !retry_hint_decode(old->value, &r))
 		return HINTS_KEEP; /* it answered a moment ago */
-	if (!c->is_ours && c->now_us < r.claimed_until_us) {
-		c->other_us = r.claimed_until_us;
+	/* whoever had the claim may be through by now, and have failed */
+	int64_t until_us = c->any_time || r.claimed_until_us > r.next_try_us ? r.claimed_until_us : r.next_try_us;
+	if (!c->is_ours && c->now_us < until_us) {
+		c->other_us = until_us;
 		return HINTS_KEEP;
 	}
 	r.claimed_until_us = c->until_us;
@@ -297,9 +310,9 @@ static enum hints_verb claim(void *ctx, const struct hint *old, slice_t *value)
 }
 
 /* Whoever tries a failing host does it alone.  True: somebody else does. */
-static bool is_claimed(struct attempt *t, struct host_try *try, int64_t now_us)
+static bool is_claimed(struct attempt *t, struct host_try *try, int64_t now_us, bool any_time)
 {
-	struct claim c = {.now_us = now_us, .until_us = now_us + CLAIM_US};
+	struct claim c = {.now_us = now_us, .until_us = now_us + CLAIM_US, .any_time = any_time};
 
 	(void)(hints_update(hints_of(t), try->key, claim, &c, now_us, NULL) == RC_OK);
 	try->next_us = c.other_us;
@@ -337,8 +350,9 @@ static bool host_waits(struct attempt *t, const struct group *g, struct host_try
 		try->next_us = h.next_try_us;
 		return try->since_arrival;
 	}
-	if (now >= h.next_try_us || is_old_for(t, g, try, &h, now))
-		return is_claimed(t, try, now);
+	bool is_old = now < h.next_try_us && is_old_for(t, g, try, &h, now);
+	if (now >= h.next_try_us || is_old)
+		return is_claimed(t, try, now, is_old);
 	try->is_expired = h.is_expired;
 	try->next_us = h.next_try_us;
 	return true;
@@ -417,8 +431,8 @@ static void settle_host(struct attempt *t, struct group *g, struct host_try *try
 		return;
 	}
 	slice_t key = of_message ? with_message(t, try->key) : try->key;
-	try->failed = note_failure(t, key, retry_rule_for(t, a, g, o), of_message, line_defer_number(g, o), o->text, &try->next_us,
-	    &try->gives_up);
+	try->failed = note_failure(t, key, retry_rule_for(t, a, g, o), of_message, line_defer_number(g, o), why_of(t, a, g, o),
+	    &try->next_us, &try->gives_up);
 }
 
 /* None could be tried. */
@@ -500,7 +514,7 @@ bool retry_failed(struct attempt *t, const struct address *a, const struct group
 		known = r->by_host = by_hosts(g, &next, &gives_up);
 	}
 	if (!slice_is_absent(key))
-		known = note_failure(t, key, retry_rule_for(t, a, g, o), false, line_defer_number(g, o), o ? o->text : a->logged, &next,
+		known = note_failure(t, key, retry_rule_for(t, a, g, o), false, line_defer_number(g, o), why_of(t, a, g, o), &next,
 		    &gives_up);
 	if (!known)
 		return retry_next(t, a, g, o, r, now_us, out_next_us);
