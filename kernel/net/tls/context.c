@@ -90,6 +90,65 @@ static enum rc set_dh(struct tls_context *c, struct arena *scratch, WOLFSSL_CTX 
 	return RC_OK;
 }
 
+/* ---- OCSP stapling ---- */
+
+enum { STATUS_TAKE = 0, STATUS_NONE = 3 };
+
+/* wolfSSL asks once for each of its contexts and keeps the answer: a renewed file makes a new context of ours. */
+static int on_status(WOLFSSL *ssl, void *arg)
+{
+	const slice_t *proof = arg;
+	unsigned char *copy = wolfSSL_Malloc(proof->len);
+	if (!copy)
+		return STATUS_NONE;
+	memcpy(copy, proof->ptr, proof->len);
+	(void)wolfSSL_set_tlsext_status_ocsp_resp(ssl, copy, (int)proof->len); /* which owns it now */
+	return STATUS_TAKE;
+}
+
+/* The list of tls_ocsp_file goes with that of tls_certificate; "PEM " or "DER " in front of a file says its form and that of
+ * those that follow. */
+static enum rc read_proofs(struct tls_context *c, struct arena *scratch, struct error *err)
+{
+	slice_t rest = c->settings.ocsp_file, item, text;
+	char sep = 0;
+	bool pem = false;
+	unsigned i = 0;
+	for (; i < c->creds && tls_list_next(scratch, &rest, &sep, &item); i++) {
+		if (slice_starts(item, "PEM ") || slice_starts(item, "DER ")) {
+			pem = item.ptr[0] == 'P';
+			item = slice_trim(slice_sub(item, 4, item.len));
+		}
+		enum rc rc = tls_files_read(&c->files, scratch, item, "tls_ocsp_file", &text, err);
+		if (rc != RC_OK)
+			return rc;
+		if (pem && !tls_pem_next(scratch, &text, "OCSP RESPONSE", &text))
+			return error_set(err, RC_ERROR, "tls_ocsp_file %.*s: there is no proof in it", SL_ARG(item));
+		struct der d = der_of(text), status = der_enter(&d, DER_SEQ);
+		status = der_enter(&status, DER_ENUM);
+		if (status.bad || der_len(&status) != 1 || status.p[0] != 0)
+			return error_set(err, RC_ERROR, "tls_ocsp_file %.*s is no successful OCSP response", SL_ARG(item));
+		c->ocsp[i] = arena_dup(c->arena, text);
+	}
+	return RC_OK;
+}
+
+static enum rc staple(struct tls_context *c, unsigned i, struct error *err)
+{
+	WOLFSSL_CTX *wolf = c->cred[i].wolf;
+	if (!c->ocsp[i].len)
+		return RC_OK;
+	/* wolfSSL wants to know the issuer of its own certificate before it staples anything */
+	if (c->cred[i].issuer.len)
+		(void)wolfSSL_CTX_load_verify_buffer(wolf, (const unsigned char *)c->cred[i].issuer.ptr, c->cred[i].issuer.len,
+		    WOLFSSL_FILETYPE_ASN1);
+	if (wolfSSL_CTX_EnableOCSPStapling(wolf) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_set_tlsext_status_cb(wolf, on_status) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_set_tlsext_status_arg(wolf, &c->ocsp[i]) != WOLFSSL_SUCCESS)
+		return error_set(err, RC_ERROR, "tls_ocsp_file: stapling cannot be switched on");
+	return RC_OK;
+}
+
 /* ---- the peer's certificate ---- */
 
 static void keep_peer(struct tls_session *t, slice_t der)
@@ -219,8 +278,10 @@ static enum rc build(struct tls_context *c, struct arena *scratch, struct error 
 	const struct tls_settings *s = &c->settings;
 	if (read_alpn(c, scratch, err) != RC_OK || tls_credentials_load(c, scratch, err) != RC_OK)
 		return RC_ERROR;
+	if (s->server && read_proofs(c, scratch, err) != RC_OK)
+		return RC_ERROR;
 	for (unsigned i = 0; i < c->creds; i++)
-		if (configure(c, scratch, c->cred[i].wolf, err) != RC_OK)
+		if (configure(c, scratch, c->cred[i].wolf, err) != RC_OK || staple(c, i, err) != RC_OK)
 			return RC_ERROR;
 	if (s->verify != TLS_VERIFY_NONE && !c->trust)
 		return tls_trust_load(s, scratch, &c->trust, err);

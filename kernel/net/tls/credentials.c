@@ -112,6 +112,8 @@ static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t ce
 	if (check_leaf(der, cert_name, &cred->kind, err) != RC_OK)
 		return RC_ERROR;
 	cred->cert = arena_dup(c->arena, slice_tainted(der.ptr, der.len));
+	if (tls_pem_next(scratch, &rest, "CERTIFICATE", &der))
+		cred->issuer = arena_dup(c->arena, der);
 	wolfSSL_CTX_set_default_passwd_cb(cred->wolf, no_passphrase);
 	if (wolfSSL_CTX_use_certificate_chain_buffer(cred->wolf, (const unsigned char *)cert_text.ptr, cert_text.len) !=
 	    WOLFSSL_SUCCESS)

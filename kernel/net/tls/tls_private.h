@@ -44,6 +44,7 @@ struct tls_credential {
 	WOLFSSL_CTX *wolf;
 	enum tls_key_kind kind;
 	slice_t cert; /* DER of the leaf, in the context's arena; ABSENT: a client without one */
+	slice_t issuer; /* of the next one in the file; empty: none */
 };
 enum { TLS_CREDENTIALS_MAX = 4, TLS_RSA_BITS_MIN = 2048, TLS_CHAIN_MAX = 10 };
 

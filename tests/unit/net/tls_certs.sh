@@ -108,6 +108,8 @@ cp leaf.key some.key
   echo DNS:mx.example.org; } >some.names
 issue some "/CN=leaf" ca "$(cat some.names)"
 
+cat ec.pem ca.pem >chain_ec.pem
+openssl ocsp -index index.txt -rsigner ca.pem -rkey ca.key -CA ca.pem -issuer ca.pem -cert ec.pem -respout ec.ocsp >/dev/null 2>&1
 openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -revoke revoked.pem 2>/dev/null
 openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -revoke midrevoked.pem 2>/dev/null
 openssl ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -out ca.crl 2>/dev/null

@@ -69,7 +69,7 @@ static struct tls_settings server_settings(const char *cert, const char *key)
 	    .dhparam = no,
 	    .ocsp_file = no};
 }
-static struct tls_settings client_settings(void)
+static inline struct tls_settings client_settings(void)
 {
 	struct tls_settings s = server_settings(NULL, NULL);
 	s.server = false;
@@ -108,7 +108,7 @@ static void step(struct end *e, bool server)
 		e->io = tls_handshake(e->t, &e->err);
 }
 
-static void pair_shake(struct pair *p)
+static inline void pair_shake(struct pair *p)
 {
 	for (int i = 0; i < 60 && !(is_over(&p->s) && is_over(&p->c)); i++) {
 		step(&p->c, false);
@@ -120,7 +120,7 @@ static void pair_shake(struct pair *p)
 	}
 }
 
-static bool pair_open(struct pair *p, const struct tls_settings *ss, const struct tls_settings *cs, slice_t sni,
+static inline bool pair_open(struct pair *p, const struct tls_settings *ss, const struct tls_settings *cs, slice_t sni,
     slice_t verify_name, slice_t resume_key)
 {
 	int fds[2];
@@ -145,14 +145,14 @@ static void end_close(struct end *e)
 	if (e->fd >= 0)
 		(void)close(e->fd);
 }
-static void pair_close(struct pair *p)
+static inline void pair_close(struct pair *p)
 {
 	end_close(&p->c);
 	end_close(&p->s);
 }
 
 /* Sends from one end and reads at the other; what came. */
-static slice_t pass(struct end *from, struct end *to, const char *text)
+static inline slice_t pass(struct end *from, struct end *to, const char *text)
 {
 	char *buf = arena_bytes(arena, 4096);
 	size_t put, got = 0;
