@@ -392,8 +392,11 @@ static enum rc reach_root(struct walk *w, unsigned i, unsigned depth)
 		const struct cert *c = &w->cert[j];
 		if (w->tried[j] || !slice_eq(c->subject_raw, w->cert[i].issuer_raw))
 			continue;
-		if (c->path_len >= 0 && (unsigned)c->path_len < depth)
+		if (c->path_len >= 0 && (unsigned)c->path_len < depth) {
+			if (!found)
+				rc = refuse(w, i, reason(ASN_PATHLEN_INV_E));
 			continue;
+		}
 		if (++w->checks > CHECKS_MAX)
 			break;
 		if (found)

@@ -120,6 +120,8 @@ done
 cat ca.crl mid.crl midrevoked.crl >all.crl
 for ca in mid notca below oldmid midrevoked; do cat by_$ca.pem $ca.pem >chain_$ca.pem; done
 cat short.pem >>chain_below.pem
+cat by_other.pem other.pem >chain_other.pem
+cat by_mid.pem mid.pem ca.pem >chain_whole.pem
 cat ca.pem other.pem rsaca.pem >roots.pem
 mkdir -p hashed && cp ca.pem hashed/ca.pem
 openssl rsa -in rsa.key -aes128 -passout pass:x -out encrypted.key 2>/dev/null
