@@ -131,7 +131,7 @@ static void end_session(struct run *r)
 	session_reset_transaction(s);
 	auth_drop(r);
 	lookup_drop(s);
-	session_tls_drop(s, !s->lost && s->layer == LAYER_TLS);
+	session_tls_drop(s, s->layer == LAYER_TLS);
 	struct park *park = s->park;
 	int fd = s->fd;
 	struct config *cfg = s->cfg;
