@@ -133,7 +133,7 @@ void line_delivered(struct attempt *t, const struct group *g)
 			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
 		put_host(t, &sb, g, o);
 		put_via(t, &sb, o->via);
-		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && !g->is_local && o->text.len)
+		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && (!g->is_local || o->smtp) && o->text.len)
 			strbuf_printf(&sb, " C=\"%.*s\"", SL_ARG(o->text));
 		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", clock_wall_us() - t->m->received_us);
 		put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g->took_us);

@@ -129,6 +129,25 @@ static void log_session(const struct heddle_job *j, const struct heddle_route_ho
 		    SL_ARG(f->fell_back), SL_ARG(h->name), SL_ARG(h->address));
 }
 
+/* RFC 5321, 4.5.3.1.6: no server need take it, and no other host would be better. */
+static bool has_long_lines(const struct heddle_job *j)
+{
+	int64_t limit = remote_number(j, "message_linelength_limit", 0);
+
+	return limit > 0 && j->attempt->m->facts.max_received_linelength > limit;
+}
+
+static int32_t too_long(struct heddle_call *c, struct heddle_job *j)
+{
+	const struct client_outcome why = {.result = RC_FAIL, .about = HEDDLE_X_MESSAGE,
+	    .text = SL("message has lines too long for transport")};
+	struct group *g = j->group;
+
+	for (size_t i = 0; i < g->addresses.count; i++)
+		note(j, &g->outcomes[i], &why, UINT32_MAX, true);
+	return call_refuse(c, HEDDLE_FAIL, "%.*s", SL_ARG(why.text));
+}
+
 int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
     struct heddle_session **out)
 {
@@ -143,6 +162,8 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	if (i >= j->group->hosts->count)
 		return call_refuse(c, HEDDLE_ERROR, "there is no host %u", i);
 	remote_done(j);
+	if (has_long_lines(j))
+		return too_long(c, j);
 	const struct heddle_route_host *h = VEC_AT(j->group->hosts, struct heddle_route_host, i);
 	set_host_facts(j, h);
 	enum rc rc = remote_target(c, j, h, lmtp != 0, &t, &err);

@@ -41,9 +41,9 @@ enum io io_wait(struct client_session *s, int fd, short events, int64_t deadline
 /* Refused by some systems for some classes: then the packets go as they would without it. */
 static void set_class(int fd, const struct client_target *t)
 {
-	int bits = t->dscp << 2;
+	int bits = t->dscp * 4;
 
-	if (t->dscp < 0)
+	if (bits < 0)
 		return;
 	if (t->to.family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &bits, sizeof bits);
