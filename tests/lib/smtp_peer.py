@@ -284,7 +284,8 @@ class Conversation:
         self.message.bdat += 1
         if len(words) > 2 and words[2].upper() == "LAST":
             return self.finish(line)
-        return self.say("BDAT", line, f"250 {len(body)} octets")
+        if not self.say("BDAT", line, f"250 {len(body)} octets").startswith("2"):
+            self.message = None
 
     def finish(self, line):
         message, self.message = self.message, None
@@ -296,7 +297,8 @@ class Conversation:
             message.rcpt = taken
         else:
             if " PRDR" in message.mail:
-                self.say("353", line, "353 each for itself")
+                if not self.say("353", line, "353 each for itself").startswith("353"):
+                    return
                 for recipient in message.rcpt:
                     if self.say("PRDR", recipient, "250 for this one").startswith("2"):
                         taken.append(recipient)
