@@ -115,6 +115,10 @@ struct acl_source {
 };
 uint32_t config_acl_count(const struct config *cfg);
 const struct acl_source *config_acl_source(const struct config *cfg, uint32_t i);
+/* The values of the main options that a driver's table declares, in its order; `a` is for those of a driver whose options
+ * are not set. */
+MUST_USE enum rc config_driver_options(const struct config *cfg, const struct driver *d,
+    struct arena *a, struct option_value **out, struct error *err);
 const void *config_acls(const struct config *cfg); /* what hooks->compile_acls gave */
 
 /* Retry rules, in order. */

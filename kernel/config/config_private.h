@@ -53,6 +53,7 @@ struct config {
 	struct drivers *drivers;
 	struct services *services; /* whose look-ups are told when this goes; may be NULL */
 	struct option_table main;
+	struct vec owned; /* struct owned_options *: main options of drivers, where one is set */
 	struct vec named; /* struct named_list *, in the file's order */
 	struct map *named_maps[NAMED_LIST_KINDS];
 	struct instances sections[SECTION_CLASSES];
@@ -97,6 +98,14 @@ void sections_free(struct config *cfg);
 void main_line(struct loader *l, const struct source_line *line);
 void main_compile(struct loader *l);
 void named_lists_compile(struct loader *l);
+/* driver_options.c: false: no driver has it.  known: the kernel has a row too, for Exim's */
+bool driver_option_assign(struct loader *l, struct raw_option *raw, bool known);
+void driver_options_compile(struct loader *l);
+void driver_options_start(struct loader *l, struct eval *ev);
+/* For -bP: those of the drivers of which the main section sets one. */
+const struct option_value *driver_option_find(const struct config *cfg, slice_t name);
+const struct option_value *driver_option_next(
+    const struct config *cfg, const struct option_value *last);
 /* rules.c: acl, retry, rewrite */
 void rules_acl_line(struct loader *l, const struct source_line *line);
 void rules_retry_line(struct loader *l, const struct source_line *line);

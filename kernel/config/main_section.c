@@ -74,6 +74,11 @@ static void unknown_option(struct loader *l, const struct raw_option *raw)
 		    SL_ARG(raw->name), loader_suggestion(l, near));
 }
 
+static bool is_built(const struct option_table *t, uint32_t i)
+{
+	return t->support[i] == OPT_FULL || t->support[i] == OPT_IGNORED;
+}
+
 void main_line(struct loader *l, const struct source_line *line)
 {
 	struct raw_option raw;
@@ -88,7 +93,12 @@ void main_line(struct loader *l, const struct source_line *line)
 		named_list(l, &raw, kind, cache);
 		return;
 	}
+	struct raw_option as_driver = raw;
 	uint32_t i = options_match(&l->cfg->main, &raw);
+	/* what only Exim's drivers have had is a driver's own as soon as there is one */
+	if (i == UINT32_MAX || !is_built(&l->cfg->main, i))
+		if (driver_option_assign(l, &as_driver, i != UINT32_MAX))
+			return;
 	if (i == UINT32_MAX)
 		unknown_option(l, &raw);
 	else
@@ -196,4 +206,5 @@ void main_compile(struct loader *l)
 {
 	derive_names(l);
 	options_compile(l, &l->cfg->main, "");
+	driver_options_compile(l);
 }

@@ -252,6 +252,8 @@ enum rc config_print(
 	what = slice_trim(what);
 	if (!what.len || slice_eqs(what, "all")) {
 		print_table(cfg->main.values, admin, out);
+		for (const struct option_value *v = NULL; (v = driver_option_next(cfg, v));)
+			print_value(v, admin, out);
 		return RC_OK;
 	}
 	if (slice_eqs(what, "config"))
@@ -269,6 +271,11 @@ enum rc config_print(
 	if (rc != RC_DEFER)
 		return rc;
 	uint32_t i = options_find(&cfg->main, what);
+	const struct option_value *own = driver_option_find(cfg, what);
+	if (own) {
+		print_value(own, admin, out);
+		return RC_OK;
+	}
 	if (i == UINT32_MAX)
 		return error_set(err, RC_FAIL, "%.*s is not a known option", SL_ARG(what));
 	print_value(&cfg->main.values[i], admin, out);

@@ -364,6 +364,7 @@ void sections_start(struct loader *l)
 	ev.services = l->src->services;
 	ev.process = &l->cfg->facts;
 	ev.deadline_us = DEADLINE_NEVER;
+	driver_options_start(l, &ev);
 	for (uint32_t which = 0; which < SECTION_CLASSES; which++) {
 		struct instances *s = &l->cfg->sections[which];
 		for (uint32_t i = 0; i < s->count; i++) {

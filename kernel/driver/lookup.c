@@ -316,6 +316,9 @@ static enum rc check_key(const struct lookup_type *t, slice_t key, struct error 
 {
 	if (!t->is_query)
 		return key.len ? RC_OK : error_set(err, RC_FAIL, "an empty key is never found");
+	const struct heddle_lookup_ops *ops = t->driver->ops;
+	if (ops && !ops->quote) /* nothing in a key has a meaning for it */
+		return RC_OK;
 	if (slice_is_clean(key) || (t->driver->quoter && key.quoter == t->driver->quoter))
 		return RC_OK;
 	return error_set(err, RC_ERROR,

@@ -15,6 +15,8 @@ struct lookups *lookups_new(struct drivers *d);
 void lookups_free(struct lookups **l); /* no call runs and none will */
 /* Close what nobody has used for so long; all of it with 0.  From a timer. */
 void lookups_tidy(struct lookups *l, int64_t idle_us);
+/* Make the driver's instance for ev's snapshot now: RC_ERROR when it refuses its options. */
+MUST_USE enum rc lookup_prepare(struct eval *ev, const struct driver *d, struct error *err);
 /* How many handles there are. */
 uint32_t lookups_open(struct lookups *l);
 /* Before a snapshot goes (config_unref does it): its handles and instances.  Nobody looks anything up under it any more.

@@ -70,16 +70,25 @@ static struct instance *instance_find(struct lookups *l, uint64_t serial, const 
 static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint64_t serial,
     struct instance **out, struct error *err)
 {
-	if (d->option_count)
-		return error_set(err, RC_ERROR,
-		    "not supported yet: options of lookup driver \"%s\"", d->head.name);
 	struct arena *a = arena_new(0);
+	const struct config *cfg = c->eval ? c->eval->cfg : NULL;
+	struct option_value *own = NULL;
+	enum rc rc = RC_OK;
+	if (d->option_count && cfg)
+		rc = config_driver_options(cfg, d, a, &own, err);
+	else if (d->option_count)
+		rc = error_set(err, RC_ERROR, "lookup driver \"%s\" has options, and there is no configuration",
+		    d->head.name);
+	if (rc != RC_OK) {
+		arena_free(&a);
+		return rc;
+	}
 	struct instance *i = ARENA_NEW(a, struct instance);
 	*i = (struct instance){.driver = d, .serial = serial, .arena = a};
 	i->section.name = slice_cstr(d->head.name);
-	i->section.cfg = c->eval ? c->eval->cfg : NULL;
+	i->section.cfg = cfg;
 	i->section.driver = d;
-	enum rc rc = RC_OK;
+	i->section.own = own;
 	if (d->desc->instance_new)
 		rc = call_result(c,
 		    d->desc->instance_new(c, &c->services->host, d->state, &i->section, &i->inst),
@@ -119,6 +128,16 @@ static enum rc instance_get(struct lookups *l, struct heddle_call *c, const stru
 	instance_drop(&mine);
 	*out = i->inst;
 	return RC_OK;
+}
+
+enum rc lookup_prepare(struct eval *ev, const struct driver *d, struct error *err)
+{
+	struct heddle_call c;
+	void *inst;
+	if (!d->desc->instance_new || !ev->services || !ev->services->lookups)
+		return RC_OK;
+	call_init(&c, ev, NULL);
+	return instance_get(ev->services->lookups, &c, d, config_serial(ev->cfg), &inst, err);
 }
 
 /* ---- handles
