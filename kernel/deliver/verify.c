@@ -99,7 +99,7 @@ enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *
 		return rc;
 	if (top->result == ROUTE_DEFERRED || top->result == ROUTE_FROZEN)
 		return error_set(err, RC_DEFER, "cannot be resolved now");
-	if (top->result == ROUTE_FAILED)
+	if (top->result == ROUTE_FAILED || top->result == ROUTE_DISCARDED)
 		return error_set(err, RC_FAIL, "is undeliverable");
 	bool any = false;
 	for (size_t i = 0; i < r.addresses.count; i++) {

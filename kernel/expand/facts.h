@@ -60,6 +60,7 @@ struct session_facts {
 	    authentication_failed;
 	int64_t connection_start_us; /* wall clock */
 	enum host_lookup_state host_lookup;
+	bool helo_verified; /* what HELO said is true */
 	bool unqualified_sender_ok, unqualified_recipient_ok; /* sender_unqualified_hosts, ... */
 	struct map *acl_c; /* name without "acl_c" -> slice_t *, or NULL */
 };

@@ -158,7 +158,8 @@ static enum rc domain(struct parser *p, bool emit)
 	bool label = false; /* inside one */
 	for (;; p->at++) {
 		char c = peek(p);
-		if (ascii_isalnum(c) || (c == '-' && label))
+		/* outside ASCII: whoever takes addresses from a peer looks whether that was asked for */
+		if (ascii_isalnum(c) || ((unsigned char)c >= 0x80) || (c == '-' && label))
 			label = true;
 		else if (c == '.' && label)
 			label = false;

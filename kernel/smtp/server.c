@@ -92,11 +92,11 @@ static void server_add(struct smtp_server *server, struct session *s) EXCLUDES(l
 {
 	struct smtp_client *spare = calloc(1, sizeof *spare);
 	clients_lock(server);
-	struct smtp_client **p = client_slot(server, &s->peer);
+	struct smtp_client **p = client_slot(server, &s->counted_as);
 	if (!*p && spare) {
 		*p = spare;
 		spare = NULL;
-		(*p)->addr = s->peer;
+		(*p)->addr = s->counted_as;
 	}
 	if (*p) {
 		(*p)->count++;
@@ -119,7 +119,7 @@ void server_remove(struct session *s)
 	*s->link = s->next;
 	if (s->next)
 		s->next->link = s->link;
-	struct smtp_client **p = client_slot(server, &s->peer);
+	struct smtp_client **p = client_slot(server, &s->counted_as);
 	if (s->counted && *p && !--(*p)->count) {
 		gone = *p;
 		*p = gone->next;
@@ -217,6 +217,7 @@ static void take(struct smtp_server *server, int fd, const struct net_addr *peer
 	s->log = c->snapshot_log ? c->snapshot_log(c->ctx, cfg) : c->log;
 	s->peer = *peer;
 	net_addr_unmap(&s->peer);
+	s->counted_as = s->peer;
 	s->local = u ? keep_user(a, u) : NULL;
 	s->connected_us = clock_mono_us();
 	s->command_timeout_us = INT64_C(300) * US_PER_SEC;

@@ -64,7 +64,8 @@ static void take_effects(struct run *r)
 	if (e->no_pipelining)
 		s->no_pipelining = true;
 	if (e->delay_ms > 0) {
-		(void)reply_flush(r); /* what was said before is not to wait too */
+		if (!e->no_delay_flush)
+			(void)reply_flush(r); /* what was said before is not to wait too */
 		s->delay_until_us = clock_mono_us() + e->delay_ms * 1000;
 		e->delay_ms = 0;
 	}
@@ -256,7 +257,7 @@ enum rc server_verify_reverse_host(struct eval *ev, struct error *err)
 	    err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL, "host lookup failed");
 }
 
-enum rc server_verify_helo(struct eval *ev, struct error *err)
+static enum rc helo_is_true(struct eval *ev, struct error *err)
 {
 	struct session_facts *f = ev->session;
 	slice_t helo = f->sender_helo_name, ip = f->sender_host_address;
@@ -286,4 +287,13 @@ enum rc server_verify_helo(struct eval *ev, struct error *err)
 		if (net_addr_eq(&ans->records[i].addr, &peer))
 			return RC_OK;
 	return error_set(err, rc == RC_DEFER ? RC_DEFER : RC_FAIL, "helo does not match the host");
+}
+
+enum rc server_verify_helo(struct eval *ev, struct error *err)
+{
+	if (ev->session->helo_verified) /* since HELO */
+		return RC_OK;
+	enum rc rc = helo_is_true(ev, err);
+	ev->session->helo_verified = rc == RC_OK;
+	return rc;
 }

@@ -37,6 +37,7 @@ static enum follow follow_of(enum command c)
 	case CMD_ETRN:
 	case CMD_AUTH:
 	case CMD_BDAT:
+	case CMD_XCLIENT:
 	case CMD_COUNT:
 		return FOLLOW_SPACE;
 	}

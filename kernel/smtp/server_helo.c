@@ -79,6 +79,12 @@ static bool connection_limits(struct run *r)
 		    "not in reserve list: too many connections");
 		return false;
 	}
+	double load = 0;
+	if (load_is_above(r, MO_smtp_load_reserve, &load) && !host_matches(r, MO_smtp_reserve_hosts)) {
+		refuse(r, "Too much load; please try again later.",
+		    arena_cstr(r->scratch, arena_printf(r->scratch, "load average = %.2f", load)));
+		return false;
+	}
 	int64_t per_host = 0;
 	if (option_number(r, MO_smtp_accept_max_per_host, &per_host) && per_host > 0 &&
 	    (int64_t)server_client_count(s->server, &s->peer) > per_host) {
@@ -93,7 +99,7 @@ static bool connection_limits(struct run *r)
 	return true;
 }
 
-static void client_limits(struct run *r)
+void session_client_limits(struct run *r)
 {
 	struct session *s = r->s;
 	int64_t ms = 0;
@@ -106,6 +112,8 @@ static void client_limits(struct run *r)
 	s->unqualified_recipient_ok = s->local ? !s->local->unqualified : host_matches(r, MO_recipient_unqualified_hosts);
 	s->facts.unqualified_sender_ok = s->unqualified_sender_ok;
 	s->facts.unqualified_recipient_ok = s->unqualified_recipient_ok;
+	rate_begin(r, &s->mail_rate, MO_smtp_ratelimit_mail);
+	rate_begin(r, &s->rcpt_rate_start, MO_smtp_ratelimit_rcpt);
 }
 
 /* Input before the banner is a client that does not listen. */
@@ -168,7 +176,7 @@ void serve_start(struct run *r)
 	}
 	if (!s->local && !connection_limits(r))
 		return;
-	client_limits(r);
+	session_client_limits(r);
 	if (s->local && log_selected(s->log, LOG_SMTP_CONNECTION))
 		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s", SL_ARG(host_for_text(r)));
 	else if (!s->local && log_selected(s->log, LOG_SMTP_CONNECTION) && !host_matches(r, MO_hosts_connection_nolog))
@@ -200,7 +208,18 @@ void serve_connected(struct run *r)
 		s->state = ST_LOOKUP;
 		return;
 	}
-	serve_greet(r);
+	serve_named(r);
+}
+
+void serve_named(struct run *r)
+{
+	r->s->state = ST_COMMAND;
+	if (ident_start(r)) {
+		r->s->state = ST_IDENT;
+		r->io = false;
+	} else {
+		serve_greet(r);
+	}
 }
 
 /* ---- HELO, EHLO ---- */
@@ -226,16 +245,17 @@ static bool helo_syntax_ok(struct run *r, slice_t name)
 	return true;
 }
 
-/* helo_verify_hosts: false: refused */
+/* helo_verify_hosts, helo_try_verify_hosts: false: refused */
 static bool helo_verified(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
 	bool must = host_matches(r, MO_helo_verify_hosts);
 	struct error err = {0};
-	if (!must)
+	s->facts.helo_verified = false;
+	if (!must && !host_matches(r, MO_helo_try_verify_hosts))
 		return true;
 	enum rc rc = server_verify_helo(&r->ev, &err);
-	if (!rc)
+	if (!rc || !must)
 		return true;
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s: %s",
 	    rc == RC_DEFER ? "temporarily " : "", verb, SL_ARG(s->facts.sender_helo_name),
@@ -416,6 +436,7 @@ void serve_ehlo(struct run *r)
 	if (s->prdr_advertised)
 		strbuf_text(&sb, "\nPRDR");
 	offer(r, &sb, MO_smtputf8_advertise_hosts, "SMTPUTF8", &s->smtputf8_advertised);
+	xclient_offer(r, &sb);
 	strbuf_text(&sb, "\nHELP");
 	reply(r, 250, strbuf_slice(&sb));
 }

@@ -109,6 +109,8 @@ static bool mail_allowed(struct run *r)
 		return false;
 	}
 	s->mails++;
+	rate_apply(r, &s->mail_rate, s->mails);
+	s->rcpt_rate = s->rcpt_rate_start;
 	return true;
 }
 
@@ -176,7 +178,7 @@ void serve_mail(struct run *r)
 	if (!mail_allowed(r) || !take_parameters(r, &text, &p))
 		return;
 	struct message *m = message_new();
-	if (!sender_address(r, text, m->arena, &sender)) {
+	if (!sender_address(r, text, m->arena, &sender) || !address_charset_ok(r, sender, p.utf8)) {
 		message_unref(&m);
 		return;
 	}

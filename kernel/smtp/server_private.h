@@ -18,6 +18,7 @@
 enum session_state {
 	ST_START,  /* connected; nothing has been said */
 	ST_LOOKUP, /* waits for the client's name */
+	ST_IDENT,  /* waits for its host to say who it is */
 	ST_TLS_HELLO,     /* waits for the ClientHello; see server_tls.c */
 	ST_TLS_HANDSHAKE, /* on the pool of handshakes */
 	ST_TLS_END,       /* it is over, well or not: to be told on the usual pool */
@@ -87,6 +88,12 @@ struct local_user {
 	bool unqualified; /* -bnq: addresses stay as they are */
 };
 
+/* smtp_ratelimit_mail and _rcpt; see server_rate.c. */
+struct rate_limit {
+	int64_t threshold; /* -1: none */
+	double delay_ms, factor, max_ms;
+};
+
 struct session {
 	struct smtp_server *server;
 	struct session *next GUARDED_BY(lk_smtp_clients), **link GUARDED_BY(lk_smtp_clients);
@@ -98,6 +105,7 @@ struct session {
 	struct config *cfg;
 	struct log *log;
 	struct net_addr peer;
+	struct net_addr counted_as; /* of the connection, whatever XCLIENT says */
 	const struct local_user *local; /* on arena; NULL: over TCP/IP */
 	struct session_facts facts;
 	struct message_facts mf; /* of the transaction, or of none */
@@ -114,6 +122,8 @@ struct session {
 	/* what the client may do, worked out once */
 	int64_t connected_us; /* monotonic */
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
+	struct rate_limit mail_rate, rcpt_rate, rcpt_rate_start; /* rcpt_rate begins anew with each message */
+	bool xclient_known, xclient_ok;
 	bool dsn_advertised, smtputf8_advertised, prdr_advertised;
 	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
 	    queue_by_load, taken_limits;
@@ -152,6 +162,7 @@ struct session {
 	void *conv;
 	bool auth_started;
 	struct lookup *lookup;
+	struct ident *ident; /* server_ident.c; NULL: nothing is asked */
 	/* TLS */
 	struct tls_context *tls_context; /* from STARTTLS to the ClientHello */
 	struct tls_session *tls;
@@ -173,6 +184,7 @@ struct run {
 	bool input_ended, read_dry;
 	bool secrets_read; /* the input buffer is wiped when the run is over */
 	unsigned commands;
+	bool io; /* the descriptor has polled */
 	uint32_t tls_events; /* with STEP_TLS */
 	slice_t line; /* the command being served, trimmed */
 	slice_t arg;
@@ -301,7 +313,28 @@ bool lookup_done(struct run *r);
 void lookup_drop(struct session *s);
 enum rc session_host_name(struct eval *ev); /* of evals whose hooks_ctx is a struct run */
 
+/* ---- server_ident.c ---- */
+/* Ask; false: there is nothing to wait for. */
+bool ident_start(struct run *r);
+/* io: its descriptor has polled.  true: it is over, and the facts are set. */
+bool ident_done(struct run *r, bool io);
+void ident_drop(struct session *s);
+uint32_t ident_events(const struct session *s, int64_t *deadline_us);
+
+/* ---- server_rate.c ---- */
+/* The reply to the present command waits, and with it the session. */
+void session_delay(struct run *r, int64_t ms);
+void rate_begin(struct run *r, struct rate_limit *l, enum main_option o);
+void rate_apply(struct run *r, struct rate_limit *l, int64_t count);
+bool load_is_above(struct run *r, enum main_option o, double *out_load);
+
+/* ---- server_xclient.c ---- */
+bool xclient_allowed(struct run *r);
+void xclient_offer(struct run *r, struct strbuf *sb);
+
 /* ---- commands ---- */
+void session_client_limits(struct run *r); /* what depends on who the client is */
+void serve_named(struct run *r);           /* its name has been looked up, if that was wanted */
 void serve_start(struct run *r); /* ST_START: limits, connect ACL, banner */
 void serve_connected(struct run *r); /* after TLS, where it begins at once */
 void serve_greet(struct run *r); /* after the look-up */

@@ -93,6 +93,7 @@ void serve_rcpt(struct run *r)
 		return;
 	}
 	s->mf.rcpt_count++;
+	rate_apply(r, &s->rcpt_rate, s->mf.rcpt_count);
 	if (!r->arg.len) {
 		s->mf.rcpt_fail_count++;
 		synprot_error(r, false, 501, SL("RCPT must have an address operand"));

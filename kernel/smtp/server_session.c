@@ -131,6 +131,7 @@ static void end_session(struct run *r)
 	session_reset_transaction(s);
 	auth_drop(r);
 	lookup_drop(s);
+	ident_drop(s);
 	session_tls_drop(s, s->layer == LAYER_TLS);
 	struct park *park = s->park;
 	int fd = s->fd;
@@ -231,6 +232,7 @@ static void timed_out(struct run *r)
 	case ST_DATA:
 	case ST_START:
 	case ST_LOOKUP:
+	case ST_IDENT:
 	case ST_TLS_END:
 	case ST_SYNC_BODY:
 	case ST_COMMIT:
@@ -378,6 +380,11 @@ static enum step step(struct run *r)
 	case ST_LOOKUP:
 		if (!lookup_done(r))
 			return STEP_WAIT;
+		serve_named(r);
+		return STEP_AGAIN;
+	case ST_IDENT:
+		if (!ident_done(r, r->io))
+			return STEP_WAIT;
 		s->state = ST_COMMAND;
 		serve_greet(r);
 		return STEP_AGAIN;
@@ -445,7 +452,11 @@ static void wait_post(struct run *r)
 {
 	struct session *s = r->s;
 	int64_t now = clock_mono_us();
-	if (s->state == ST_LOOKUP)
+	if (s->state == ST_IDENT) {
+		int64_t until;
+		uint32_t events = ident_events(s, &until);
+		wait_for(r, events, until, "who the client's host says it is");
+	} else if (s->state == ST_LOOKUP)
 		wait_for(r, 0, now + US_PER_SEC, "client's name");
 	else if (s->state == ST_COMMIT)
 		wait_for(r, 0, now + COMMIT_POLL_US, "commit");
@@ -529,7 +540,7 @@ static void run_loop(struct run *r)
 
 static bool waits_for_client(const struct session *s)
 {
-	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP ||
+	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP || s->state == ST_IDENT ||
 	       s->state == ST_START || s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE;
 }
 
@@ -546,6 +557,7 @@ void session_run(void *owner, enum wake why, struct worker *w)
 	r.input_ended = false;
 	r.read_dry = why != WAKE_IO && !session_input_hidden(s);
 	r.commands = 0;
+	r.io = why == WAKE_IO;
 	r.secrets_read = false;
 	r.line = r.arg = slice_absent();
 	r.command = CMD_UNKNOWN;

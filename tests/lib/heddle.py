@@ -146,7 +146,6 @@ local_interfaces = 127.0.0.1
 daemon_smtp_ports = 0
 domainlist local_domains = test.example
 acl_smtp_rcpt = check_rcpt
-rfc1413_query_timeout = 0s
 """
 
 
