@@ -36,7 +36,7 @@ static const struct where_row *row_of(enum acl_where where)
 
 static bool denies_when_unset(enum acl_where where)
 {
-	return where == ACL_RCPT || where == ACL_VRFY || where == ACL_EXPN || where == ACL_ETRN;
+	return where == ACL_RCPT || where == ACL_VRFY || where == ACL_EXPN || where == ACL_ETRN || where == ACL_MAILAUTH;
 }
 
 static void outcome_clear(struct acl_outcome *out, enum acl_verdict v)

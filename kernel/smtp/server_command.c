@@ -3,6 +3,8 @@
  * do too often. */
 #include "smtp/server_private.h"
 
+#define HIDDEN "********" /* what may be a secret, in logs */
+
 struct command_row {
 	const char *name;
 	void (*serve)(struct run *r);
@@ -127,6 +129,11 @@ bool sync_violated(struct run *r)
 		return false;
 	if (next.len > 150)
 		next.len = 150;
+	if (r->command == CMD_AUTH)
+		next = SL(HIDDEN);
+	for (uint32_t i = 0; i < next.len; i++)
+		if ((!i || next.ptr[i - 1] == '\n') && slice_startsi(slice_sub(next, i, next.len), "AUTH"))
+			next.len = i + 4;
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
 	for (uint32_t i = 0; i < next.len; i++) {
@@ -176,25 +183,37 @@ static bool too_many_nonmail(struct run *r)
 	return true;
 }
 
+/* The line as it is shown: AUTH ends before its response, in whatever form it is wrong; and what is no command is
+ * likely the rest of an exchange that has failed. */
+static slice_t shown(struct run *r, enum command c)
+{
+	const struct session *s = r->s;
+	bool after_auth = s->history_count && s->facts.authentication_failed &&
+	                  s->history[(s->history_count - 1) % HISTORY] == CMD_AUTH;
+	uint32_t n = 4;
+	if (c == CMD_UNKNOWN && after_auth)
+		return SL(HIDDEN);
+	if (!slice_startsi(r->line, "AUTH"))
+		return r->line;
+	while (n < r->line.len && ascii_isspace(r->line.ptr[n]))
+		n++;
+	while (n < r->line.len && !ascii_isspace(r->line.ptr[n]) && r->line.ptr[n])
+		n++;
+	return slice_sub(r->line, 0, n);
+}
+
 static bool has_nul(struct run *r)
 {
 	if (!r->line.len || !memchr(r->line.ptr, '\0', r->line.len))
 		return false;
-	char *copy = arena_bytes(r->scratch, r->line.len);
+	r->line = shown(r, CMD_UNKNOWN);
+	char *copy = arena_bytes(r->scratch, r->line.len + 1u);
 	for (uint32_t i = 0; i < r->line.len; i++)
 		copy[i] = r->line.ptr[i] ? r->line.ptr[i] : '?';
 	r->line = slice_tainted(copy, r->line.len);
 	synprot_error_told(r, false, 501, SL("NUL character(s) present (shown as '?')"),
 	    SL("NUL characters are not allowed in SMTP commands"));
 	return true;
-}
-
-/* AUTH with an initial response: what logs and variables show ends before it. */
-static void hide_response(struct run *r)
-{
-	size_t sp = slice_find(r->arg, ' ');
-	if (sp != SIZE_MAX)
-		r->line.len = (uint32_t)(r->arg.ptr + sp - r->line.ptr);
 }
 
 void command_serve(struct run *r)
@@ -207,11 +226,10 @@ void command_serve(struct run *r)
 	r->arg = slice_absent();
 	r->command = recognise(r);
 	enum command c = r->command;
-	if (c == CMD_AUTH)
-		hide_response(r);
+	r->line = shown(r, c);
 	s->facts.smtp_command = r->line;
 	s->facts.smtp_command_argument =
-	    c == CMD_AUTH ? slice_sub(r->line, 5, r->line.len) : r->arg;
+	    c == CMD_AUTH ? slice_sub(r->line, r->line.len < 5 ? r->line.len : 5, r->line.len) : r->arg;
 	if (c < CMD_COUNT)
 		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;

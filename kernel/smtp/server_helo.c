@@ -320,8 +320,8 @@ static bool greeted(struct run *r, const char *verb)
 slice_t session_protocol(const struct session *s)
 {
 	static const char *const names[2][8] = {
-	    {"smtp", "smtpa", "smtps", "smtpsa", "esmtp", "esmtpa", "esmtps", "esmtpsa"},
-	    {"local-smtp", "local-smtpa", "local-smtps", "local-smtpsa", "local-esmtp", "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
+	    {"smtp", "smtp", "smtps", "smtps", "esmtp", "esmtpa", "esmtps", "esmtpsa"},
+	    {"local-smtp", "local-smtp", "local-smtps", "local-smtps", "local-esmtp", "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
 	if (s->local && s->local->batch)
 		return SL("local-bsmtp");
 	bool auth = !slice_is_absent(s->facts.sender_host_authenticated);
