@@ -8,14 +8,21 @@ $(BENCH_ALONE): $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o
 	$(call say,LD $@)
 	$(Q)$(CC) $(H_LDFLAGS) $(LDFLAGS) -o $@ $^
 
+# OpenSSL's headers are wanted for this one alone: without them tls.py cannot be run
+BENCH_TLS := $(if $(wildcard /usr/include/openssl/ssl.h),$(B)/tests/bench/load_tls)
+$(B)/tests/bench/load_tls: $(B)/obj/tests/bench/load_tls.o
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(H_LDFLAGS) $(LDFLAGS) -o $@ $^ -lssl -lcrypto
+
 $(B)/tests/bench/store_bench: $(B)/obj/tests/bench/store_bench.o $(call archives_for,$(call deps_of,queue))
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(H_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call link_group,$(filter %.a,$^)) $(LIBS_KERNEL)
 
 .PHONY: bench bench-programs
-bench-programs: $(BENCH_ALONE) $(B)/tests/bench/store_bench
+bench-programs: $(BENCH_ALONE) $(BENCH_TLS) $(B)/tests/bench/store_bench
 bench: all bench-programs
 	BUILD=$(B) tests/bench/run
 
--include $(patsubst %,$(B)/obj/tests/bench/%.d,load limit store_bench)
+-include $(patsubst %,$(B)/obj/tests/bench/%.d,load load_tls limit store_bench)

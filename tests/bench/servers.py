@@ -2,7 +2,7 @@
 """What the measuring programs share: starting Heddle and its peers on loopback, reading what they cost.
 
 Every server here has start(), stop(), a port, and pids() of its processes.  All are told to keep fsync on, to look nobody's
-name up and to offer no TLS.  PEERS names a directory made by setup-peers; without it only Heddle and the limit are run.
+name up and to offer no TLS, unless a certificate and its key are named in `tls` before they start.  PEERS names a directory made by setup-peers; without it only Heddle and the limit are run.
 """
 import glob
 import os
@@ -95,6 +95,7 @@ def greets(port):
 # ---- servers ----
 class Heddle:
     name = "heddle"
+    tls = None  # (certificate, key)
 
     def __init__(self, mode, port=12525, extra=""):
         self.mode, self.port, self.extra, self.main = mode, port, extra, None
@@ -113,12 +114,15 @@ out:
   allow_localhost
   hosts_avoid_tls = *
 """
+        tls = "tls_advertise_hosts ="
+        if self.tls:
+            tls = f"tls_certificate = {self.tls[0]}\ntls_privatekey = {self.tls[1]}\ntls_resumption_hosts = *"
         return f"""primary_hostname = bench.test
 spool_directory = {self.dir}/spool
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.port}
 host_lookup =
-tls_advertise_hosts =
+{tls}
 smtp_accept_max = 19000
 smtp_accept_queue = 0
 smtp_accept_queue_per_connection = 0
@@ -192,6 +196,8 @@ begin retry
 
 
 class Peer:
+    tls = None
+
     def __init__(self, mode, port):
         self.mode, self.port, self.root = mode, port, os.path.join(PEERS, self.name)
 
@@ -209,6 +215,8 @@ class Peer:
         self.boxes = f"/srv/bench{n}"
         os.makedirs(self.root + self.boxes)
         os.chown(self.root + self.boxes, 8, 8)
+        for path, end in zip(self.tls or (), ("pem", "key")):
+            shutil.copy(path, f"{self.root}/etc/bench.{end}")
 
     def write(self, path, text):
         with open(self.root + path, "w") as f:
@@ -233,12 +241,15 @@ class Exim(Peer):
         router = "driver = accept\n  transport = box"
         if self.mode == "relay":
             router = "driver = manualroute\n  route_list = * 127.0.0.1 byname\n  self = send\n  transport = out"
+        tls = "tls_advertise_hosts ="
+        if self.tls:
+            tls = "tls_advertise_hosts = *\ntls_certificate = /etc/bench.pem\ntls_privatekey = /etc/bench.key\ntls_resumption_hosts = *"
         self.write("/etc/exim4/exim4.conf", f"""primary_hostname = bench.test
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.port}
 host_lookup =
 rfc1413_query_timeout = 0s
-tls_advertise_hosts =
+{tls}
 smtp_accept_max = 1000
 smtp_accept_queue = 0
 smtp_accept_queue_per_connection = 0
@@ -310,6 +321,9 @@ class Postfix(Peer):
         self.write("/var/log/mail.log", "")
         self.write("/etc/postfix/boxes", "".join(f"user{i}@bench.test user{i}/\n" for i in range(100)))
         mailbox = {"maildirs": "hash:/etc/postfix/boxes"}.get(self.mode, "static:inbox/")
+        tls = ""
+        if self.tls:
+            tls = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /etc/bench.pem\nsmtpd_tls_key_file = /etc/bench.key"
         self.write("/etc/postfix/main.cf", f"""compatibility_level = 3.6
 myhostname = bench.invalid
 mydestination =
@@ -333,6 +347,7 @@ virtual_mailbox_limit = 0
 virtual_minimum_uid = 1
 virtual_transport = virtual
 in_flow_delay = 0
+{tls}
 {'' if self.mode == 'relay' else 'virtual_mailbox_domains = bench.test'}
 {'relayhost = [127.0.0.1]:12526' if self.mode == 'relay' else ''}
 {'defer_transports = smtp virtual local' if self.mode == 'hold' else ''}
