@@ -57,6 +57,8 @@ struct pool {
 	unsigned picks GUARDED_BY(lk_pool);
 	struct pool_source source GUARDED_BY(lk_pool); /* wait NULL: none */
 	unsigned pollers GUARDED_BY(lk_pool);          /* of the idle ones: those in the source */
+	bool ticking GUARDED_BY(lk_pool); /* the source calls pool_tick */
+	uint64_t tick_jobs GUARDED_BY(lk_pool);
 	bool kicked GUARDED_BY(lk_pool);               /* one of them counts in waking */
 	bool stopping GUARDED_BY(lk_pool);
 	struct condvar ended; /* the last worker is gone */
@@ -89,6 +91,20 @@ static bool has_work(const struct pool *p)
 		if (class_has_room(p, c))
 			return true;
 	return false;
+}
+
+static void append(struct pool *p, struct job *first, unsigned cls) REQUIRES(lk_pool);
+static void append(struct pool *p, struct job *first, unsigned cls)
+{
+	struct queue *q = &p->queues[cls];
+	struct job *last = first;
+	size_t n = 1;
+
+	for (; last->next; last = last->next)
+		n++;
+	*q->end = first;
+	q->end = &last->next;
+	q->count += n;
 }
 
 static struct job *pick(struct pool *p, unsigned *out_class) REQUIRES(lk_pool);
@@ -130,25 +146,34 @@ static void idle_remove(struct pool *p, struct worker *w)
 	p->stats.idle--;
 }
 
-static struct wake_plan plan_wake(struct pool *p) REQUIRES(lk_pool);
-static struct wake_plan plan_wake(struct pool *p)
+/* Nobody waits in the source, nor is about to. */
+static bool is_unwatched(const struct pool *p) REQUIRES(lk_pool);
+static bool is_unwatched(const struct pool *p)
+{
+	const struct pool_stats *s = &p->stats;
+
+	return p->source.wait && !p->pollers && !p->stopping &&
+	       s->workers - s->idle - s->blocked == 0;
+}
+
+static struct wake_plan plan_wake(struct pool *p, bool watch) REQUIRES(lk_pool);
+static struct wake_plan plan_wake(struct pool *p, bool watch)
 {
 	struct wake_plan plan = {0};
 	struct pool_stats *s = &p->stats;
-	bool unwatched = p->source.wait && !p->pollers && !p->stopping;
 
 	if (p->waking || s->workers - s->idle - s->blocked >= p->cfg.min ||
-	    (!unwatched && !has_work(p)))
+	    !(watch || is_unwatched(p) || has_work(p)))
 		return plan;
-	if (p->pollers) {
-		plan.source = p->source;
-		p->kicked = true;
-		p->waking++;
-		s->wakes++;
-	} else if (p->idle) {
+	if (p->idle) {
 		plan.signal = p->idle;
 		idle_remove(p, plan.signal);
 		plan.signal->woken = true;
+		p->waking++;
+		s->wakes++;
+	} else if (p->pollers) {
+		plan.source = p->source;
+		p->kicked = true;
 		p->waking++;
 		s->wakes++;
 	} else if (p->free) {
@@ -234,17 +259,26 @@ static void poll_source(struct pool *p, int timeout_ms, struct pool_input *in)
 	}
 }
 
-/* Input has been turned into a job that is this worker's now. */
+/* Of what has come the first is this worker's now, the rest anybody's. */
 static struct job *take_input(struct pool *p, const struct pool_input *in, unsigned *out_class)
     REQUIRES(lk_pool);
 static struct job *take_input(struct pool *p, const struct pool_input *in, unsigned *out_class)
 {
-	if (!in->job)
+	struct job *job = in->jobs;
+
+	if (!job)
 		return NULL;
+	if (job->next)
+		append(p, job->next, in->cls);
+	job->next = NULL;
 	p->class_running[in->cls]++;
 	p->stats.jobs++;
 	*out_class = in->cls;
-	return in->job;
+	if (!p->ticking && p->source.wait) {
+		p->ticking = true;
+		p->source.start_ticks(p->source.ctx);
+	}
+	return job;
 }
 
 /* What has been waiting for longer must not keep input waiting: sessions go first. */
@@ -263,6 +297,12 @@ static struct job *look_then_pick(struct pool *p, unsigned *out_class)
 	return pick(p, out_class);
 }
 
+static bool wants_poller(const struct pool *p) REQUIRES(lk_pool);
+static bool wants_poller(const struct pool *p)
+{
+	return p->source.wait && !p->pollers;
+}
+
 /* ---- a worker's life ---- */
 
 /* false: this worker should end. */
@@ -278,7 +318,7 @@ static bool wait_idle(struct pool *p, struct worker *w)
 		p->idle->idle_prev = w;
 	p->idle = w;
 	p->stats.idle++;
-	while (!w->woken && !p->stopping && !p->source.wait) {
+	while (!w->woken && !p->stopping && !wants_poller(p)) {
 		if (pool_wait(p, &w->wake, until) || w->woken || p->stopping)
 			continue;
 		if (p->stats.workers > p->cfg.min) {
@@ -333,7 +373,7 @@ static void work(struct pool *p, struct worker *w)
 			job = look_then_pick(p, &cls);
 		arrive(p, w);
 		if (job) {
-			struct wake_plan plan = plan_wake(p);
+			struct wake_plan plan = plan_wake(p, false);
 			pool_unlock(p);
 			carry_out(p, plan);
 			run_job(w, job);
@@ -341,7 +381,7 @@ static void work(struct pool *p, struct worker *w)
 			p->class_running[cls]--;
 			job = NULL;
 		} else if (p->stopping ||
-		           !(p->source.wait ? wait_input(p, &job, &cls) : wait_idle(p, w))) {
+		           !(wants_poller(p) ? wait_input(p, &job, &cls) : wait_idle(p, w))) {
 			break;
 		}
 	}
@@ -374,7 +414,7 @@ static void *worker_main(void *arg)
 	/* It may have been the last that could run while work was coming in.  Before its own slot
 	 * is free: a thread cannot join itself. */
 	if (!p->stopping)
-		plan = plan_wake(p);
+		plan = plan_wake(p, false);
 	w->free_next = p->free;
 	p->free = w;
 	pool_unlock(p);
@@ -453,7 +493,7 @@ enum rc pool_blocking_begin(
 	*bucket = w;
 	p->stats.blocked++;
 	p->stats.blocked_for[what]++;
-	struct wake_plan plan = plan_wake(p);
+	struct wake_plan plan = plan_wake(p, false);
 	pool_unlock(p);
 	carry_out(p, plan);
 	return RC_OK;
@@ -483,17 +523,9 @@ void pool_blocking_end(struct worker *w)
 
 void pool_submit_chain(struct pool *p, struct job *first, enum pool_class cls)
 {
-	struct job *last = first;
-	size_t n = 1;
-
-	for (; last->next; last = last->next)
-		n++;
 	pool_lock(p);
-	struct queue *q = &p->queues[cls];
-	*q->end = first;
-	q->end = &last->next;
-	q->count += n;
-	struct wake_plan plan = plan_wake(p);
+	append(p, first, cls);
+	struct wake_plan plan = plan_wake(p, false);
 	pool_unlock(p);
 	carry_out(p, plan);
 }
@@ -514,6 +546,23 @@ void pool_set_source(struct pool *p, const struct pool_source *src)
 	for (struct worker *w = p->idle; w; w = w->idle_next)
 		condvar_signal(&w->wake); /* it is to wait there */
 	pool_unlock(p);
+}
+
+bool pool_tick(struct pool *p)
+{
+	struct wake_plan plan = {0};
+
+	pool_lock(p);
+	bool quiet = p->stats.jobs == p->tick_jobs;
+	bool unwatched = p->source.wait && !p->pollers && !p->stopping;
+	p->tick_jobs = p->stats.jobs;
+	if (p->ticking && quiet && unwatched)
+		plan = plan_wake(p, true);
+	p->ticking = p->ticking && (!quiet || unwatched);
+	bool again = p->ticking;
+	pool_unlock(p);
+	carry_out(p, plan);
+	return again;
 }
 
 void pool_unset_source(struct pool *p)

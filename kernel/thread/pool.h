@@ -4,11 +4,12 @@
  * says so with pool_blocking_begin, and the pool then runs another worker in its place.
  *
  * Life: `min` workers exist from the start; more are started while others block, up to `max`; an
- * extra worker that is idle for idle_us ends.  Idle workers wait in the source, if the pool has one
- * (a reactor's epoll), so that who is woken by input runs what it is for; else they are a stack with
- * a condition variable each.  In both the worker whose caches are warmest is woken, with one system
- * call, and wakes the next one if there is more to do.  While fewer than min workers are running one
- * waits in the source, or is on its way there.
+ * extra worker that is idle for idle_us ends.  Idle workers are a stack with a condition variable
+ * each: a wake is one futex, to the worker whose caches are warmest; a worker that has been woken
+ * wakes the next one if there is more to do.  If the pool has a source (a reactor's epoll) one idle
+ * worker waits there instead, and runs what it is woken for.  While it does, nobody need be there: a
+ * worker that comes to rest goes there, one that blocks sends another, and if neither happens
+ * within a tick (10 ms) the source's pool_tick does.
  *
  * Owns: the threads and a scratch arena each.  Threads: all functions, any thread, unless they take
  * a struct worker: those belong to the thread that was given it.  Locks: takes lk_pool, a leaf.
@@ -48,7 +49,7 @@ struct job {
 
 /* What a wait in the source has brought. */
 struct pool_input {
-	struct job *job; /* NULL: nothing to run */
+	struct job *jobs; /* a chain; NULL: nothing to run */
 	enum pool_class cls;
 	bool kicked, timed_out;
 };
@@ -58,6 +59,7 @@ struct pool_source {
 	void *ctx;
 	void (*wait)(void *ctx, int timeout_ms, struct pool_input *out);
 	void (*kick)(void *ctx);
+	void (*start_ticks)(void *ctx); /* call pool_tick every 10 ms or so until it says false */
 };
 
 struct pool_limit {
@@ -96,6 +98,8 @@ void pool_on_thread_exit(struct pool *p, void (*fn)(void));
 /* Once; no worker is in it when pool_unset_source returns. */
 void pool_set_source(struct pool *p, const struct pool_source *src) EXCLUDES(lk_pool);
 void pool_unset_source(struct pool *p) EXCLUDES(lk_pool);
+/* Work has lasted for a whole tick: let another worker wait for input.  false: no more ticks. */
+bool pool_tick(struct pool *p) EXCLUDES(lk_pool);
 
 /* The job's memory is its owner's; it must live until run is called, and run may free it. */
 void pool_submit(struct pool *p, struct job *job, enum pool_class cls) EXCLUDES(lk_pool);

@@ -2,9 +2,8 @@
 /*
  * The epoll, the threads that keep the timers, and the slots that parks live in.
  *
- * Input has no thread of its own: an idle worker takes one event from the epoll and runs the park
- * that it is for, so that a command costs one wake.  The kernel wakes the worker that came last,
- * whose caches are warm, and one worker for one event.
+ * Input has no thread of its own: an idle worker takes what has come from the epoll and runs the
+ * parks that it is for, so that a command costs one wake.
  *
  * Most waits end long before their deadline, so a deadline that moves away costs nothing: the heap
  * keeps the old, earlier time, and when that comes the thread looks at the real one and puts the
@@ -19,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define MAX_EVENTS    32
+#define TICK_MS       10
 #define KICK_MARK     UINT64_MAX
 #define KICK_SLACK_US 2000 /* a timer this little earlier than the planned wake-up waits for it */
 
@@ -181,6 +182,9 @@ static void *reactor_main(void *arg)
 		struct batch b = {0};
 		int timeout = run_timers(t, &b);
 		batch_flush(&b);
+		if (t->index == 0 && pool_tick(t->reactor->pool) &&
+		    (timeout < 0 || timeout > TICK_MS))
+			timeout = TICK_MS;
 		if (poll(&kicked, 1, timeout) > 0)
 			(void)!read(t->kick_fd, &n, sizeof n);
 	}
@@ -204,19 +208,21 @@ static enum rc thread_begin(struct reactor *r, struct reactor_thread *t, struct 
 static void source_wait(void *ctx, int timeout_ms, struct pool_input *out)
 {
 	struct reactor *r = ctx;
-	struct epoll_event ev;
+	struct epoll_event ev[MAX_EVENTS];
 	struct batch b = {0};
-	int n = epoll_wait(r->epoll_fd, &ev, 1, timeout_ms);
+	int n = epoll_wait(r->epoll_fd, ev, MAX_EVENTS, timeout_ms);
 
 	out->timed_out = n == 0;
-	if (n <= 0)
-		return;
-	out->kicked = ev.data.u64 == KICK_MARK;
-	struct park *p = out->kicked ? NULL : reactor_slot(r, (uint32_t)ev.data.u64);
-	if (p)
-		park_wake(p, (uint32_t)(ev.data.u64 >> 32), PARK_IO, &b);
+	for (int i = 0; i < n; i++) {
+		uint64_t mark = ev[i].data.u64;
+		struct park *p = mark == KICK_MARK ? NULL : reactor_slot(r, (uint32_t)mark);
+
+		out->kicked |= mark == KICK_MARK;
+		if (p)
+			park_wake(p, (uint32_t)(mark >> 32), PARK_IO, &b);
+	}
 	if (b.first && b.pool == r->pool) {
-		out->job = b.first;
+		out->jobs = b.first;
 		out->cls = b.cls;
 	} else {
 		batch_flush(&b);
@@ -230,11 +236,18 @@ static void source_kick(void *ctx)
 	kick(r->wake_fd);
 }
 
+static void source_start_ticks(void *ctx)
+{
+	struct reactor *r = ctx;
+
+	kick(r->threads[0].kick_fd);
+}
+
 static enum rc source_begin(struct reactor *r, struct error *err)
 {
 	/* Edge-triggered: each kick wakes one worker, and nobody need read it. */
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = KICK_MARK};
-	struct pool_source src = {r, source_wait, source_kick};
+	struct pool_source src = {r, source_wait, source_kick, source_start_ticks};
 
 	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -265,6 +278,7 @@ enum rc reactor_new(
 
 	MUST(r != NULL);
 	r->pool = pool;
+	r->epoll_fd = r->wake_fd = -1;
 	r->name = cfg->name ? cfg->name : "reactor";
 	r->n_threads = cfg->threads ? cfg->threads : cpus > 4 ? (unsigned)cpus / 4 : 1;
 	r->max_chunks = (max + CHUNK_PARKS - 1) / CHUNK_PARKS;
@@ -280,9 +294,11 @@ enum rc reactor_new(
 		t->kick_fd = -1;
 		mutex_init(&t->lock, LOCK_timers);
 	}
-	enum rc rc = source_begin(r, err);
+	enum rc rc = RC_OK;
 	for (unsigned i = 0; i < r->n_threads && rc == RC_OK; i++)
 		rc = thread_begin(r, &r->threads[i], err);
+	if (rc == RC_OK)
+		rc = source_begin(r, err);
 	if (rc != RC_OK)
 		reactor_free(&r);
 	else

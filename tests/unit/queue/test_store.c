@@ -302,10 +302,12 @@ TEST(zeros_ahead)
 		CHECK(!store_is_stopped(s));
 		store_close(&s);
 	}
-	s = reopen(after, &s, l, &ev);
+	struct shim *last = shim_crash(after, SHIM_FORGET, 2);
+	s = reopen(last, &s, l, &ev);
 	CHECK_EQ_INT(l->n, 18);
 	store_close(&s);
 	arena_free(&a);
+	shim_free(&last);
 	shim_free(&after);
 	free(l);
 }

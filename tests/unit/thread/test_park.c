@@ -324,6 +324,60 @@ static void note_what(void *arg, const char *what, int64_t deadline_us)
 	++*n;
 }
 
+/* The worker that waited for input runs a job that neither ends nor says that it waits: another one
+ * takes its place. */
+struct hog {
+	struct park *park;
+	int fd;
+	atomic_bool hold, ran;
+};
+
+static void hog_run(void *owner, enum wake why, struct worker *w)
+{
+	struct hog *h = owner;
+	(void)w;
+	if (why == WAKE_CANCEL) {
+		park_free(&h->park);
+		return;
+	}
+	if (why == WAKE_IO) {
+		char c;
+		(void)!read(h->fd, &c, 1);
+		atomic_store(&h->ran, true);
+		while (atomic_load(&h->hold))
+			(void)usleep(1000);
+	}
+	park_wait(h->park, EPOLLIN, DEADLINE_NEVER, "input");
+}
+
+TEST(a_long_job_keeps_no_input_waiting)
+{
+	struct hog h[4] = {{.fd = -1}};
+	int fds[4][2];
+	begin(1);
+	for (int i = 0; i < 4; i++) {
+		CHECK_EQ_INT(pipe(fds[i]), 0);
+		h[i].fd = fds[i][0];
+		atomic_store(&h[i].hold, i < 3); /* of four workers */
+		h[i].park = park_new(reactor, fds[i][0], hog_run, &h[i], NULL);
+		park_start(h[i].park);
+	}
+	for (int i = 0; i < 4; i++) {
+		CHECK_EQ_INT(write(fds[i][1], "x", 1), 1);
+		for (int ms = 0; ms < 5000 && !atomic_load(&h[i].ran); ms++)
+			(void)usleep(1000);
+		CHECK(atomic_load(&h[i].ran));
+	}
+	for (int i = 0; i < 4; i++)
+		atomic_store(&h[i].hold, false);
+	reactor_cancel_all(reactor);
+	end();
+	for (int i = 0; i < 4; i++) {
+		(void)close(fds[i][0]);
+		(void)close(fds[i][1]);
+	}
+}
+
 TEST(parked_machines_can_be_listed)
 {
 	struct machine m;
