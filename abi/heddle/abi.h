@@ -255,6 +255,12 @@ struct heddle_spawn_service { /* status: as from waitpid */
     int32_t (*wait)(struct heddle_call *, struct heddle_child *, int32_t *status);
 };
 #define HEDDLE_FILE_ID "heddle.file.1"
+enum { HEDDLE_FILE_OWNER = 1, HEDDLE_FILE_GROUP = 2, HEDDLE_FILE_EACCES = 4, HEDDLE_FILE_ENOTDIR = 8 };
+struct heddle_file_rules {        /* what a file must be for its content to count */
+    uint32_t struct_size, flags;  /* HEDDLE_FILE_: owner, group are checked; "permission denied" and "not a directory" are FAIL */
+    uint32_t modemask, gid;       /* bits it must not have; one permitted group, UINT32_MAX: none */
+    struct heddle_slice owners, groups; /* further permitted ones: colon-separated names or numbers; ABSENT: none */
+};
 struct heddle_file_service { /* the path must be CLEAN; never follows a link into what another user owns */
     uint32_t struct_size, reserved;
     /* flags and mode as open(2); the descriptor is the driver's to close */
@@ -263,6 +269,11 @@ struct heddle_file_service { /* the path must be CLEAN; never follows a link int
      * CLEAN if the file belongs to that user or root and nobody else may write it. */
     int32_t (*read_all)(struct heddle_call *, struct heddle_slice path, uint32_t uid, uint64_t max,
                         struct heddle_slice *out);
+    /* As read_all, as uid `as`, for a file that passes the rules: uid owner (UINT32_MAX: nobody) is permitted with the
+     * owners of the rules.  DEFER with the reason if it does not pass, or if its folder cannot be looked at (FAIL means
+     * that it certainly does not exist, unless HEDDLE_FILE_ENOTDIR).  What passed is CLEAN where an owner is checked. */
+    int32_t (*read_checked)(struct heddle_call *, struct heddle_slice path, uint32_t as, uint32_t owner, uint64_t max,
+                            const struct heddle_file_rules *, struct heddle_slice *out);
 };
 #define HEDDLE_MESSAGE_ID "heddle.message.1"
 enum { HEDDLE_WIRE_LF = 0, HEDDLE_WIRE_CRLF = 1, HEDDLE_WIRE_DOTS = 3 /* CRLF, dot-stuffed, no final dot */ };

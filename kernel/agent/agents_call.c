@@ -64,10 +64,13 @@ enum rc agents_deliver(struct agents *a, const struct agent_identity *who, struc
 
 /* Outputs of our own operations are read here: the generator knows the tables only. */
 enum rc agents_read_file(struct agents *a, const struct agent_identity *who, struct heddle_call *c,
-    slice_t path, uint64_t max, slice_t *out, struct error *err)
+    slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *out_facts, struct error *err)
 {
 	struct conversation v;
+	struct agent_file_facts facts = {.error = 0};
 	slice_t text = slice_absent();
+	if (out_facts)
+		*out_facts = facts;
 	if (!slice_is_clean(path))
 		return error_set(err, RC_ERROR, "tainted file name \"%.*s\"", SL_ARG(path));
 	enum rc rc = begin(a, who, c, &v, err);
@@ -79,12 +82,21 @@ enum rc agents_read_file(struct agents *a, const struct agent_identity *who, str
 	/* who is this user could own such a file: what the agent says of the owner is as good as
 	 * the file */
 	int32_t result = exchange_run(&v.x, true);
+	if (!v.x.broken) {
+		facts.uid = (uint32_t)wire_get_uint(&v.x.in, UINT32_MAX);
+		facts.gid = (uint32_t)wire_get_uint(&v.x.in, UINT32_MAX);
+		facts.mode = (uint32_t)wire_get_uint(&v.x.in, UINT32_MAX);
+		facts.error = (int32_t)wire_get_uint(&v.x.in, 4096);
+		facts.folder_gone = wire_get_uint(&v.x.in, 1) != 0;
+	}
 	if (result == HEDDLE_OK)
 		text = exchange_get_slice(&v.x, &v.x.in);
 	result = exchange_finish(&v.x, result);
 	rc = end(&v, who, result, "reading a file", err);
 	if (rc == RC_OK)
 		*out = text;
+	if (out_facts)
+		*out_facts = facts;
 	return rc;
 }
 

@@ -88,6 +88,10 @@ void *process_forget_own(struct op *o, struct wire_in *in);
 void process_serve(struct process *p, struct wire_frame *f);
 void process_instances_free(struct process *p);
 
+/* process_file.c */
+struct agent_file_facts;
+int32_t agent_file_read(struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *facts);
+
 /* The end of an agent that is not in the middle of anything; without destructors. */
 _Noreturn void process_end(int status);
 /* process_watch.c */

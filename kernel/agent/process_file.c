@@ -4,6 +4,7 @@
  * way is followed only if root or ourselves made it, so that nobody else can point us at a file of
  * ours.
  */
+#include "agent/agent.h"
 #include "agent/process.h"
 
 #include "base/io.h"
@@ -174,17 +175,20 @@ int32_t agent_file_open(
 }
 
 static int32_t read_regular(
-    struct heddle_call *c, int fd, const char *name, uint64_t max, slice_t *out)
+    struct heddle_call *c, int fd, const char *name, uint64_t max, slice_t *out, struct agent_file_facts *facts)
 {
 	struct stat st;
 	if (fstat(fd, &st) != 0)
 		return failed(c, name);
+	facts->uid = st.st_uid;
+	facts->gid = st.st_gid;
+	facts->mode = st.st_mode;
 	if (!S_ISREG(st.st_mode))
-		return call_refuse(c, HEDDLE_DEFER, "%s: not a regular file", name);
+		return call_refuse(c, HEDDLE_DEFER, "%s is not a regular file", name);
 	uint64_t size = (uint64_t)st.st_size;
 	if (size > max || size >= WIRE_MAX)
 		return call_refuse(
-		    c, HEDDLE_DEFER, "%s: larger than %llu bytes", name, (unsigned long long)max);
+		    c, HEDDLE_DEFER, "%s is too big (max %llu)", name, (unsigned long long)max);
 	char *p = arena_bytes(c->arena, (size_t)size + 1);
 	ssize_t n = io_pread_full(fd, p, (size_t)size, 0);
 	if (n < 0)
@@ -195,20 +199,49 @@ static int32_t read_regular(
 	return HEDDLE_OK;
 }
 
-int32_t agent_file_read_all(
-    struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
+static int32_t not_opened(struct heddle_call *c, const char *path)
+{
+	int e = errno;
+	bool missing = e == ENOENT || e == ENOTDIR;
+	if (e == EACCES)
+		return call_refuse(c, HEDDLE_DEFER, "failed to open %s: %s (euid=%lu egid=%lu)", path, strerrordesc_np(e),
+		    (unsigned long)geteuid(), (unsigned long)getegid());
+	return call_refuse(c, missing ? HEDDLE_FAIL : HEDDLE_DEFER, "failed to open %s: %s", path, strerrordesc_np(e));
+}
+
+/* Can the folder that a name is in be looked at?  Where not, the file may well exist, on what is not mounted. */
+static bool folder_is_there(struct heddle_call *c, slice_t path)
+{
+	struct stat st;
+	size_t slash = slice_rfind(path, '/');
+	return stat(arena_cstr(c->arena, slice_sub(path, 0, slash ? slash : 1)), &st) == 0;
+}
+
+int32_t agent_file_read(struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *facts)
 {
 	const char *name = NULL;
+	*facts = (struct agent_file_facts){.error = 0};
 	int32_t result = check_path(c, path, &name);
 	if (result != HEDDLE_OK)
 		return result;
+	int fd = open_walked(name, O_RDONLY | O_NONBLOCK, 0); /* a FIFO has no writer to wait for */
+	if (fd < 0) {
+		facts->error = errno;
+		result = not_opened(c, name);
+		facts->folder_gone = facts->error == ENOENT && !folder_is_there(c, path);
+		return result;
+	}
+	result = read_regular(c, fd, name, max, out, facts);
+	(void)close(fd);
+	return result;
+}
+
+int32_t agent_file_read_all(
+    struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
+{
+	struct agent_file_facts facts;
 	if (uid != UINT32_MAX && uid != geteuid())
 		return call_refuse(c, HEDDLE_DEFER, "this process reads files as uid %lu only",
 		    (unsigned long)geteuid());
-	int fd = open_walked(name, O_RDONLY | O_NONBLOCK, 0); /* a FIFO has no writer to wait for */
-	if (fd < 0)
-		return failed(c, name);
-	result = read_regular(c, fd, name, max, out);
-	(void)close(fd);
-	return result;
+	return agent_file_read(c, path, max, out, &facts);
 }

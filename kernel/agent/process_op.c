@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* agent/process: one operation: which driver, which instance, what comes of it. */
 #include "agent/exchange.h"
+#include "agent/agent.h"
 #include "agent/process.h"
 
 #include "base/clock.h"
@@ -148,8 +149,14 @@ static void serve_read_file(struct op *o)
 	uint64_t max = wire_get_uint(o->in, UINT32_MAX);
 	if (!process_op_ready(o, true))
 		return;
-	int32_t result = agent_file_read_all(o->call, path, UINT32_MAX, max, &text);
+	struct agent_file_facts facts;
+	int32_t result = agent_file_read(o->call, path, max, &text, &facts);
 	process_op_result(o, result);
+	wire_put_u64(&o->out, facts.uid);
+	wire_put_u64(&o->out, facts.gid);
+	wire_put_u64(&o->out, facts.mode);
+	wire_put_u64(&o->out, (uint64_t)facts.error);
+	wire_put_u64(&o->out, facts.folder_gone);
 	if (result == HEDDLE_OK)
 		wire_put_slice(&o->out, text);
 }

@@ -47,6 +47,17 @@ static int32_t refuse(struct list *l, int32_t result, const char *text, slice ab
 	return result;
 }
 
+/* The list is not as it may be: the address waits until somebody mends it. */
+static int32_t faulty(struct list *l, const char *before, slice about, const char *after)
+{
+	slice parts[4] = {heddle_text(l->of_file ? "error in redirect file: " : "error in redirect data: "), heddle_text(before), about,
+	    heddle_text(after)}, all = parts[0];
+
+	(void)l->r->host->join(l->call, parts, 4, &all);
+	l->r->host->reason(l->call, 0, heddle_text(NULL), all);
+	return HEDDLE_DEFER;
+}
+
 /* Where an item ends: a comma or newline outside of quotes and comments.  "#" after a comma or newline: a comment. */
 static size_t item_end(slice s, size_t from)
 {
@@ -94,7 +105,7 @@ static slice unquote(slice s)
 static size_t bare_address(slice s, char *out, size_t cap)
 {
 	size_t n = 0;
-	int quoted = 0, depth = 0;
+	int quoted = 0, depth = 0, gap = 0, words = 0; /* words: more than one stood side by side */
 
 	for (uint32_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
@@ -103,10 +114,11 @@ static size_t bare_address(slice s, char *out, size_t cap)
 				quoted = !quoted;
 			if (!quoted && c == '<') {
 				n = 0;
+				gap = words = 0;
 				continue;
 			}
 			if (!quoted && c == '>')
-				return n;
+				return words ? 0 : n;
 		}
 		if (!quoted && c == '(') {
 			depth++;
@@ -116,13 +128,18 @@ static size_t bare_address(slice s, char *out, size_t cap)
 			depth--;
 			continue;
 		}
-		if (depth || (!quoted && is_space(c)))
+		if (depth || (!quoted && is_space(c))) {
+			gap = 1;
 			continue;
+		}
 		if (n + 1 >= cap)
 			return 0;
+		if (gap && n && c != '@' && c != '.' && out[n - 1] != '@' && out[n - 1] != '.')
+			words = 1;
+		gap = 0;
 		out[n++] = c;
 	}
-	return quoted || depth ? 0 : n;
+	return quoted || depth || words ? 0 : n;
 }
 
 static int is_atext(char c)
@@ -189,17 +206,21 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 }
 
 /* An item that is not an address.  in_domain: its local part is well formed. */
+/* An item that cannot be parsed: it spoils the whole list, or is left out and the administrator told. */
 static int32_t bad_item(struct list *l, slice item, int in_domain)
 {
-	slice parts[4] = {heddle_text("error in redirect data: "),
+	const struct heddle_host *h = l->r->host;
+	slice what[3] = {
 	    heddle_text(in_domain ? "domain missing or malformed in \"" : "missing or malformed local part (expected word or \"<\") in \""),
-	    item, heddle_text("\"")}, all = parts[0];
+	    item, heddle_text("\"")}, said = what[0], all = what[0];
 
-	if (redirect_flag(l->r, l->call, O_SKIP_SYNTAX_ERRORS))
-		return HEDDLE_OK;
-	(void)l->r->host->join(l->call, parts, 4, &all);
-	l->r->host->reason(l->call, 0, heddle_text(NULL), all);
-	return HEDDLE_DEFER;
+	(void)h->join(l->call, what, 3, &said);
+	if (!redirect_flag(l->r, l->call, O_SKIP_SYNTAX_ERRORS))
+		return faulty(l, "", said, "");
+	slice line[3] = {h->instance_name(l->r->cfg), heddle_text(" router: skipped error: "), said};
+	(void)h->join(l->call, line, 3, &all);
+	h->log(l->call, HEDDLE_LOG_MAIN, all);
+	return HEDDLE_OK;
 }
 
 static int32_t add_address(struct list *l, slice item, int incoming)
@@ -265,6 +286,14 @@ static int32_t say_text(struct list *l, int32_t result, slice text)
 	return result;
 }
 
+static int32_t not_below(struct list *l, slice path, slice folder)
+{
+	slice parts[4] = {heddle_text("included file "), path, heddle_text(" is not in directory "), folder}, all = path;
+
+	(void)l->r->host->join(l->call, parts, 4, &all);
+	return faulty(l, "", all, "");
+}
+
 static int32_t include(struct list *l, slice path, uint32_t depth)
 {
 	const struct redirect *r = l->r;
@@ -273,22 +302,22 @@ static int32_t include(struct list *l, slice path, uint32_t depth)
 
 	path = trim(path);
 	if (redirect_flag(r, l->call, O_FORBID_INCLUDE))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: \":include:\" is not permitted", heddle_text(""));
+		return faulty(l, "\":include:\" is not permitted", heddle_text(""), "");
 	if (depth >= MAX_DEPTH)
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: :include: nested too deeply: ", path);
+		return faulty(l, ":include: nested too deeply: ", path, "");
 	if (!(path.flags & HEDDLE_CLEAN))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: Tainted name for included file: ", path);
+		return faulty(l, "Tainted name for included file: ", path, "");
 	if (path.len == 0 || path.ptr[0] != '/')
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: included file is not an absolute path: ", path);
+		return faulty(l, "included file is not an absolute path: ", path, "");
 	if (r->host->opt_text(l->call, r->cfg, O_INCLUDE_DIRECTORY, &below) == HEDDLE_OK && !(below.flags & HEDDLE_ABSENT) &&
 	    (path.len <= below.len || strncmp(path.ptr, below.ptr, below.len) != 0 || path.ptr[below.len] != '/' ||
 	        memmem(path.ptr, path.len, "/../", 4)))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: included file is not in the permitted folder: ", path);
+		return not_below(l, path, below);
 	if (!r->file)
 		return refuse(l, HEDDLE_DEFER, "nobody can read ", path);
-	rc = r->file->read_all(l->call, path, UINT32_MAX, INCLUDE_BYTES, &text);
+	rc = r->file->read_all(l->call, path, l->as, INCLUDE_BYTES, &text);
 	if (rc == HEDDLE_FAIL)
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: included file does not exist: ", path);
+		return faulty(l, "failed to open included file ", path, ": No such file or directory");
 	return rc == HEDDLE_OK ? list_read(l, text, depth + 1) : rc;
 }
 
@@ -300,18 +329,18 @@ static int32_t special(struct list *l, slice item, slice rest, uint32_t depth, i
 		return include(l, part(item, 9, item.len), depth);
 	if (starts(item, ":blackhole:")) {
 		if (redirect_flag(l->r, l->call, O_FORBID_BLACKHOLE))
-			return refuse(l, HEDDLE_DEFER, "error in redirect data: \":blackhole:\" is not permitted", heddle_text(""));
+			return faulty(l, "\":blackhole:\" is not permitted", heddle_text(""), "");
 		l->verdict = HEDDLE_R_DISCARD;
 		return HEDDLE_OK;
 	}
 	if (starts(item, ":fail:")) {
 		if (!redirect_flag(l->r, l->call, O_ALLOW_FAIL))
-			return refuse(l, HEDDLE_DEFER, "error in redirect data: \":fail:\" is not permitted", heddle_text(""));
+			return faulty(l, "\":fail:\" is not permitted", heddle_text(""), "");
 		return say_text(l, HEDDLE_FAIL, part(rest, 6, rest.len));
 	}
 	if (starts(item, ":defer:")) {
 		if (!redirect_flag(l->r, l->call, O_ALLOW_DEFER))
-			return refuse(l, HEDDLE_DEFER, "error in redirect data: \":defer:\" is not permitted", heddle_text(""));
+			return faulty(l, "\":defer:\" is not permitted", heddle_text(""), "");
 		return say_text(l, HEDDLE_DEFER, part(rest, 7, rest.len));
 	}
 	if (starts(item, ":unknown:")) {
@@ -325,18 +354,18 @@ static int32_t special(struct list *l, slice item, slice rest, uint32_t depth, i
 static int32_t add_command(struct list *l, slice item)
 {
 	if (redirect_flag(l->r, l->call, O_FORBID_PIPE))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: delivery to pipe forbidden", heddle_text(""));
+		return faulty(l, "delivery to pipe forbidden", heddle_text(""), "");
 	if (!(item.flags & HEDDLE_CLEAN))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: Tainted command: ", item);
+		return faulty(l, "Tainted command: ", item, "");
 	return add(l, HEDDLE_C_PIPE, item);
 }
 
 static int32_t add_file(struct list *l, slice item)
 {
 	if (redirect_flag(l->r, l->call, O_FORBID_FILE))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: delivery to file forbidden", heddle_text(""));
+		return faulty(l, "delivery to file forbidden", heddle_text(""), "");
 	if (!(item.flags & HEDDLE_CLEAN))
-		return refuse(l, HEDDLE_DEFER, "error in redirect data: Tainted file name: ", item);
+		return faulty(l, "Tainted file name: ", item, "");
 	return add(l, item.ptr[item.len - 1] == '/' ? HEDDLE_C_DIRECTORY : HEDDLE_C_FILE, item);
 }
 

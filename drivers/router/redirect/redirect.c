@@ -115,13 +115,13 @@ static int32_t say(const struct redirect *r, struct heddle_call *call, int32_t r
 	return result;
 }
 
-/* The uid whose file it is: the local user of the address, else whoever we are. */
-static uint32_t owner_uid(const struct redirect *r, struct heddle_call *call)
+/* A variable that is a number, such as the uid of the address's local user; UINT32_MAX: there is none. */
+static uint32_t number_of(const struct redirect *r, struct heddle_call *call, const char *variable)
 {
 	slice v;
 	uint32_t uid = 0;
 
-	if (r->host->var_get(call, heddle_text("local_user_uid"), &v) != HEDDLE_OK || (v.flags & HEDDLE_ABSENT) || v.len == 0)
+	if (r->host->var_get(call, heddle_text(variable), &v) != HEDDLE_OK || (v.flags & HEDDLE_ABSENT) || v.len == 0)
 		return UINT32_MAX;
 	for (uint32_t i = 0; i < v.len; i++) {
 		if (v.ptr[i] < '0' || v.ptr[i] > '9')
@@ -131,8 +131,35 @@ static uint32_t owner_uid(const struct redirect *r, struct heddle_call *call)
 	return uid;
 }
 
+/* An option that was set: *value is it.  (Those without a default of their own are absent else.) */
+static int given(const struct redirect *r, struct heddle_call *call, uint32_t option, slice *value)
+{
+	return r->host->opt_text(call, r->cfg, option, value) == HEDDLE_OK && !(value->flags & HEDDLE_ABSENT);
+}
+
+static int32_t read_file(const struct redirect *r, struct heddle_call *call, slice path, uint32_t user, slice *out)
+{
+	struct heddle_file_rules rules = {.struct_size = sizeof rules, .modemask = 022, .gid = number_of(r, call, "local_user_gid"),
+	    .owners = {NULL, 0, HEDDLE_ABSENT, 0}, .groups = {NULL, 0, HEDDLE_ABSENT, 0}};
+	int64_t mask = 022, set = 0;
+	int local = user != UINT32_MAX;
+
+	if (r->host->opt_int(call, r->cfg, O_MODEMASK, &mask) == HEDDLE_OK)
+		rules.modemask = (uint32_t)mask;
+	int owners = given(r, call, O_OWNERS, &rules.owners), groups = given(r, call, O_OWNGROUPS, &rules.groups);
+	if (r->host->opt_int(call, r->cfg, O_CHECK_OWNER, &set) == HEDDLE_OK ? set != 0 : local || owners)
+		rules.flags |= HEDDLE_FILE_OWNER;
+	if (r->host->opt_int(call, r->cfg, O_CHECK_GROUP, &set) == HEDDLE_OK ? set != 0 : (local && !(mask & 020)) || groups)
+		rules.flags |= HEDDLE_FILE_GROUP;
+	if (redirect_flag(r, call, O_IGNORE_EACCES))
+		rules.flags |= HEDDLE_FILE_EACCES;
+	if (redirect_flag(r, call, O_IGNORE_ENOTDIR))
+		rules.flags |= HEDDLE_FILE_ENOTDIR;
+	return r->file->read_checked(call, path, user, user, FILE_MAX_BYTES, &rules, out);
+}
+
 /* FAIL: decline. */
-static int32_t get_data(const struct redirect *r, struct heddle_call *call, slice *out)
+static int32_t get_data(const struct redirect *r, struct heddle_call *call, struct list *l, slice *out)
 {
 	slice path;
 	int32_t rc = r->host->opt_text(call, r->cfg, O_DATA, out);
@@ -146,7 +173,9 @@ static int32_t get_data(const struct redirect *r, struct heddle_call *call, slic
 		return say(r, call, HEDDLE_DEFER, "file is not an absolute path: ", path);
 	if (!r->file)
 		return say(r, call, HEDDLE_DEFER, "nobody can read ", path);
-	return r->file->read_all(call, path, owner_uid(r, call), FILE_MAX_BYTES, out);
+	l->as = number_of(r, call, "local_user_uid");
+	l->of_file = 1;
+	return read_file(r, call, path, l->as, out);
 }
 
 static int starts(slice s, const char *with)
@@ -164,19 +193,19 @@ static int32_t decline(struct heddle_route *out)
 static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
 {
 	const struct redirect *r = inst;
-	struct list l = {.r = r, .call = call, .address = address};
+	struct list l = {.r = r, .call = call, .address = address, .as = UINT32_MAX};
 	slice data;
 
 	/* check_ancestor looks at the children; whether this very address comes round again is the kernel's rule */
-	int32_t rc = get_data(r, call, &data);
+	int32_t rc = get_data(r, call, &l, &data);
 	if (rc == HEDDLE_FAIL)
 		return decline(out);
 	if (rc != HEDDLE_OK)
 		return rc;
 	if (starts(data, "#exim filter") || starts(data, "# exim filter") || starts(data, "#sieve filter") ||
 	    starts(data, "# sieve filter")) {
-		if (redirect_flag(r, call, O_ALLOW_FILTER))
-			return say(r, call, HEDDLE_DEFER, "not supported yet: filter files (allow_filter)", heddle_text(""));
+		return say(r, call, HEDDLE_DEFER, redirect_flag(r, call, O_ALLOW_FILTER)
+		        ? "not supported yet: filter files (allow_filter)" : "error in filter file: filtering not enabled", heddle_text(""));
 	}
 	rc = list_read(&l, data, 0);
 	if (rc != HEDDLE_OK)
