@@ -34,7 +34,10 @@ LIBS_KERNEL := -lpcre2-8 -lkyotocabinet -lunbound -lidn2 -lwolfssl -lcrypt -ldl
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC $<)
-	$(Q)$(CC) $(H_CPPFLAGS) $(CPPFLAGS) $(H_CFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(H_CPPFLAGS) $(CPPFLAGS) $(H_CFLAGS) $(or $(H_PIC),-fPIE) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Kyoto Cabinet has constants of its own that are data: addressed directly they would be copied into the program and exported
+$(B)/obj/kernel/hints/%.o: H_PIC := -fPIC
 
 define module_rule
 $(call archive,$(1)): $(call module_obj,$(1))
