@@ -48,6 +48,8 @@ struct acl_effects {
 	bool suppress_local_fixups, queue_only, freeze, freeze_no_tell, no_multiline, no_pipelining,
 	    no_enforce_sync, enforce_sync, caseful_local_part, no_delay_flush, no_callout_flush;
 	bool fake_reject, fake_defer;
+	bool has_downconvert;
+	int downconvert; /* addresses outside ASCII: 1 always in ASCII form, 0 never, -1 where need be */
 	slice_t fake_text;
 	struct vec warned; /* slice_t: warnings that were logged once already */
 	int64_t delay_ms;  /* smtp parks for so long before it replies */

@@ -18,8 +18,10 @@ enum control_id {
 	CTL_QUEUE,
 	CTL_SUBMISSION,
 	CTL_SUPPRESS_FIXUPS,
+	CTL_DOWNCONVERT,
+	CTL_NOT_YET, /* only permits something: loads, and defers where it is met */
 };
-enum { OPT_NONE, OPT_TEXT, OPT_FREEZE, OPT_QUEUE, OPT_SUBMISSION };
+enum { OPT_NONE, OPT_TEXT, OPT_DOWNCONVERT, OPT_FREEZE, OPT_QUEUE, OPT_SUBMISSION };
 
 struct control_row {
 	const char *name;
@@ -38,7 +40,7 @@ static const struct control_row rows[] = {
     {"allow_auth_unadvertised", CTL_NOTHING, OPT_NONE, 0},
     {"caseful_local_part", CTL_CASEFUL, OPT_NONE, WHERE(ACL_RCPT)},
     {"caselower_local_part", CTL_CASELOWER, OPT_NONE, WHERE(ACL_RCPT)},
-    {"cutthrough_delivery", CTL_NOTHING, OPT_TEXT, 0},
+    {"cutthrough_delivery", CTL_NOT_YET, OPT_TEXT, WHERE(ACL_RCPT) | WHERE(ACL_PREDATA)},
     {"debug", CTL_NOTHING, OPT_TEXT, 0},
     {"dkim_disable_verify", CTL_NOTHING, OPT_NONE,
         SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
@@ -60,7 +62,7 @@ static const struct control_row rows[] = {
     {"submission", CTL_SUBMISSION, OPT_SUBMISSION, BEFORE_DATA},
     {"suppress_local_fixups", CTL_SUPPRESS_FIXUPS, OPT_NONE,
         BEFORE_DATA | WHERE(ACL_NOT_SMTP_START)},
-    {"utf8_downconvert", CTL_NOTHING, OPT_TEXT, 0},
+    {"utf8_downconvert", CTL_DOWNCONVERT, OPT_DOWNCONVERT, SMTP_MESSAGE | WHERE(ACL_NOT_SMTP)},
 };
 
 struct control {
@@ -68,6 +70,7 @@ struct control {
 	slice_t text; /* fakereject, fakedefer; ABSENT: the usual words */
 	bool no_tell, sender_retain;
 	slice_t domain, name; /* submission */
+	int downconvert;
 };
 
 static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, struct error *err)
@@ -90,8 +93,13 @@ static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, 
 static enum rc parse_options(struct control *ctl, slice_t whole, slice_t rest, struct error *err)
 {
 	slice_t option;
+	ctl->downconvert = 1;
 	if (slice_is_absent(rest))
 		return RC_OK;
+	if (ctl->row->options == OPT_DOWNCONVERT && (slice_eqs(rest, "1") || slice_eqs(rest, "0") || slice_eqs(rest, "-1"))) {
+		ctl->downconvert = slice_eqs(rest, "1") ? 1 : slice_eqs(rest, "0") ? 0 : -1;
+		return RC_OK;
+	}
 	if (ctl->row->options == OPT_NONE)
 		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"",
 		    SL_ARG(slice_sub(whole, 0, 100)));
@@ -168,6 +176,11 @@ static void apply(struct acl_effects *fx, const struct control *ctl)
 {
 	switch (ctl->row->id) {
 	case CTL_NOTHING:
+	case CTL_NOT_YET:
+		break;
+	case CTL_DOWNCONVERT:
+		fx->has_downconvert = true;
+		fx->downconvert = ctl->downconvert;
 		break;
 	case CTL_CASEFUL:
 		fx->caseful_local_part = true;
@@ -232,6 +245,8 @@ ACL_FN(control)
 	if (!(ctl->row->allowed & WHERE(st->run->where)))
 		return error_set(err, RC_ERROR, "cannot use \"control=%s\" in %s ACL",
 		    ctl->row->name, acl_where_name(st->run->where));
+	if (ctl->row->id == CTL_NOT_YET)
+		return error_set(err, RC_DEFER, "not supported yet: control = %s", ctl->row->name);
 	apply(st->run->effects, ctl);
 	return RC_OK;
 }

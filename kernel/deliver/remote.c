@@ -264,6 +264,8 @@ static enum rc message_for(const struct heddle_job *j, struct source *s, struct 
 		return rc;
 	if (utf8.len && (!slice_to_i64(slice_trim(utf8), 10, true, &how) || how < -1 || how > 1))
 		return error_set(err, RC_ERROR, "utf8_downconvert is \"%.*s\": -1, 0 or 1 was expected", SL_ARG(utf8));
+	if (!utf8.len && msg->downconvert)
+		how = msg->downconvert - 2;
 	m->utf8_downconvert = (int)how;
 	return RC_OK;
 }

@@ -66,6 +66,7 @@ static const struct field_row rows[] = {
     {41, FLAG, F(smtputf8)},
     {42, TEXT, F(dsn_envid)},
     {43, WORD, F(dsn_ret)},
+    {44, NUMBER, M(downconvert)},
 };
 #undef S
 #undef F

@@ -49,6 +49,7 @@ struct message {
 	uint64_t size_bytes;    /* as S= in the log: headers and body in LF form */
 	bool deliver_freeze, manual_thaw, queue_only, body_8bit, local_message, smtputf8,
 	    sender_local;
+	int64_t downconvert; /* utf8_downconvert of an ACL, and 2; 0: none */
 	slice_t origin_user; /* caller's login for local messages (U=), or ABSENT */
 	_Atomic uint32_t refs;
 };

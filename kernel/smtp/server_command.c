@@ -233,6 +233,8 @@ void command_serve(struct run *r)
 	if (c < CMD_COUNT)
 		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;
+	if (may_pipeline && run_pending(r).len)
+		s->pipelining_used = true;
 	if (c == CMD_EHLO && !s->helo_seen) /* PIPECONNECT: it knows already what it will be told */
 		may_pipeline = !s->no_pipelining && host_matches(r, MO_pipelining_connect_advertise_hosts);
 	/* what follows BDAT is no command: server_bdat.c looks behind the chunk */

@@ -305,6 +305,7 @@ static void complete(struct session *s)
 	m->received_in_us = clock_mono_us() - s->data_started_us;
 	m->size_bytes = header_section_size(&m->headers) + 1 + s->body->bytes;
 	m->body_8bit = s->body_8bit;
+	m->downconvert = s->effects.has_downconvert ? s->effects.downconvert + 2 : 0;
 	m->deliver_freeze = s->effects.freeze;
 	m->queue_only = queue_only(s);
 	slice_t *addresses =

@@ -121,8 +121,12 @@ static bool spoke_too_soon(struct run *r)
 {
 	char first[64];
 	struct session *s = r->s;
-	if (!s->enforce_sync || host_matches(r, MO_pipelining_connect_advertise_hosts))
+	if (!s->enforce_sync)
 		return false;
+	if (host_matches(r, MO_pipelining_connect_advertise_hosts)) {
+		s->pipeconnect_used = s->layer == LAYER_PLAIN && recv(s->fd, first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+		return false;
+	}
 	ssize_t n = 0;
 	size_t got = 0;
 	if (s->layer == LAYER_PLAIN)
@@ -150,6 +154,12 @@ void serve_greet(struct run *r)
 		session_close(r, "acl-drop");
 		return;
 	}
+	s->state = ST_BANNER;
+}
+
+void serve_banner(struct run *r)
+{
+	struct session *s = r->s;
 	slice_t banner;
 	struct error err = {0};
 	enum rc rc = config_expand(&r->ev, MO_smtp_banner, &banner, &err);
@@ -399,7 +409,8 @@ static void offer_pipelining(struct run *r, struct strbuf *sb)
 	if (!s->pipelining_advertised)
 		return;
 	strbuf_text(sb, "\nPIPELINING");
-	if (host_matches(r, MO_pipelining_connect_advertise_hosts))
+	s->pipeconnect_offered = host_matches(r, MO_pipelining_connect_advertise_hosts);
+	if (s->pipeconnect_offered)
 		strbuf_text(sb, "\nPIPECONNECT");
 }
 

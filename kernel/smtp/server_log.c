@@ -249,6 +249,9 @@ void log_arrival(struct run *r, const struct message *m)
 			strbuf_add(&sb, s->mf.authenticated_sender);
 		}
 	}
+	if (s->pipelining_advertised && log_selected(s->log, LOG_PIPELINING))
+		strbuf_printf(&sb, " L%s%s", s->pipeconnect_used ? "*" : s->pipeconnect_offered ? "." : "",
+		    s->pipelining_used ? "" : "-");
 	strbuf_text(&sb, s->prdr_answered ? " PRDR" : "");
 	strbuf_text(&sb, s->chunked ? " K" : "");
 	strbuf_printf(&sb, " S=%llu", (unsigned long long)m->size_bytes);

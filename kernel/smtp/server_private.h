@@ -19,6 +19,7 @@ enum session_state {
 	ST_START,  /* connected; nothing has been said */
 	ST_LOOKUP, /* waits for the client's name */
 	ST_IDENT,  /* waits for its host to say who it is */
+	ST_BANNER, /* to be greeted, after what the connect ACL delays */
 	ST_TLS_HELLO,     /* waits for the ClientHello; see server_tls.c */
 	ST_TLS_HANDSHAKE, /* on the pool of handshakes */
 	ST_TLS_END,       /* it is over, well or not: to be told on the usual pool */
@@ -124,6 +125,7 @@ struct session {
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
 	struct rate_limit mail_rate, rcpt_rate, rcpt_rate_start; /* rcpt_rate begins anew with each message */
 	bool xclient_known, xclient_ok;
+	bool pipelining_used, pipeconnect_offered, pipeconnect_used; /* for the log */
 	bool dsn_advertised, smtputf8_advertised, prdr_advertised;
 	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
 	    queue_by_load, taken_limits;
@@ -337,7 +339,8 @@ void session_client_limits(struct run *r); /* what depends on who the client is 
 void serve_named(struct run *r);           /* its name has been looked up, if that was wanted */
 void serve_start(struct run *r); /* ST_START: limits, connect ACL, banner */
 void serve_connected(struct run *r); /* after TLS, where it begins at once */
-void serve_greet(struct run *r); /* after the look-up */
+void serve_greet(struct run *r);  /* after the look-ups: the connect ACL */
+void serve_banner(struct run *r);
 enum step serve_auth_line(struct run *r, slice_t line);
 enum step serve_data(struct run *r);
 /* server_prdr.c: the recipients' own answers; false: none is left, and that has been answered. */

@@ -233,6 +233,7 @@ static void timed_out(struct run *r)
 	case ST_START:
 	case ST_LOOKUP:
 	case ST_IDENT:
+	case ST_BANNER:
 	case ST_TLS_END:
 	case ST_SYNC_BODY:
 	case ST_COMMIT:
@@ -385,8 +386,10 @@ static enum step step(struct run *r)
 	case ST_IDENT:
 		if (!ident_done(r, r->io))
 			return STEP_WAIT;
-		s->state = ST_COMMAND;
 		serve_greet(r);
+		return STEP_AGAIN;
+	case ST_BANNER:
+		serve_banner(r);
 		return STEP_AGAIN;
 	case ST_TLS_HELLO:
 		return serve_tls_hello(r);
@@ -541,6 +544,7 @@ static void run_loop(struct run *r)
 static bool waits_for_client(const struct session *s)
 {
 	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP || s->state == ST_IDENT ||
+	       s->state == ST_BANNER ||
 	       s->state == ST_START || s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE;
 }
 
