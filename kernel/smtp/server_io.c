@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The layers between a session and its socket.  Which one is in force is a state (enum session_layer), looked at for each
- * read and write: nothing is swapped.  Once a session has left LAYER_PLAIN it never comes back to it, and what is written
- * while TLS is not up yet, or no more, goes nowhere: nothing is sent in clear behind a switch.
+ * The layers between a session and its socket.  Which one is in force is a state (enum
+ * session_layer), looked at for each read and write: nothing is swapped.  Once a session has left
+ * LAYER_PLAIN it never comes back to it, and what is written while TLS is not up yet, or no more,
+ * goes nowhere: nothing is sent in clear behind a switch.
  */
 #include "net/tls/tls.h"
 #include "smtp/server_private.h"

@@ -2,35 +2,36 @@
 /*
  * TLS of a session: STARTTLS, ports where it begins at once, the handshake, and what it proved.
  *
- * STARTTLS asks the ACL, sees to it that there are credentials (454 if not), says 220 in clear, and that is the last byte in
- * clear, either way.  ST_TLS_HELLO reads the ClientHello as it comes, since certificates may depend on its server name;
- * ST_TLS_HANDSHAKE runs on the pool that has as many threads as cores; ST_TLS_END goes on elsewhere.  The whole handshake
- * has one deadline, which bytes do not renew.  While it waits the session is parked like any other.
- * Failure: logged with the client's name, answered by nothing, and the connection ends.
- * Source: RFC 3207, 8446, 8314; Exim specification, chapter 43.
+ * STARTTLS asks the ACL, sees to it that there are credentials (454 if not), says 220 in clear, and
+ * that is the last byte in clear, either way.  ST_TLS_HELLO reads the ClientHello as it comes,
+ * since certificates may depend on its server name; ST_TLS_HANDSHAKE runs on the pool that has as
+ * many threads as cores; ST_TLS_END goes on elsewhere.  The whole handshake has one deadline, which
+ * bytes do not renew.  While it waits the session is parked like any other. Failure: logged with
+ * the client's name, answered by nothing, and the connection ends. Source: RFC 3207, 8446, 8314;
+ * Exim specification, chapter 43.
  */
 #include "net/tls/tls.h"
 #include "smtp/server_private.h"
 
 /* What is expanded for each session, and where it goes. */
+#define AT(member) offsetof(struct tls_settings, member)
 static const struct tls_text {
 	enum main_option option;
 	uint16_t at; /* in struct tls_settings */
 	bool is_file;
 	const char *name;
 } texts[] = {
-#define TEXT(name, member, is_file) {MO_##name, offsetof(struct tls_settings, member), is_file, #name}
-    TEXT(tls_certificate, certificate, true),
-    TEXT(tls_privatekey, privatekey, true),
-    TEXT(tls_verify_certificates, trust, true),
-    TEXT(tls_crl, crl, true),
-    TEXT(tls_require_ciphers, ciphers, false),
-    TEXT(tls_eccurve, groups, false),
-    TEXT(tls_alpn, alpn, false),
-    TEXT(tls_dhparam, dhparam, true),
-    TEXT(tls_ocsp_file, ocsp_file, true),
-#undef TEXT
+    {MO_tls_certificate, AT(certificate), true, "tls_certificate"},
+    {MO_tls_privatekey, AT(privatekey), true, "tls_privatekey"},
+    {MO_tls_verify_certificates, AT(trust), true, "tls_verify_certificates"},
+    {MO_tls_crl, AT(crl), true, "tls_crl"},
+    {MO_tls_require_ciphers, AT(ciphers), false, "tls_require_ciphers"},
+    {MO_tls_eccurve, AT(groups), false, "tls_eccurve"},
+    {MO_tls_alpn, AT(alpn), false, "tls_alpn"},
+    {MO_tls_dhparam, AT(dhparam), true, "tls_dhparam"},
+    {MO_tls_ocsp_file, AT(ocsp_file), true, "tls_ocsp_file"},
 };
+#undef AT
 #define TEXTS (sizeof texts / sizeof texts[0])
 
 static slice_t *text_in(struct tls_settings *set, const struct tls_text *t)
@@ -53,17 +54,22 @@ static enum rc expand_texts(struct eval *ev, struct tls_settings *out, struct er
 			return error_wrap(err, rc, "expansion of %s", texts[i].name);
 		*to = rc ? slice_absent() : text;
 		if (is_set(*to) && texts[i].is_file && !slice_is_clean(*to))
-			return error_set(err, RC_ERROR, "tainted file name in %s: \"%.*s\"", texts[i].name, SL_ARG(*to));
+			return error_set(err, RC_ERROR, "tainted file name in %s: \"%.*s\"",
+			    texts[i].name, SL_ARG(*to));
 	}
 	return RC_OK;
 }
 
-static enum rc complete_settings(const struct config *cfg, struct tls_settings *set, struct error *err)
+static enum rc complete_settings(
+    const struct config *cfg, struct tls_settings *set, struct error *err)
 {
 	set->server = true;
-	set->self_signed_for = is_set(set->certificate) ? slice_absent() : config_process(cfg)->primary_hostname;
+	set->self_signed_for =
+	    is_set(set->certificate) ? slice_absent() : config_process(cfg)->primary_hostname;
 	if (set->verify != TLS_VERIFY_NONE && !is_set(set->trust))
-		return error_set(err, RC_ERROR, "tls_verify_hosts or tls_try_verify_hosts is set, but tls_verify_certificates is not");
+		return error_set(err, RC_ERROR,
+		    "tls_verify_hosts or tls_try_verify_hosts is set, but tls_verify_certificates "
+		    "is not");
 	return RC_OK;
 }
 
@@ -106,7 +112,8 @@ static enum rc choose_context(struct run *r, struct error *err)
 	if (bracketed)
 		pool_blocking_end(r->w);
 	if (stale)
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "TLS: %s; going on with what was loaded before", stale);
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC,
+		    "TLS: %s; going on with what was loaded before", stale);
 	if (rc)
 		return rc;
 	tls_context_unref(&s->tls_context);
@@ -118,7 +125,8 @@ bool session_tls_offered(struct run *r)
 {
 	struct session *s = r->s;
 	struct services *sv = s->server->cfg.services;
-	return s->layer == LAYER_PLAIN && !s->local && sv && sv->tls && host_matches(r, MO_tls_advertise_hosts);
+	return s->layer == LAYER_PLAIN && !s->local && sv && sv->tls &&
+	       host_matches(r, MO_tls_advertise_hosts);
 }
 
 bool session_tls_begins_at_once(const struct session *s)
@@ -133,7 +141,8 @@ bool session_tls_begins_at_once(const struct session *s)
 	if (!is_set(rest))
 		return false;
 	while (expand_list_next(s->arena, rest, &pos, &item)) {
-		if (slice_eqis(item, "smtps") || slice_eqis(item, "ssmtp") || slice_eqis(item, "submissions"))
+		if (slice_eqis(item, "smtps") || slice_eqis(item, "ssmtp") ||
+		    slice_eqis(item, "submissions"))
 			item = SL("465");
 		if (slice_to_i64(item, 10, false, &port) && port == s->facts.interface_port)
 			return true;
@@ -168,10 +177,12 @@ void serve_starttls(struct run *r)
 		synprot_error(r, true, 503, SL("STARTTLS command used when not advertised"));
 		return;
 	}
-	s->enforce_sync = true; /* behind this command whatever the configuration says: it would be taken for part of what TLS protects */
+	s->enforce_sync = true; /* behind this command whatever the configuration says: it would be
+	                           taken for part of what TLS protects */
 	if (sync_violated(r))
 		return;
-	if (session_acl(r, ACL_STARTTLS, MO_acl_smtp_starttls, slice_absent(), &out) != ACL_ACCEPT) {
+	if (session_acl(r, ACL_STARTTLS, MO_acl_smtp_starttls, slice_absent(), &out) !=
+	    ACL_ACCEPT) {
 		if (acl_refuse(r, ACL_STARTTLS, &out, SL("")))
 			session_close(r, "acl-drop");
 		return;
@@ -182,8 +193,8 @@ void serve_starttls(struct run *r)
 		return;
 	}
 	if (s->m && log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
-		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (STARTTLS) from <%.*s>", SL_ARG(host_for_log(r, true)),
-		    SL_ARG(s->m->sender));
+		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (STARTTLS) from <%.*s>",
+		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender));
 	session_reset_transaction(s);
 	reply(r, 220, SL("TLS go ahead"));
 	await_hello(s);
@@ -196,8 +207,8 @@ static void end_failed(struct run *r)
 	s->layer = LAYER_NONE;
 	s->lost = true;
 	if (!s->tls_on_connect && log_selected(s->log, LOG_SMTP_CONNECTION))
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by EOF", SL_ARG(host_for_text(r)),
-		    SL_ARG(session_age(r)));
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by EOF",
+		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
 	session_close(r, "tls-failed");
 }
 
@@ -227,7 +238,8 @@ static enum step failed_there(struct run *r, const char *why)
 static bool by_server_name(const struct session *s)
 {
 	slice_t t = config_text(s->cfg, MO_tls_certificate);
-	return is_set(t) && (slice_search(t, SL("tls_in_sni")) != SIZE_MAX || slice_search(t, SL("tls_sni")) != SIZE_MAX);
+	return is_set(t) && (slice_search(t, SL("tls_in_sni")) != SIZE_MAX ||
+	                        slice_search(t, SL("tls_sni")) != SIZE_MAX);
 }
 
 enum step serve_tls_hello(struct run *r)
@@ -297,7 +309,8 @@ static void forget_greeting(struct session *s)
 {
 	struct session_facts *f = &s->facts;
 	slice_t no = slice_absent();
-	f->sender_helo_name = f->sender_host_authenticated = f->authenticated_id = f->authenticated_fail_id = no;
+	f->sender_helo_name = f->sender_host_authenticated = f->authenticated_id =
+	    f->authenticated_fail_id = no;
 	f->auth[0] = f->auth[1] = f->auth[2] = no;
 	f->authentication_failed = 0;
 	session_update_host(f);
@@ -356,8 +369,10 @@ static bool nobody(const struct config *cfg, enum main_option o)
 	return v->expr ? expr_constant(v->expr, &text) && !slice_trim(text).len : !is_set(v->text);
 }
 
-/* With every text a constant: what a session would use.  FAIL: some are not, each session will see. */
-static enum rc constant_settings(const struct config *cfg, struct arena *a, struct tls_settings *out, struct error *err)
+/* With every text a constant: what a session would use.  FAIL: some are not, each session will see.
+ */
+static enum rc constant_settings(
+    const struct config *cfg, struct arena *a, struct tls_settings *out, struct error *err)
 {
 	struct eval ev;
 	slice_t text;
@@ -376,14 +391,15 @@ static enum rc constant_settings(const struct config *cfg, struct arena *a, stru
 	return rc ? rc : complete_settings(cfg, out, err);
 }
 
-enum rc smtp_server_check_tls(
-    const struct config *cfg, struct tls_contexts *contexts, bool *out_self_signed, struct error *err)
+enum rc smtp_server_check_tls(const struct config *cfg, struct tls_contexts *contexts,
+    bool *out_self_signed, struct error *err)
 {
 	struct tls_contexts *strict = NULL; /* which has no older credentials to go on with */
 	struct tls_context *ctx = NULL;
 	struct tls_settings set = {0};
 	*out_self_signed = false;
-	if (nobody(cfg, MO_tls_advertise_hosts) && !is_set(config_text(cfg, MO_tls_on_connect_ports)))
+	if (nobody(cfg, MO_tls_advertise_hosts) &&
+	    !is_set(config_text(cfg, MO_tls_on_connect_ports)))
 		return RC_OK;
 	struct arena *a = arena_new(0);
 	enum rc rc = constant_settings(cfg, a, &set, err);

@@ -52,15 +52,15 @@ static const struct {
     /* builtin macros: whole words, and only for what works */
     {".ifdef _OPT_MAIN_QUALIFY_DOMAIN\nqualify_domain = yes\n.endif\n", "qualify_domain",
         "qualify_domain = yes\n"},
-    {".ifdef _OPT_MAIN_TLS_CERTIFICATE\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n",
+    {".ifdef _OPT_MAIN_ACL_SMTP_DKIM\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n",
         "qualify_domain", "qualify_domain = no\n"},
     {".ifdef _OPT_MAIN_QUALIFY\nqualify_domain = yes\n.else\nqualify_domain = no\n.endif\n",
         "qualify_domain", "qualify_domain = no\n"},
     {".ifdef _OPT_ROUTERS_CONDITION\nqualify_domain = yes\n.endif\n", "qualify_domain",
         "qualify_domain = yes\n"},
-    {".ifdef _HAVE_TLS\nqualify_domain = yes\n.endif\n.ifdef _HAVE_PRDR\nx\n.endif\n.ifdef "
+    {".ifdef _HAVE_TLS\nqualify_domain = yes\n.endif\n.ifdef _HAVE_GNUTLS\nx\n.endif\n.ifdef "
      "_HAVE_OPENSSL\nx\n.endif\n",
-        "qualify_domain", "qualify_domain = \n"},
+        "qualify_domain", "qualify_domain = yes\n"},
     {"qualify_domain = x_HAVE_IPV6 _HAVE_IPV6 _HAVE_IPV6X\n", "qualify_domain",
         "qualify_domain = x_HAVE_IPV6 y _HAVE_IPV6X\n"},
 };
