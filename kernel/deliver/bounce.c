@@ -308,6 +308,7 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	b->local_message = true;
 	b->received_us = clock_wall_us();
 	b->session.received_protocol = SL("local");
+	b->facts.authenticated_sender = arena_dup(a, config_text(t->cfg, MO_bounce_sender_authentication));
 	b->recipients = ARENA_NEW(a, struct recipient);
 	b->recipients->address = arena_dup(a, to);
 	b->recipients->errors_to = b->recipients->orcpt = slice_absent();

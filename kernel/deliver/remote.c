@@ -237,6 +237,8 @@ static enum rc put_sender(const struct heddle_job *j, struct client_message *m, 
 
 	if (rc == RC_OK && !m->authenticated_sender.len)
 		m->authenticated_sender = j->attempt->m->facts.authenticated_sender;
+	if (!m->authenticated_sender.len) /* none, however it was said */
+		m->authenticated_sender = slice_absent();
 	m->force_auth = remote_number(j, "authenticated_sender_force", 0) != 0;
 	return rc;
 }

@@ -71,6 +71,9 @@ CASES = {
     "empty": ([PLAIN], f"{TRY}\n  authenticated_sender = ${{if eq{{a}}{{b}}{{x}}}}", [OK], [f"AUTH EMPTY-0 {SENT}", MAIL],
               r"=> x@empty\.example .* A=empty0 C="),
 }
+# a bounce: what comes from lost@bounce.example cannot be delivered
+CASES["bounce"] = ([PLAIN], TRY, [OK], [f"AUTH BOUNCE-0 {SENT}", "MAIL FROM:<> AUTH=daemon@test.example"],
+                   r"=> lost@bounce\.example .* A=bounce0:daemon@test\.example C=")
 OFFERS = {"mustnone": ("AUTH NOSUCH",), "mustplain": ()}
 CASES["mustnone"] = ([PLAIN], MUST, [], [], r"== x@mustnone\.example .*authentication required but no common mechanisms were found")
 CASES["mustplain"] = ([PLAIN], MUST, [], [], r"== x@mustplain\.example .*authentication required but server did not advertise AUTH support")
@@ -96,16 +99,18 @@ transports = "".join(f"t_{name}:\n  driver = smtp\n  port = {peer.port}\n  allow
 authenticators = "".join(f"{name}{i}:\n  public_name = {name.upper()}-{i}\n{text}" for name, case in CASES.items()
                          for i, text in enumerate(case[0]))
 
-with Site("log_selector = +smtp_mailauth\nqueue_only\n", routers=ROUTERS, transports=transports, authenticators=authenticators,
+with Site("log_selector = +smtp_mailauth\nqueue_only\nbounce_sender_authentication = daemon@test.example\n", routers=ROUTERS, transports=transports, authenticators=authenticators,
           dns=Dns("mx.example A 127.0.0.1\n"), start=False) as site:
     site.write("transports", "".join(f"{name}.example: t_{name}\n" for name in CASES))
     site.start()
     with site.smtplib() as smtp:
+        smtp.sendmail("lost@bounce.example", ["nobody@test.example"], "Subject: x\r\n\r\nx\r\n")
         for name in CASES:
-            smtp.sendmail("a@client.example", [f"x@{name}.example"], "Subject: x\r\n\r\nx\r\n")
+            if name != "bounce":
+                smtp.sendmail("a@client.example", [f"x@{name}.example"], "Subject: x\r\n\r\nx\r\n")
     site.cli("-q")
     for name in CASES:
-        wait_for(f"{name} was tried", lambda: re.search(rf"(=>|==|\*\*) x@{name}\.example", site.mainlog()))
+        wait_for(f"{name} was tried", lambda: re.search(rf"(=>|==|\*\*) (x|lost)@{name}\.example", site.mainlog()))
     log = site.mainlog()
     for name, (_, _, _, said, regex) in CASES.items():
         equal(peers[name].said(), said, f"{name}: what is sent")
