@@ -10,6 +10,7 @@
 #include "deliver/deliver.h"
 #include "main/cli.h"
 #include "net/net.h"
+#include "net/tls/tls.h"
 #include "smtp/server.h"
 
 #include <errno.h>
@@ -83,6 +84,8 @@ static enum rc assemble(struct play *t, const struct cli *c, struct smtp_played 
 	t->budget.limit = BUDGET;
 	t->queue = (struct smtp_queue_hooks){.ctx = t, .next_id = next_id, .append = append, .body_threshold = SIZE_MAX};
 	enum rc rc = open_log(t, err);
+	if (rc == RC_OK && !t->loaded.sv->tls)
+		rc = tls_contexts_new(&t->loaded.sv->tls, err);
 	if (rc == RC_OK)
 		rc = pool_new(&pc, &t->pool, err);
 	if (rc == RC_OK)
@@ -116,6 +119,7 @@ static void take_apart(struct play *t)
 	if (t->pool)
 		pool_free(&t->pool);
 	smtp_server_free(&t->server);
+	tls_contexts_free(&t->loaded.sv->tls);
 	log_close(&t->log);
 }
 

@@ -82,8 +82,11 @@ void serve_help(struct run *r)
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
 	strbuf_text(&sb, "Commands supported:\n");
-	strbuf_text(&sb, config_auth(s->cfg, 0) ? "AUTH " : "");
-	strbuf_text(&sb, "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP");
+	strbuf_text(&sb, "AUTH "); /* whether or not there is anything to authenticate by, as Exim says it */
+	strbuf_text(&sb, session_tls_offered(r) ? "STARTTLS " : "");
+	strbuf_text(&sb, "HELO EHLO MAIL RCPT DATA ");
+	strbuf_text(&sb, host_matches(r, MO_chunking_advertise_hosts) ? "BDAT " : "");
+	strbuf_text(&sb, "NOOP QUIT RSET HELP");
 	if (config_main(s->cfg, MO_acl_smtp_etrn)->is_set)
 		strbuf_text(&sb, " ETRN");
 	if (config_main(s->cfg, MO_acl_smtp_expn)->is_set)
