@@ -11,10 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 
-enum { IN_CAP = 17 << 10, WRITE_MAX = 1 << 20, TICKET_MAX = 4096 };
+enum { IN_CAP = 17 << 10, WRITE_MAX = 1 << 20, TICKET_MAX = 4096, HELD_MAX = 4096 };
 
 /* ---- below wolfSSL ---- */
 
@@ -56,16 +57,74 @@ static int on_recv(WOLFSSL *ssl, char *buf, int size, void *arg)
 	return (int)n;
 }
 
+static ssize_t send_now(struct tls_session *t, const char *buf, size_t size)
+{
+	ssize_t n;
+	do
+		n = send(t->fd, buf, size, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* TLS 1.3: at the end of its handshake the server sends a ticket that nobody waits for.  It goes with the first reply: a
+ * segment less, and the client does not wake for it.  Alerts are shorter, and a flight begins with a record in clear. */
+static bool is_ticket(const struct tls_session *t, const char *buf, int size)
+{
+	enum { ENCRYPTED = 0x17, ALERT_RECORD_MAX = 64 };
+	return !t->done && !t->was_blocked && !t->held && t->ctx->settings.server && size > ALERT_RECORD_MAX &&
+	       size <= HELD_MAX && buf[0] == ENCRYPTED && wolfSSL_version(t->ssl) == TLS1_3_VERSION;
+}
+
+static bool hold(struct tls_session *t, const char *buf, size_t size)
+{
+	t->held = malloc(size);
+	if (!t->held)
+		return false;
+	memcpy(t->held, buf, size);
+	t->held_len = (uint32_t)size;
+	return true;
+}
+
+/* What was held, and this behind it. */
+static ssize_t send_held(struct tls_session *t, const char *buf, size_t size)
+{
+	struct iovec iov[2] = {{t->held, t->held_len}, {(void *)(uintptr_t)buf, size}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = size ? 2 : 1};
+	ssize_t n;
+	do
+		n = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return n;
+	if ((size_t)n < t->held_len) {
+		t->held_len -= (uint32_t)n;
+		memmove(t->held, t->held + n, t->held_len);
+		errno = EAGAIN;
+		return -1;
+	}
+	n -= (ssize_t)t->held_len;
+	free(t->held);
+	t->held = NULL;
+	t->held_len = 0;
+	if (n == 0 && size) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return n;
+}
+
 static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg)
 {
 	struct tls_session *t = arg;
 	(void)ssl;
-	ssize_t n;
-	do
-		n = send(t->fd, buf, (size_t)size, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
+	if (is_ticket(t, buf, size) && hold(t, buf, (size_t)size))
+		return size;
+	ssize_t n = t->held ? send_held(t, buf, (size_t)size) : send_now(t, buf, (size_t)size);
+	if (n >= 0) {
+		t->was_blocked |= n < size;
 		return (int)n;
+	}
+	t->was_blocked = true;
 	if (errno == EAGAIN)
 		return WOLFSSL_CBIO_ERR_WANT_WRITE;
 	t->eof |= errno == EPIPE || errno == ECONNRESET;
@@ -243,6 +302,7 @@ void tls_free(struct tls_session **tp, bool say_goodbye)
 		explicit_bzero(t->in, t->in_len);
 	explicit_bzero(t->binding, sizeof t->binding);
 	free(t->in);
+	free(t->held);
 	free(t->sni);
 	free(t->verify_error);
 	free(t->verify_name);
@@ -357,7 +417,10 @@ enum tls_io tls_handshake(struct tls_session *t, struct error *err)
 	if (t->failed)
 		return refused(t, err, "the handshake has failed before");
 	int r = t->ctx->settings.server ? wolfSSL_accept(t->ssl) : wolfSSL_connect(t->ssl);
-	return r == WOLFSSL_SUCCESS ? handshake_done(t, err) : outcome(t, r, err);
+	enum tls_io io = r == WOLFSSL_SUCCESS ? handshake_done(t, err) : outcome(t, r, err);
+	if (io != TLS_DONE && t->held) /* it was no ticket */
+		(void)send_held(t, NULL, 0);
+	return io;
 }
 
 enum tls_io tls_read(struct tls_session *t, void *buf, size_t cap, size_t *got, struct error *err)
@@ -397,6 +460,8 @@ bool tls_pending(const struct tls_session *t)
 
 void tls_park(struct tls_session *t)
 {
+	if (t->held)
+		(void)send_held(t, NULL, 0);
 	if (t->in && t->in_at == t->in_len) {
 		explicit_bzero(t->in, t->in_len);
 		free(t->in);

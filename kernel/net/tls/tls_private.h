@@ -122,6 +122,10 @@ struct tls_session {
 	/* what came from the descriptor and was not yet asked for */
 	char *in;
 	uint32_t in_at, in_len;
+	/* a ticket that waits for the first reply */
+	char *held;
+	uint32_t held_len;
+	bool was_blocked; /* a send took less than it was given: what follows is a rest */
 	/* the verdict on the peer's certificate */
 	bool peer_seen, verified, resumed, alpn_refused;
 	char *verify_error; /* malloc */
