@@ -13,6 +13,7 @@
 	"plain:\n  driver = plaintext\n  public_name = PLAIN\n"                                   \
 	"  server_condition = ${if eq{$auth2}{u}{${if eq{$auth3}{p}}}}\n  server_set_id = "       \
 	"$auth2\n  server_prompts = :\n"                                                          \
+	"  server_mail_auth_condition = ${if !eq{$authenticated_sender}{bad@y.example}}\n"          \
 	"login:\n  driver = plaintext\n  public_name = LOGIN\n"                                   \
 	"  server_condition = ${if eq{$auth1}{u}{${if eq{$auth2}{p}}}}\n  server_set_id = "       \
 	"$auth1\n"                                                                                \
@@ -82,6 +83,39 @@ TEST(before_and_after)
 			CHECK(
 			    slice_search(slice_tainted(g.messages[0].text, g.messages[0].text_len),
 			        SL(" with esmtpa ")) != SIZE_MAX);
+	}
+	rig_stop(&g);
+}
+
+/* Specification, 33.2. */
+TEST(the_auth_parameter_of_mail)
+{
+	static const struct rig_line lines[] = {
+	    {"EHLO c.example", EHLO},
+	    {"MAIL FROM:<a@b.example> AUTH=x@y.example", "250 OK"},
+	    {"RCPT TO:<c@d.example>", "250 Accepted"},
+	    {"DATA", DATA},
+	    {"\r\nbody\r\n.", "250 OK id=1aaaaa-000000-AA"},
+	    {"MAIL FROM:<a@b.example> AUTH=x+4", "501 invalid data for AUTH"},
+	    {"AUTH PLAIN AHUAcA==", "235 Authentication succeeded"},
+	    {"MAIL FROM:<a@b.example> AUTH=<>", "250 OK"},
+	    {"RSET", "250 Reset OK"},
+	    {"MAIL FROM:<a@b.example> AUTH=bad@y.example", "250 OK"},
+	    {"RSET", "250 Reset OK"},
+	    {"MAIL FROM:<a@b.example> AUTH=e+3Dmc2@y.example", "250 OK"},
+	    {"RCPT TO:<c@d.example>", "250 Accepted"},
+	    {"DATA", DATA},
+	    {"\r\nbody\r\n.", "250 OK id=1aaaaa-000001-AA"},
+	    {"QUIT", "221 mx.test.example closing connection"},
+	    {NULL, NULL},
+	};
+	if (start()) {
+		rig_dialogue(&g, lines);
+		CHECK_LOGGED(&g, " ignoring AUTH=x@y.example from H=(c.example) [192.0.2.1] (client not authenticated)\n");
+		CHECK_LOGGED(&g, " P=esmtp S=");
+		CHECK_LOGGED(&g, " ignoring AUTH=bad@y.example from H=(c.example) [192.0.2.1] "
+		                 "(server_mail_auth_condition failed: authenticated ID=\"u\")\n");
+		CHECK_LOGGED(&g, " P=esmtpa A=plain:u S=");
 	}
 	rig_stop(&g);
 }
