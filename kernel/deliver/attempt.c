@@ -251,6 +251,8 @@ static void fail_address(struct attempt *t, struct address *a, const struct grou
 	if (o) {
 		a->shown = o->text;
 		a->smtp_code = o->smtp;
+		if (!o->smtp) /* nobody else's words: the code is ours */
+			memcpy(a->status, o->enhanced, sizeof a->status);
 		if (o->smtp && g && o->host >= 0 && (size_t)o->host < g->hosts->count)
 			quote_host(t, a, VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
 	}

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "lib/tap.h"
-#include "smtp/client.h"
+#include "smtp/client_private.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -324,6 +324,104 @@ TEST(the_wire)
 	CHECK_EQ_STR(slice_cstr(s.seen), "EHLO me.example\r\nMAIL FROM:<from@a.example> SIZE=1000 BODY=8BITMIME\r\n"
 					 "RCPT TO:<one@b.example>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\nno end\r\n.\r\nQUIT\r\n");
 	arena_free(&x.a);
+}
+
+/* Whatever the server does, nothing but EHLO and STARTTLS is said in clear where TLS is required. */
+TEST(required_tls_is_never_clear)
+{
+#define OFFERS {NULL, "220 mx ESMTP\r\n"}, {"EHLO ", "250-mx\r\n250-PIPELINING\r\n250 STARTTLS\r\n"}
+	static const struct {
+		const char *name;
+		struct step script[SCRIPT_MAX];
+		const char *why, *seen;
+	} cases[] = {
+	    {"not offered", {HELLO_P, MAIL_OK, RCPT_OK, DATA_OK, DOT_OK}, "did not offer TLS support", "EHLO me.example\r\n"},
+	    {"refused", {OFFERS, {"STARTTLS", "554 no\r\n"}, MAIL_OK, RCPT_OK, DATA_OK, DOT_OK}, "an attempt to start TLS failed",
+		"EHLO me.example\r\nSTARTTLS\r\n"},
+	    {"not now", {OFFERS, {"STARTTLS", "454 no\r\n"}, MAIL_OK, RCPT_OK, DATA_OK, DOT_OK}, "an attempt to start TLS failed",
+		"EHLO me.example\r\nSTARTTLS\r\n"},
+	    {"more than its reply", {OFFERS, {"STARTTLS", "220 go\r\n250 mx\r\n"}, MAIL_OK, RCPT_OK, DATA_OK, DOT_OK}, "sent more than its reply",
+		"EHLO me.example\r\nSTARTTLS\r\n"},
+	};
+#undef OFFERS
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		static struct server s;
+		struct trial x;
+		struct smtp_clients *c = clients_new();
+		server_start(&s, &cases[i].script, 1);
+		trial_begin(&x, &s, c);
+		x.t.tls.wish = CLIENT_REQUIRE;
+		x.t.tls.try_clear = true; /* makes no difference */
+		enum rc rc = trial_run(&x, 1);
+		smtp_clients_free(&c);
+		server_stop(&s);
+		bool good = rc == RC_DEFER && has(x.why.text, cases[i].why) && x.why.about == HEDDLE_X_HOST &&
+		    strcmp(s.seen, cases[i].seen) == 0;
+		tap_check(good, __FILE__, __LINE__, cases[i].name);
+		if (!good)
+			printf("# rc %d \"%.*s\", it saw %s\n", (int)rc, SL_ARG(x.why.text), s.seen);
+		arena_free(&x.a);
+	}
+}
+
+/* RFC 6531: a domain has an ASCII form, a local part has not. */
+TEST(addresses_without_smtputf8)
+{
+	static const struct step scripts[1][SCRIPT_MAX] = {{HELLO, MAIL_OK, RCPT_OK, DATA_OK, DOT_OK, QUIT}};
+	static struct server s;
+	struct trial x;
+	struct smtp_clients *c = clients_new();
+	server_start(&s, scripts, 1);
+	trial_begin(&x, &s, c);
+	x.m.utf8_downconvert = -1;
+	x.m.smtputf8 = true;
+	x.r[0].address = SL("joe@b\xc3\xbc" "cher.example");
+	x.r[1].address = SL("j\xc3\xbcrgen@b.example");
+	CHECK_EQ_INT(trial_run(&x, 2), RC_OK);
+	CHECK_EQ_INT(x.r[0].outcome.result, RC_OK);
+	CHECK_EQ_INT(x.r[1].outcome.result, RC_FAIL);
+	CHECK_EQ_STR(slice_cstr(x.r[1].outcome.enhanced), "5.6.7");
+	x.r[0].has_outcome = x.r[1].has_outcome = false;
+	x.m.utf8_downconvert = 0;
+	CHECK_EQ_INT(trial_run(&x, 1), RC_OK);
+	CHECK_EQ_INT(x.r[0].outcome.result, RC_FAIL);
+	x.r[0].has_outcome = false;
+	x.r[0].address = SL("joe@b.example");
+	x.m.utf8_header = true;
+	CHECK_EQ_INT(trial_run(&x, 1), RC_FAIL);
+	CHECK_EQ_STR(slice_cstr(x.why.enhanced), "5.6.9");
+	smtp_clients_free(&c);
+	server_stop(&s);
+	CHECK(strstr(s.seen, "RCPT TO:<joe@xn--bcher-kva.example>\r\nDATA") != NULL);
+	CHECK(strstr(s.seen, "SMTPUTF8") == NULL);
+	arena_free(&x.a);
+}
+
+/* What a server offers is what is used, and a limit that is none is none. */
+TEST(limits_of_the_server)
+{
+	static const struct {
+		const char *line;
+		uint32_t rcpt, mail, domain;
+	} lines[] = {
+	    {"250 LIMITS RCPTMAX=3 MAILMAX=20 RCPTDOMAINMAX=1", 3, 20, 1},
+	    {"250 limits rcptmax=7", 7, 0, 0},
+	    {"250 LIMITS RCPTMAX=0 MAILMAX=-1 RCPTDOMAINMAX=x", 0, 0, 0},
+	    {"250 LIMITS RCPTMAX=99999999999999999999 MAILMAX= OTHER=1", 0, 0, 0},
+	    {"250 LIMITS", 0, 0, 0},
+	};
+	struct arena *a = arena_new(0);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		struct reply r;
+		struct offers o = {.mechanisms = slice_absent()};
+		reply_begin(&r);
+		CHECK_EQ_INT(reply_line(&r, "250-mx", 6), 1);
+		CHECK_EQ_INT(reply_line(&r, lines[i].line, strlen(lines[i].line)), 0);
+		reply_offers(&r, a, &o);
+		bool good = o.rcpt_max == lines[i].rcpt && o.mail_max == lines[i].mail && o.rcpt_domain_max == lines[i].domain;
+		tap_check(good, __FILE__, __LINE__, lines[i].line);
+	}
+	arena_free(&a);
 }
 
 /* A message that cannot be read to its end must not arrive as if it were whole. */
