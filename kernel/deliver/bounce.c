@@ -78,7 +78,8 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 		if (!is_told(t, a, to))
 			continue;
 		put_original_recipient(t, sb, a->recipient);
-		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: 5.0.0\n", SL_ARG(a->text));
+		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: %s\n", SL_ARG(a->text),
+		    a->status[0] ? a->status : "5.0.0");
 		if (a->remote_host.len)
 			strbuf_printf(sb, "Remote-MTA: dns; %.*s\n", SL_ARG(a->remote_host));
 		if (a->smtp_code) {

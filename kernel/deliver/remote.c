@@ -220,13 +220,17 @@ static enum rc read_source(void *ctx, char *buf, size_t cap, size_t *got, struct
 	return result == HEDDLE_OK ? RC_OK : why_not(s, result, err);
 }
 
-/* A header that RFC 5322 does not allow, of a message that was declared to be such (RFC 6532). */
+/* A header that RFC 5322 does not allow, of a message that was declared to be such (RFC 6532).  What Received: says of whom it was
+ * for is no reason to keep it from them. */
 static bool has_utf8_header(const struct message *m)
 {
-	for (const struct header *h = m->headers.first; h; h = h->next)
-		for (uint32_t i = 0; h->type != '*' && i < h->text.len; i++)
+	for (const struct header *h = m->headers.first; h; h = h->next) {
+		if (h->type == '*' || slice_eqis(slice_sub(h->text, 0, h->name_len), "Received"))
+			continue;
+		for (uint32_t i = 0; i < h->text.len; i++)
 			if ((unsigned char)h->text.ptr[i] > 126)
 				return true;
+	}
 	return false;
 }
 
@@ -266,8 +270,6 @@ static enum rc message_for(const struct heddle_job *j, struct source *s, struct 
 		return rc;
 	if (utf8.len && (!slice_to_i64(slice_trim(utf8), 10, true, &how) || how < -1 || how > 1))
 		return error_set(err, RC_ERROR, "utf8_downconvert is \"%.*s\": -1, 0 or 1 was expected", SL_ARG(utf8));
-	if (!utf8.len && msg->downconvert)
-		how = msg->downconvert - 2;
 	m->utf8_downconvert = (int)how;
 	return RC_OK;
 }
