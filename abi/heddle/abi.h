@@ -275,6 +275,16 @@ struct heddle_file_service { /* the path must be CLEAN; never follows a link int
     int32_t (*read_checked)(struct heddle_call *, struct heddle_slice path, uint32_t as, uint32_t owner, uint64_t max,
                             const struct heddle_file_rules *, struct heddle_slice *out);
 };
+#define HEDDLE_USER_ID "heddle.user.1"
+struct heddle_user { /* CLEAN */
+    uint32_t struct_size, uid, gid, reserved;
+    struct heddle_slice name, gecos, home, shell;
+};
+struct heddle_user_service { /* not in agents */
+    uint32_t struct_size, reserved;
+    /* What the system knows of a login; FAIL: no such user; DEFER: cannot say now. */
+    int32_t (*by_name)(struct heddle_call *, struct heddle_slice login, struct heddle_user *out);
+};
 #define HEDDLE_MESSAGE_ID "heddle.message.1"
 enum { HEDDLE_WIRE_LF = 0, HEDDLE_WIRE_CRLF = 1, HEDDLE_WIRE_DOTS = 3 /* CRLF, dot-stuffed, no final dot */ };
 struct heddle_message_info {

@@ -48,6 +48,7 @@ struct services {
 	const struct heddle_message_service *message;
 	const struct heddle_spawn_service *spawn;
 	const struct heddle_file_service *file;
+	const struct heddle_user_service *user;         /* set by services_init; asks find_user */
 	const struct heddle_dns_service *dns;
 	const struct heddle_net_service *net;
 	const struct heddle_hints_service *hints;

@@ -382,6 +382,28 @@ static int32_t host_tls_fact(
 	return HEDDLE_OK;
 }
 
+static int32_t user_by_name(struct heddle_call *c, slice_t login, struct heddle_user *out)
+{
+	struct services *s = c->services;
+	struct user_info info;
+	struct error e = {.text = ""};
+
+	if (!s || !s->find_user)
+		return call_refuse(c, HEDDLE_DEFER, "nobody here knows users");
+	enum rc rc = s->find_user(s, c->arena, login, c->deadline_us, &info, &e);
+	if (rc != RC_OK)
+		return from_rc(c, rc, &e);
+	out->uid = (uint32_t)info.uid;
+	out->gid = (uint32_t)info.gid;
+	out->name = info.name;
+	out->gecos = info.gecos;
+	out->home = info.home;
+	out->shell = info.shell;
+	return HEDDLE_OK;
+}
+
+static const struct heddle_user_service user_service = {.struct_size = sizeof user_service, .by_name = user_by_name};
+
 /* ---- further services by id
  * ------------------------------------------------------------------------------ */
 
@@ -394,6 +416,7 @@ static const struct service_row {
     {HEDDLE_MESSAGE_ID, offsetof(struct services, message)},
     {HEDDLE_SPAWN_ID, offsetof(struct services, spawn)},
     {HEDDLE_FILE_ID, offsetof(struct services, file)},
+    {HEDDLE_USER_ID, offsetof(struct services, user)},
     {HEDDLE_DNS_ID, offsetof(struct services, dns)},
     {HEDDLE_NET_ID, offsetof(struct services, net)},
     {HEDDLE_HINTS_ID, offsetof(struct services, hints)},
@@ -439,6 +462,7 @@ void services_init(struct services *s)
 	h->tls_fact = host_tls_fact;
 	h->digest = services_digest;
 	s->find_service = find_service;
+	s->user = &user_service;
 	s->never_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
