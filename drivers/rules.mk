@@ -6,6 +6,7 @@
 # A driver's rules.mk may set, with CLASS/NAME in the variable's name:
 #   driver_pkgs_CLASS/NAME := pkg-config names it needs
 #   driver_libs_CLASS/NAME := further linker words
+#   driver_aliases_CLASS/NAME := its further names, as in its head: links beside it
 
 DRIVER_ALL := $(patsubst drivers/%/rules.mk,%,$(wildcard drivers/*/*/rules.mk))
 include $(wildcard drivers/*/*/rules.mk)
@@ -29,6 +30,7 @@ $(B)/drivers/$(1).so: $$(wildcard drivers/$(1)/*.c drivers/$(1)/*.h abi/heddle/*
 		-fPIC -shared -Wl,-z,nodelete $$(H_LDFLAGS) $$(LDFLAGS) -o $$@.tmp $$(wildcard drivers/$(1)/*.c) \
 		$$(if $$(driver_pkgs_$(1)),$$(call PC,$$(driver_pkgs_$(1)))) $$(driver_libs_$(1))
 	$$(Q)mv $$@.tmp $$@
+	$$(Q)for a in $$(driver_aliases_$(1)); do ln -sf $$(notdir $$@) $$(@D)/$$$$a.so; done
 drivers: $(B)/drivers/$(1).so
 endef
 .PHONY: drivers

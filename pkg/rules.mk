@@ -29,6 +29,8 @@ install: all
 		mv $(DESTDIR)$(PKGLIB)/libexec/.$$n.new $(DESTDIR)$(PKGLIB)/libexec/$$n; done
 	set -e; for d in $(DRIVER_BUILD); do $(INSTALL) -m 644 $(B)/drivers/$$d.so $(DESTDIR)$(PKGLIB)/drivers/$$d.so.new; \
 		mv $(DESTDIR)$(PKGLIB)/drivers/$$d.so.new $(DESTDIR)$(PKGLIB)/drivers/$$d.so; done
+	$(foreach d,$(DRIVER_BUILD),$(foreach a,$(driver_aliases_$(d)),ln -sf $(notdir $(d)).so \
+		$(DESTDIR)$(PKGLIB)/drivers/$(dir $(d))$(a).so &&)) true
 	$(INSTALL) -m 644 abi/heddle/*.h $(DESTDIR)$(PREFIX)/include/heddle
 	$(INSTALL) -m 644 pkg/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(INSTALL) -m 644 pkg/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5

@@ -58,16 +58,17 @@ static void instance_drop(struct instance **at)
 	arena_free(&a);
 }
 
-static struct instance *instance_find(struct lookups *l, uint64_t serial, const struct driver *d)
+/* One for each name that is used: what an alias means is the driver's. */
+static struct instance *instance_find(struct lookups *l, uint64_t serial, const struct driver *d, slice_t name)
     REQUIRES(lk_lookup_pool)
 {
 	struct instance *i = l->instances;
-	while (i && !(i->driver == d && i->serial == serial))
+	while (i && !(i->driver == d && i->serial == serial && slice_eq(i->section.name, name)))
 		i = i->next;
 	return i;
 }
 
-static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint64_t serial,
+static enum rc instance_make(struct heddle_call *c, const struct driver *d, slice_t name, uint64_t serial,
     struct instance **out, struct error *err)
 {
 	struct arena *a = arena_new(0);
@@ -85,7 +86,7 @@ static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint
 	}
 	struct instance *i = ARENA_NEW(a, struct instance);
 	*i = (struct instance){.driver = d, .serial = serial, .arena = a};
-	i->section.name = slice_cstr(d->head.name);
+	i->section.name = arena_dup(a, name);
 	i->section.cfg = cfg;
 	i->section.driver = d;
 	i->section.own = own;
@@ -105,18 +106,18 @@ static enum rc instance_make(struct heddle_call *c, const struct driver *d, uint
 /* The driver's own for this snapshot.  Two threads may make one at once; the first to come back
  * wins. */
 static enum rc instance_get(struct lookups *l, struct heddle_call *c, const struct driver *d,
-    uint64_t serial, void **out, struct error *err)
+    slice_t name, uint64_t serial, void **out, struct error *err)
 {
 	struct instance *mine = NULL;
 	pool_lock(l);
-	struct instance *i = instance_find(l, serial, d);
+	struct instance *i = instance_find(l, serial, d, name);
 	pool_unlock(l);
 	if (!i) {
-		enum rc rc = instance_make(c, d, serial, &mine, err);
+		enum rc rc = instance_make(c, d, name, serial, &mine, err);
 		if (rc != RC_OK)
 			return rc;
 		pool_lock(l);
-		i = instance_find(l, serial, d);
+		i = instance_find(l, serial, d, name);
 		if (!i) {
 			i = mine;
 			mine = NULL;
@@ -137,7 +138,7 @@ enum rc lookup_prepare(struct eval *ev, const struct driver *d, struct error *er
 	if (!d->desc->instance_new || !ev->services || !ev->services->lookups)
 		return RC_OK;
 	call_init(&c, ev, NULL);
-	return instance_get(ev->services->lookups, &c, d, config_serial(ev->cfg), &inst, err);
+	return instance_get(ev->services->lookups, &c, d, slice_cstr(d->head.name), config_serial(ev->cfg), &inst, err);
 }
 
 /* ---- handles
@@ -193,12 +194,12 @@ static struct lookup_handle *least_recent(struct lookups *l) REQUIRES(lk_lookup_
 	return best;
 }
 
-static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, uint64_t serial,
+static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, slice_t name, uint64_t serial,
     slice_t source) EXCLUDES(lk_lookup_pool)
 {
 	pool_lock(l);
 	struct lookup_handle *h = l->bucket[bucket_of(serial, d, source)];
-	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) &&
+	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) && slice_eq(h->name, name) &&
 	                (h->shared || !h->users)))
 		h = h->next;
 	if (h) {
@@ -256,9 +257,10 @@ static enum rc open_new(struct heddle_call *c, const struct lookup_type *t, uint
 	h->ops = t->driver->ops;
 	h->serial = serial;
 	h->source = arena_dup(a, source);
+	h->name = arena_dup(a, t->name);
 	h->shared = h->ops->kind & HEDDLE_L_SHARED;
 	h->results = text_cache_new(a, RESULTS, RESULT_BYTES);
-	enum rc rc = instance_get(l, c, t->driver, serial, &h->inst, err);
+	enum rc rc = instance_get(l, c, t->driver, t->name, serial, &h->inst, err);
 	if (rc == RC_OK && h->ops->open) {
 		rc = call_result(
 		    c, h->ops->open(c, h->inst, h->source, &h->handle), t->driver->head.name, err);
@@ -283,7 +285,7 @@ enum rc lookup_acquire(struct heddle_call *c, const struct lookup_type *t, slice
 	const struct config *cfg = c->eval ? c->eval->cfg : NULL;
 	uint64_t serial = cfg ? config_serial(cfg) : 0;
 	struct lookup_handle *h;
-	while ((h = take_free(l, t->driver, serial, source))) {
+	while ((h = take_free(l, t->driver, t->name, serial, source))) {
 		int32_t fresh = h->ops->fresh ? h->ops->fresh(c, h->inst, h->handle) : HEDDLE_OK;
 		if (fresh == HEDDLE_OK) {
 			*out = h;

@@ -13,7 +13,7 @@ struct lookup_handle {
 	const struct driver *driver;
 	const struct heddle_lookup_ops *ops;
 	uint64_t serial; /* of the snapshot */
-	slice_t source;
+	slice_t source, name; /* name: the one used, perhaps an alias */
 	bool shared;
 	void *inst, *handle;
 	struct text_cache *results;

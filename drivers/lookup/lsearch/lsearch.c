@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * lookup/lsearch: a text file of keys and data.
+ * lookup/lsearch: a text file of keys and data; and, as its aliases, the kinds whose keys are patterns (wild.c).
  * The file is read and indexed once for a handle and never changed afterwards, so one handle serves
  * all threads; fresh() says when the file is another one.  Keys are compared without regard to
  * case; of equal keys the first counts.
  */
-#include <heddle/lookup.h>
+#include "lsearch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,35 +18,28 @@
 #define FILE_MAX ((off_t)256 << 20)
 #define RACY_NS  50000000LL /* a file this young may change once more without a new time stamp */
 
-struct entry {
-	uint32_t key, key_len;   /* offsets into text */
-	uint32_t rest, rest_len; /* what follows the key, separator included */
-	uint32_t data;           /* where the data begin; they end with rest */
-};
-
-struct index {
-	char *path;
-	char *text; /* the file; keys and data are unescaped and joined where they lie */
-	struct entry *entries;
-	uint32_t count, cap;
-	uint32_t *slots; /* 1 + number of an entry; 0: free */
-	uint32_t mask;
-	struct stat st;
-	long long read_ns; /* wall clock */
-};
-
-struct inst {
-	const struct heddle_host *host;
-};
+/* By the name that is used. */
+static enum kind kind_of(struct heddle_slice name)
+{
+	static const struct {
+		const char *name;
+		enum kind kind;
+	} names[] = {{"wildlsearch", KIND_WILD}, {"nwildlsearch", KIND_NWILD}, {"iplsearch", KIND_IP}};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (name.len == strlen(names[i].name) && memcmp(name.ptr, names[i].name, name.len) == 0)
+			return names[i].kind;
+	return KIND_PLAIN;
+}
 
 static int32_t instance_new(struct heddle_call *call, const struct heddle_host *host, void *state,
     const struct heddle_instance *cfg, void **out)
 {
 	struct inst *i = malloc(sizeof *i);
-	(void)call, (void)state, (void)cfg;
+	(void)call, (void)state;
 	if (!i)
 		return HEDDLE_DEFER;
 	i->host = host;
+	i->kind = kind_of(host->instance_name ? host->instance_name(cfg) : heddle_text(""));
 	*out = i;
 	return HEDDLE_OK;
 }
@@ -79,16 +72,11 @@ static int is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 static int hex(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
-	c = lower(c);
+	c = lsearch_lower(c);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
@@ -214,11 +202,7 @@ static int parse(struct index *ix, size_t size)
 			skip++;
 		e.data = e.rest + (uint32_t)skip;
 		w += n;
-		char *first = w;
 		p = take_continuation(next, end, &w);
-		if (skip == n &&
-		    w > first) /* no data on the first line: no space before those of the next */
-			e.data++;
 		e.rest_len = (uint32_t)(w - ix->text) - e.rest;
 		if (!add_entry(ix, &e))
 			return 0;
@@ -233,7 +217,7 @@ static uint32_t hash(const char *p, uint32_t n)
 {
 	uint64_t h = UINT64_C(14695981039346656037);
 	for (uint32_t i = 0; i < n; i++)
-		h = (h ^ (uint8_t)lower(p[i])) * UINT64_C(1099511628211);
+		h = (h ^ (uint8_t)lsearch_lower(p[i])) * UINT64_C(1099511628211);
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -242,7 +226,7 @@ static int same_key(const struct index *ix, const struct entry *e, const char *p
 	if (e->key_len != n)
 		return 0;
 	for (uint32_t i = 0; i < n; i++)
-		if (lower(ix->text[e->key + i]) != lower(p[i]))
+		if (lsearch_lower(ix->text[e->key + i]) != lsearch_lower(p[i]))
 			return 0;
 	return 1;
 }
@@ -281,6 +265,7 @@ static void index_free(struct index *ix)
 {
 	if (!ix)
 		return;
+	lsearch_forget(ix);
 	free(ix->path);
 	free(ix->text);
 	free(ix->entries);
@@ -349,7 +334,7 @@ static int32_t open_file(
 	int n = fd < 0 ? errno : load(ix, fd, &size);
 	if (fd >= 0)
 		(void)close(fd);
-	if (!n && (!parse(ix, size) || !build(ix)))
+	if (!n && (!parse(ix, size) || !(in->kind == KIND_PLAIN ? build(ix) : lsearch_prepare(ix, in->kind))))
 		n = ENOMEM;
 	in->host->block_end(call);
 	if (n) {
@@ -392,7 +377,14 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, struct h
 {
 	const struct inst *in = inst;
 	const struct index *ix = handle;
-	uint32_t n = ix->slots[slot_of(ix, key.ptr, key.len)];
+	uint32_t n = 0;
+	if (in->kind == KIND_PLAIN)
+		n = ix->slots[slot_of(ix, key.ptr, key.len)];
+	else {
+		int32_t rc = lsearch_scan(call, in, ix, key, &n);
+		if (rc != HEDDLE_OK)
+			return rc;
+	}
 	if (!n)
 		return HEDDLE_FAIL;
 	const struct entry *e = &ix->entries[n - 1];
@@ -427,6 +419,7 @@ const struct heddle_driver heddle_driver_v1 = {
     .abi_minor = HEDDLE_ABI_TARGET,
     .driver_class = HEDDLE_LOOKUP,
     .name = "lsearch",
+    .aliases = "wildlsearch nwildlsearch iplsearch",
     .version = "1.0",
     .licence = "GPL-3.0-or-later",
     .author = "the Heddle project",

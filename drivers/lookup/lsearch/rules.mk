@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# lsearch needs no library.
+driver_aliases_lookup/lsearch := wildlsearch nwildlsearch iplsearch
+driver_pkgs_lookup/lsearch := libpcre2-8

@@ -67,7 +67,7 @@ TEST(lsearch_keys)
 	    {"lsearch", "dup", RC_OK, "1"},
 	    {"lsearch", "upper", RC_OK, "up"},
 	    {"lsearch", "k", RC_OK, ""},
-	    {"lsearch", "later", RC_OK, "data"},
+	    {"lsearch", "later", RC_OK, " data"},
 	    {"lsearch", "baduser", RC_OK, ":fail:"},
 	    {"lsearch", "unterminated: x", RC_OK, ""},
 	    {"lsearch", "trail", RC_OK, "sp"},
