@@ -383,6 +383,16 @@ struct match_list *config_named_list(const struct config *cfg, enum match_kind k
 	return n ? n->list : NULL;
 }
 
+bool config_named_text(
+    const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out)
+{
+	const struct named_list *n =
+	    (unsigned)kind < NAMED_LIST_KINDS ? map_get(cfg->named_maps[kind], name) : NULL;
+	if (n)
+		*out = n->text;
+	return n != NULL;
+}
+
 uint32_t config_acl_count(const struct config *cfg)
 {
 	return (uint32_t)cfg->acls.count;

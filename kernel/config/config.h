@@ -97,6 +97,8 @@ const struct heddle_instance *config_router_named(const struct config *cfg, slic
 const struct heddle_instance *config_transport_named(const struct config *cfg, slice_t name);
 
 /* A named list (domainlist, hostlist, addresslist, localpartlist), compiled; NULL: unknown. */
+bool config_named_text(
+    const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out);
 struct match_list *config_named_list(const struct config *cfg, enum match_kind kind, slice_t name);
 
 /* ACL text as read; acl/ compiles it (see config_hooks).  "accept hosts = a" is two lines: a verb,

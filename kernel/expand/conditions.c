@@ -365,6 +365,7 @@ static const struct cond_row rows[] = {
     {"gei", cond_text, NULL, 2, 0, CMP_GE | CMP_CASELESS},
     {"gt", cond_text, NULL, 2, 0, CMP_GT},
     {"gti", cond_text, NULL, 2, 0, CMP_GT | CMP_CASELESS},
+    {"inbound_srs", cond_inbound_srs, NULL, 2, 0, 0},
     {"inlist", cond_inlist, NULL, 2, COND_CAPTURES, 0},
     {"inlisti", cond_inlist, NULL, 2, COND_CAPTURES, 1},
     {"isip", cond_isip, NULL, 1, 0, 0},
@@ -386,7 +387,7 @@ static const struct cond_row rows[] = {
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
 static const char *const unsupported[] = {
-    "inbound_srs", "ldapauth", "pam", "pwcheck", "radius", "saslauthd", NULL};
+    "ldapauth", "pam", "pwcheck", "radius", "saslauthd", NULL};
 
 const struct cond_row *cond_find(slice_t name)
 {

@@ -22,6 +22,6 @@ MUST_USE enum rc parse_cond_args(struct parser *p, struct cond *c);
 /* "unknown condition" gets " inside ..." behind it, as Exim says it. */
 enum rc error_inside(struct parser *p, enum rc rc, const char *fmt, const char *name);
 
-cond_fn cond_acl, cond_crypteq, cond_inlist, cond_match, cond_match_list;
+cond_fn cond_acl, cond_crypteq, cond_inbound_srs, cond_inlist, cond_match, cond_match_list;
 cond_parse_fn parse_cond_acl, parse_cond_match, parse_cond_match_list;
 #endif

@@ -84,6 +84,7 @@ struct eval {
 	struct acl_run *acl_run; /* the ACL that is being run, or NULL */
 	int64_t runrc;           /* -1: unset */
 	slice_t dnslist_domain, dnslist_text, dnslist_value, dnslist_matched;
+	slice_t srs_recipient;
 	slice_t prvscheck_address, prvscheck_keynum, prvscheck_result, thisaddress;
 	bool lookup_dnssec;
 	uint32_t depth;        /* nested ${expand, lookups and ACLs: bounded */

@@ -111,7 +111,7 @@ enum rc eval_lookup_quote(
 /* ---- readfile, env ---- */
 
 /* Newlines become eol.  The text is the caller's own copy. */
-static enum rc replace_newlines(
+enum rc replace_newlines(
     struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err)
 {
 	uint64_t lines = 0;

@@ -164,7 +164,7 @@ static enum rc op_escape(
 /* ---- UTF-8 ---- */
 
 /* Bytes of the character at p, 0: malformed (overlong, surrogate, cut off). */
-static uint32_t utf8_char(slice_t s, uint32_t i, uint32_t *code)
+uint32_t text_utf8_char(slice_t s, uint32_t i, uint32_t *code)
 {
 	unsigned char c = (unsigned char)s.ptr[i];
 	uint32_t more = c < 0x80                ? 0
@@ -196,7 +196,7 @@ static enum rc op_utf8clean(
 	uint32_t code;
 	strbuf_init(&sb, ev->arena, EVAL_TEXT_MAX);
 	for (uint32_t i = 0; i < in.len;) {
-		uint32_t len = utf8_char(in, i, &code);
+		uint32_t len = text_utf8_char(in, i, &code);
 		if (len)
 			strbuf_add(&sb, slice_sub(in, i, len));
 		else
@@ -221,7 +221,7 @@ static enum rc op_from_utf8(
 	char *p = arena_bytes(ev->arena, in.len);
 	uint32_t used = 0, code;
 	for (uint32_t i = 0; i < in.len;) {
-		uint32_t len = utf8_char(in, i, &code);
+		uint32_t len = text_utf8_char(in, i, &code);
 		if (!len)
 			code = (unsigned char)in.ptr[i];
 		p[used++] = code < 256 ? (char)code : '_';

@@ -165,9 +165,8 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 /* ---- items and operators ---- */
 
 static const char *const unsupported_items[] = {
-    "authresults", "dlfunc", "imapfolder", "perl", "readsocket", "srs_encode", NULL};
-static const char *const unsupported_ops[] = {"headerwrap", "listnamed", "utf8_domain_to_alabel",
-    "utf8_domain_from_alabel", "utf8_localpart_to_alabel", "utf8_localpart_from_alabel", NULL};
+    "authresults", "dlfunc", "perl", NULL};
+static const char *const unsupported_ops[] = {"headerwrap", NULL};
 
 static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)
 {

@@ -15,4 +15,6 @@ MUST_USE enum rc text_hash(struct arena *a, slice_t text, const struct text_numb
     slice_t *out, struct error *err);
 /* In double quotes, with backslashes. */
 slice_t text_quote(struct arena *a, slice_t text);
+/* Bytes of the UTF-8 character at i, 0: malformed; *code is what it stands for. */
+uint32_t text_utf8_char(slice_t s, uint32_t i, uint32_t *code);
 #endif

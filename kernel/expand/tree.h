@@ -146,7 +146,7 @@ const struct item_row *item_find(slice_t name);
 slice_t item_near(slice_t name); /* a name one slip of the fingers away, or empty */
 /* items_*.c: ended by a row without a name */
 extern const struct item_row item_rows_text[], item_rows_list[], item_rows_data[],
-    item_rows_crypto[];
+    item_rows_crypto[], item_rows_intl[], item_rows_net[], item_rows_srs[];
 
 struct op_row;
 typedef enum rc op_fn(
@@ -167,7 +167,7 @@ slice_t var_near(slice_t name);
 bool name_is_near(slice_t a, slice_t b);
 /* ops_*.c: ended by a row without a name */
 extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_rows_crypto[],
-    op_rows_code[], op_rows_list[], op_rows_net[];
+    op_rows_code[], op_rows_list[], op_rows_net[], op_rows_intl[];
 
 const struct cond_row *cond_find(slice_t name);
 
@@ -280,6 +280,9 @@ bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item);
 void list_add(struct strbuf *sb, char sep, bool first, slice_t item);
 
 /* ---- others ---- */
+/* Newlines become eol.  The text is the caller's own copy. */
+MUST_USE enum rc replace_newlines(
+    struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err);
 node_fn header_eval;
 /* $h_x: and its like, for drivers' var_get and def: */
 MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *out);

@@ -169,6 +169,7 @@ static const struct var_row rows[] = {
     {"spool_directory", P(spool_directory)},
     {"spool_inodes", FT(var_space, "i")},
     {"spool_space", FT(var_space, "s")},
+    {"srs_recipient", E(srs_recipient)},
     {"thisaddress", E(thisaddress)},
     {"tls_bits", FT(var_tls_old, "bits")},
     {"tls_certificate_verified", FT(var_tls_old, "certificate_verified")},
@@ -229,7 +230,7 @@ static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc
     "regex_match_string", "sender_helo_dnssec", "sender_host_dnssec",
     "sender_rate", "sender_rate_limit", "sender_rate_period", "smtp_command_history", "spam_action",
     "spam_bar", "spam_report", "spam_score", "spam_score_int", "spf_header_comment", "spf_received",
-    "spf_result", "spf_result_guessed", "spf_smtp_comment", "srs_recipient", "tls_in_ocsp",
+    "spf_result", "spf_result_guessed", "spf_smtp_comment", "tls_in_ocsp",
     "tls_out_dane", "tls_out_ocsp", "tls_out_tlsa_usage",
     "warn_message_delay", "warn_message_recipients", NULL};
 

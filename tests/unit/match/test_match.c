@@ -572,4 +572,36 @@ TEST(a_hundred_thousand_domains)
 	site_free(&s);
 }
 
+TEST(named_lists_as_text)
+{
+	static const struct {
+		const char *text, *want; /* as exim4 gives it */
+	} rows[] = {
+	    {"${listnamed:d1}", "a : b : c : ^x\\$ : lsearch;/etc/$primary_hostname"},
+	    {"${listnamed:+d2}", "b : c"},
+	    {"${listnamed_h:d1}", "9.9.9.9"},
+	    {"${listnamed_a:ad}", "x@y"},
+	    {"${listnamed_l:lp}", "joe"},
+	    {"${listnamed:sep}", "a : b::c"},
+	    {"${listnamed:zz}", "Failed: \"zz\" is not a named list"},
+	    {"${listnamed_d:h}", "Failed: \"h\" is not a domain named list"},
+	    {"${listnamed_x:d1}", "Failed: bad suffix on \"list\" operator"},
+	};
+	struct site s;
+	site_init(&s);
+	if (!CHECK(site_load(&s,
+	        "domainlist d1 = a : +d2 : ^x\\$ : lsearch;/etc/$primary_hostname\n"
+	        "domainlist d2 = b : c\nhostlist h = 1.2.3.4\naddresslist ad = x@y\n"
+	        "localpartlist lp = joe\nhostlist d1 = 9.9.9.9\ndomainlist sep = <; a;b:c\n",
+	        NULL)))
+		site_say_problems(&s);
+	for (size_t i = 0; s.cfg && i < sizeof rows / sizeof rows[0]; i++) {
+		slice_t got = SL("");
+		if (expand_text(&s.ev, slice_cstr(rows[i].text), &got, &s.err) != RC_OK)
+			got = arena_printf(s.scratch, "Failed: %s", s.err.text);
+		CHECK_EQ_STR(got, rows[i].want);
+	}
+	site_free(&s);
+}
+
 TAP_MAIN()
