@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A client says who it is (RFC 4954; specification, 33.5).  Authenticators that are set up as clients are tried in the order of
- * the configuration, each against the mechanisms that the server offers.  A refusal for good leads to the next one, a
- * temporary one leaves the host for later.  Where none succeeds, a host that insists is left, others get the mail all the
- * same.
- * Secrets: whatever they pass through is in an arena of the exchange's own, which is wiped; texts and logs show asterisks.
+ * A client says who it is (RFC 4954; specification, 33.5).  Authenticators that are set up as
+ * clients are tried in the order of the configuration, each against the mechanisms that the server
+ * offers.  A refusal for good leads to the next one, a temporary one leaves the host for later.
+ * Where none succeeds, a host that insists is left, others get the mail all the same. Secrets:
+ * whatever they pass through is in an arena of the exchange's own, which is wiped; texts and logs
+ * show asterisks.
  */
 #include "base/codec.h"
 #include "driver/call.h"
@@ -21,17 +22,18 @@ struct exchange {
 	const struct heddle_instance *inst;
 	const struct heddle_auth_ops *ops;
 	struct client_outcome *why;
-	struct arena *arena;        /* wiped */
-	struct eval ev;             /* with facts of its own: $auth1 and so on end with the exchange */
+	struct arena *arena; /* wiped */
+	struct eval ev;      /* with facts of its own: $auth1 and so on end with the exchange */
 	struct session_facts session;
 	struct host_facts host;
 	struct heddle_call call;
 	struct heddle_auth_turn turn;
 	void *conv;
-	const char *sent;           /* the last command, as texts show it */
+	const char *sent; /* the last command, as texts show it */
 };
 
-/* ---- what there is to choose from ----------------------------------------------------------------------- */
+/* ---- what there is to choose from
+ * ----------------------------------------------------------------------- */
 
 static bool is_offered(const struct client_session *s, const struct heddle_instance *inst)
 {
@@ -46,7 +48,8 @@ static bool is_offered(const struct client_session *s, const struct heddle_insta
 static bool is_no(slice_t text)
 {
 	text = slice_trim(text);
-	return !text.len || slice_eqs(text, "0") || slice_eqis(text, "no") || slice_eqis(text, "false");
+	return !text.len || slice_eqs(text, "0") || slice_eqis(text, "no") ||
+	       slice_eqis(text, "false");
 }
 
 static bool wants(struct exchange *x)
@@ -59,12 +62,14 @@ static bool wants(struct exchange *x)
 		return true;
 	enum rc rc = expr_eval(&x->ev, v->expr, &text, &err);
 	if (rc == RC_ERROR || rc == RC_DEFER)
-		log_panic(x->s->t.log, x->s->t.id, "failed to expand condition \"%.*s\" for %.*s client authenticator: %s",
+		log_panic(x->s->t.log, x->s->t.id,
+		    "failed to expand condition \"%.*s\" for %.*s client authenticator: %s",
 		    SL_ARG(v->text), SL_ARG(x->inst->name), err.text);
 	return rc == RC_OK && !is_no(text);
 }
 
-/* ---- facts ---------------------------------------------------------------------------------------------- */
+/* ---- facts
+ * ---------------------------------------------------------------------------------------------- */
 
 static void take_tls_facts(struct host_facts *f, const struct client_conn *c)
 {
@@ -82,10 +87,15 @@ static void take_tls_facts(struct host_facts *f, const struct client_conn *c)
 	f->tls_out_resumption = c->facts.resumed;
 }
 
-static void begin_exchange(struct exchange *x, struct client_session *s, const struct heddle_instance *inst,
-    struct client_outcome *why)
+static void begin_exchange(struct exchange *x, struct client_session *s,
+    const struct heddle_instance *inst, struct client_outcome *why)
 {
-	*x = (struct exchange){.s = s, .inst = inst, .ops = inst->driver->ops, .why = why, .arena = arena_new(4096), .ev = *s->t.ev};
+	*x = (struct exchange){.s = s,
+	    .inst = inst,
+	    .ops = inst->driver->ops,
+	    .why = why,
+	    .arena = arena_new(4096),
+	    .ev = *s->t.ev};
 	arena_wipes(x->arena);
 	x->ev.arena = x->arena;
 	if (s->t.ev->session)
@@ -108,18 +118,20 @@ static void end_exchange(struct exchange *x)
 	arena_free(&x->arena);
 }
 
-/* ---- one exchange --------------------------------------------------------------------------------------- */
+/* ---- one exchange
+ * --------------------------------------------------------------------------------------- */
 
 static void log_about(const struct exchange *x, const char *what, slice_t text)
 {
 	const struct client_target *t = &x->s->t;
 	char buf[NET_ADDR_TEXT];
 
-	log_main(t->log, t->id, "%.*s authenticator %s H=%.*s [%.*s] %.*s", SL_ARG(x->inst->name), what, SL_ARG(t->name),
-	    SL_ARG(net_addr_text(&t->to, buf)), SL_ARG(text));
+	log_main(t->log, t->id, "%.*s authenticator %s H=%.*s [%.*s] %.*s", SL_ARG(x->inst->name),
+	    what, SL_ARG(t->name), SL_ARG(net_addr_text(&t->to, buf)), SL_ARG(text));
 }
 
-/* The line that the driver's data make, after `verb` (NULL: in answer to a challenge), and what the server says to it. */
+/* The line that the driver's data make, after `verb` (NULL: in answer to a challenge), and what the
+ * server says to it. */
 static enum io say(struct exchange *x, const char *verb)
 {
 	struct client_session *s = x->s;
@@ -128,9 +140,12 @@ static enum io say(struct exchange *x, const char *verb)
 
 	strbuf_init(&line, x->arena, 0);
 	if (verb)
-		strbuf_printf(&line, "%s %.*s", verb, SL_ARG(x->inst->generic[AO_public_name].text));
-	x->sent = !verb ? HIDDEN : arena_cstr(s->arena, arena_printf(s->arena, "%.*s%s", SL_ARG(strbuf_slice(&line)),
-	    slice_is_absent(data) ? "" : " " HIDDEN));
+		strbuf_printf(
+		    &line, "%s %.*s", verb, SL_ARG(x->inst->generic[AO_public_name].text));
+	x->sent = !verb ? HIDDEN
+	                : arena_cstr(s->arena,
+	                      arena_printf(s->arena, "%.*s%s", SL_ARG(strbuf_slice(&line)),
+	                          slice_is_absent(data) ? "" : " " HIDDEN));
 	if (verb && !slice_is_absent(data))
 		strbuf_text(&line, data.len ? " " : " ="); /* an empty one: RFC 4954, 4 */
 	if (data.len)
@@ -172,7 +187,8 @@ static enum tried not_ok(struct exchange *x, int32_t result, bool in_exchange)
 	}
 	if (rc == RC_FAIL)
 		return TRIED_NEXT;
-	(void)outcome_set(x->s, x->why, RC_DEFER, 0, "%.*s authenticator: %s", SL_ARG(x->inst->name), err.text);
+	(void)outcome_set(
+	    x->s, x->why, RC_DEFER, 0, "%.*s authenticator: %s", SL_ARG(x->inst->name), err.text);
 	return TRIED_STOP;
 }
 
@@ -252,8 +268,8 @@ static enum tried converse(struct exchange *x)
 }
 
 /* *attempted: AUTH was sent. */
-static enum tried attempt(struct client_session *s, const struct heddle_instance *inst, bool *attempted,
-    struct client_outcome *why)
+static enum tried attempt(struct client_session *s, const struct heddle_instance *inst,
+    bool *attempted, struct client_outcome *why)
 {
 	struct exchange x;
 	enum tried tried = TRIED_NEXT;
@@ -279,9 +295,11 @@ enum rc session_authenticate(struct client_session *s, struct client_outcome *wh
 	const struct heddle_instance *inst;
 	bool offers = (s->conn->offers.ext & EXT_AUTH) != 0, attempted = false;
 
-	for (uint32_t i = 0; offers && s->t.ev && (inst = config_auth(s->t.ev->cfg, i)) != NULL; i++) {
+	for (uint32_t i = 0; offers && s->t.ev && (inst = config_auth(s->t.ev->cfg, i)) != NULL;
+	     i++) {
 		const struct heddle_auth_ops *ops = inst->driver ? inst->driver->ops : NULL;
-		if (!ops || !ops->client_begin || !config_auth_is_client(inst) || !is_offered(s, inst))
+		if (!ops || !ops->client_begin || !config_auth_is_client(inst) ||
+		    !is_offered(s, inst))
 			continue;
 		enum tried tried = attempt(s, inst, &attempted, why);
 		if (tried != TRIED_NEXT)
@@ -290,6 +308,7 @@ enum rc session_authenticate(struct client_session *s, struct client_outcome *wh
 	if (s->t.auth != CLIENT_REQUIRE)
 		return RC_OK;
 	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "authentication required but %s",
-	    !offers ? "server did not advertise AUTH support"
-	    : attempted ? "authentication attempt(s) failed" : "no common mechanisms were found");
+	    !offers     ? "server did not advertise AUTH support"
+	    : attempted ? "authentication attempt(s) failed"
+	                : "no common mechanisms were found");
 }

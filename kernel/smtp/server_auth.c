@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * AUTH (RFC 4954): what is offered, the exchange between a client and an authenticator driver, and the AUTH parameter of
- * MAIL.  Replies and log lines are Exim's.
- * Secrets: what the client sends is flagged SECRET, so that no log line shows it; the bytes are wiped from the input buffer,
- * the variables and (by the arenas) every copy as soon as the exchange is over.
+ * AUTH (RFC 4954): what is offered, the exchange between a client and an authenticator driver, and
+ * the AUTH parameter of MAIL.  Replies and log lines are Exim's. Secrets: what the client sends is
+ * flagged SECRET, so that no log line shows it; the bytes are wiped from the input buffer, the
+ * variables and (by the arenas) every copy as soon as the exchange is over.
  */
 #include "base/codec.h"
 #include "smtp/server_private.h"
@@ -23,9 +23,10 @@ static const struct {
 /* Why an exchange ended without success.  Zeroed slices: nothing to add. */
 struct failure {
 	enum auth_result what;
-	int code;      /* instead of the result's own; 0: that */
-	slice_t shown; /* with a code: instead of the text; else behind it.  For both client and log */
-	slice_t why;   /* for the log alone */
+	int code; /* instead of the result's own; 0: that */
+	slice_t
+	    shown; /* with a code: instead of the text; else behind it.  For both client and log */
+	slice_t why; /* for the log alone */
 };
 
 static const struct heddle_auth_ops *ops_of(const struct heddle_instance *inst)
@@ -68,10 +69,12 @@ void auth_drop(struct run *r)
 static bool is_no(slice_t text)
 {
 	text = slice_trim(text);
-	return !text.len || slice_eqs(text, "0") || slice_eqis(text, "no") || slice_eqis(text, "false");
+	return !text.len || slice_eqs(text, "0") || slice_eqis(text, "no") ||
+	       slice_eqis(text, "false");
 }
 
-/* A condition of an authenticator whose yes is anything but an empty text, 0, no and false.  Unset: yes. */
+/* A condition of an authenticator whose yes is anything but an empty text, 0, no and false.  Unset:
+ * yes. */
 static bool holds(struct run *r, const struct heddle_instance *inst, enum auth_option which)
 {
 	const struct option_value *v = &inst->generic[which];
@@ -82,8 +85,8 @@ static bool holds(struct run *r, const struct heddle_instance *inst, enum auth_o
 	enum rc rc = expr_eval(&r->ev, v->expr, &text, &err);
 	if (rc == RC_ERROR)
 		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC,
-		    "failed to expand condition \"%.*s\" for %.*s authenticator: %s", SL_ARG(v->text),
-		    SL_ARG(inst->name), err.text);
+		    "failed to expand condition \"%.*s\" for %.*s authenticator: %s",
+		    SL_ARG(v->text), SL_ARG(inst->name), err.text);
 	return rc == RC_OK && !is_no(text);
 }
 
@@ -161,7 +164,8 @@ static void failed(struct run *r, const struct failure *f)
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
 	    "%.*s authenticator failed for %.*s: %d %.*s%s%.*s%s%s%.*s", SL_ARG(s->auth->name),
 	    SL_ARG(host_for_text(r)), code, SL_ARG(text), id.len ? " (set_id=" : "",
-	    SL_ARG(id.len ? id : SL("")), id.len ? ")" : "", f->why.len ? ": " : "", SL_ARG(f->why));
+	    SL_ARG(id.len ? id : SL("")), id.len ? ")" : "", f->why.len ? ": " : "",
+	    SL_ARG(f->why));
 	s->facts.authentication_failed = 1;
 	if (!f->code && f->shown.len)
 		replyf(r, code, "%.*s: %.*s", SL_ARG(text), SL_ARG(f->shown));
@@ -229,7 +233,8 @@ static void debug_print(struct run *r)
 		return;
 	if (expr_eval(&r->ev, e, &text, &err))
 		text = slice_cstr(err.text);
-	log_debug(s->log, LOG_D_AUTH, "%.*s authenticator: %.*s", SL_ARG(s->auth->name), SL_ARG(text));
+	log_debug(
+	    s->log, LOG_D_AUTH, "%.*s authenticator: %.*s", SL_ARG(s->auth->name), SL_ARG(text));
 }
 
 /* ---- the exchange ---- */
@@ -290,7 +295,8 @@ static void step_driver(struct run *r, slice_t data)
 	turned(r, &c, result, &turn);
 }
 
-/* Text of the client's to bytes; white space in it counts for nothing.  false: refused, and answered. */
+/* Text of the client's to bytes; white space in it counts for nothing.  false: refused, and
+ * answered. */
 static bool decode(struct run *r, slice_t text, slice_t *out)
 {
 	char *bare = arena_bytes(r->scratch, text.len + 1u);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * cram_md5: the SASL mechanism CRAM-MD5 (RFC 2195), server and client.  The server sends a challenge that is never the same
- * twice; the client answers with its name and the keyed MD5 digest of the challenge, whose key is the secret that both know.
- * The secret itself does not travel, but whoever hears an exchange can try guesses at home: offer it over TLS.
- * An exchange keeps the challenge (server) or the credentials (client) in memory of its own, which is wiped.
+ * cram_md5: the SASL mechanism CRAM-MD5 (RFC 2195), server and client.  The server sends a
+ * challenge that is never the same twice; the client answers with its name and the keyed MD5 digest
+ * of the challenge, whose key is the secret that both know. The secret itself does not travel, but
+ * whoever hears an exchange can try guesses at home: offer it over TLS. An exchange keeps the
+ * challenge (server) or the credentials (client) in memory of its own, which is wiped.
  */
 #include <heddle/auth.h>
 #include <stdio.h>
@@ -105,10 +106,11 @@ static int32_t server_begin(
 		return rc == HEDDLE_FAIL ? HEDDLE_DEFER : rc;
 	number[0] = '<';
 	hex(number + 1, noise, sizeof noise);
-	int n = snprintf(number + 1 + 2 * sizeof noise, sizeof number - 1 - 2 * sizeof noise, ".%lld@",
-	    (long long)time(NULL));
+	int n = snprintf(number + 1 + 2 * sizeof noise, sizeof number - 1 - 2 * sizeof noise,
+	    ".%lld@", (long long)time(NULL));
 	const struct heddle_slice parts[] = {
-	    heddle_bytes(number, 1 + 2 * sizeof noise + (size_t)n, HEDDLE_CLEAN), name, heddle_text(">")};
+	    heddle_bytes(number, 1 + 2 * sizeof noise + (size_t)n, HEDDLE_CLEAN), name,
+	    heddle_text(">")};
 	rc = c->host->join(call, parts, 3, &turn->data);
 	if (rc == HEDDLE_OK)
 		rc = keep(call, c, turn->data, heddle_text(""), conv);
@@ -235,7 +237,8 @@ static const struct heddle_option options[] = {
     [OPT_SERVER_SECRET] = {.name = "server_secret",
         .type = HEDDLE_T_STRING,
         .flags = HEDDLE_O_EXPAND | HEDDLE_O_SECRET | HEDDLE_O_SERVER,
-        .doc = "The secret of the user in $auth1. A forced failure, or an empty secret, refuses the client; any other "
+        .doc = "The secret of the user in $auth1. A forced failure, or an empty secret, refuses "
+               "the client; any other "
                "failure is temporary.",
         .since_major = 1},
 };

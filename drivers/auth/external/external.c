@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * external: the SASL mechanism EXTERNAL (RFC 4422, appendix A).  The client names an identity; whether it is who it says is
- * for the configuration to find out from what the connection has proved otherwise, most often by a client certificate.
- * server_param2 and server_param3 become $auth2 and $auth3 before the kernel expands server_condition, which decides.
- * As a client it sends what client_send says, which may be empty: the server then takes the identity from what it knows.
+ * external: the SASL mechanism EXTERNAL (RFC 4422, appendix A).  The client names an identity;
+ * whether it is who it says is for the configuration to find out from what the connection has
+ * proved otherwise, most often by a client certificate. server_param2 and server_param3 become
+ * $auth2 and $auth3 before the kernel expands server_condition, which decides. As a client it sends
+ * what client_send says, which may be empty: the server then takes the identity from what it knows.
  * State: none; an exchange has one turn, or two when the client waits to be asked.
  */
 #include <heddle/auth.h>
@@ -32,8 +33,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 }
 
 /* Both names of it. */
-static int32_t set(
-    struct heddle_call *call, const struct external *x, const char *number, struct heddle_slice value)
+static int32_t set(struct heddle_call *call, const struct external *x, const char *number,
+    struct heddle_slice value)
 {
 	char name[] = "auth1";
 	name[4] = number[0];
@@ -110,7 +111,8 @@ static int32_t client_step(
 {
 	const struct external *x = inst;
 	(void)conv;
-	x->host->reason(call, 0, heddle_text(NULL), heddle_text("the server asks for more than the identity"));
+	x->host->reason(
+	    call, 0, heddle_text(NULL), heddle_text("the server asks for more than the identity"));
 	turn->data = heddle_text(NULL);
 	turn->state = HEDDLE_AUTH_CANCEL;
 	return HEDDLE_OK;
@@ -125,12 +127,14 @@ static const struct heddle_option options[] = {
     [OPT_CLIENT_SEND] = {.name = "client_send",
         .type = HEDDLE_T_STRING,
         .flags = HEDDLE_O_EXPAND | HEDDLE_O_CLIENT,
-        .doc = "The identity that is asserted, sent with the AUTH command. Empty: the one that the server knows already.",
+        .doc = "The identity that is asserted, sent with the AUTH command. Empty: the one that the "
+               "server knows already.",
         .since_major = 1},
     [OPT_SERVER_PARAM2] = {.name = "server_param2",
         .type = HEDDLE_T_STRING,
         .flags = HEDDLE_O_EXPAND,
-        .doc = "Expanded before server_condition into $auth2. A forced failure refuses the client, any other is temporary.",
+        .doc = "Expanded before server_condition into $auth2. A forced failure refuses the client, "
+               "any other is temporary.",
         .since_major = 1},
     [OPT_SERVER_PARAM3] = {.name = "server_param3",
         .type = HEDDLE_T_STRING,

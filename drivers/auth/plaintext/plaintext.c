@@ -5,8 +5,8 @@
  * $auth2, $auth3 (and $1 ...). server_prompts asks for those that did not come by themselves.
  * Whether the strings are good is for the generic server_condition to say, which the kernel expands
  * once we are done.
- * Client: the items of client_send, one with the command and one for each prompt.  They are compiled
- * one by one when the configuration is loaded, since splitting comes before expansion.
+ * Client: the items of client_send, one with the command and one for each prompt.  They are
+ * compiled one by one when the configuration is loaded, since splitting comes before expansion.
  */
 #include <heddle/auth.h>
 #include <stdbool.h>
@@ -47,10 +47,9 @@ static int32_t compile_sends(struct heddle_call *call, struct plaintext *p)
 	int32_t rc = p->host->opt_text(call, p->cfg, OPT_CLIENT_SEND, &list);
 	if (rc != HEDDLE_OK)
 		return rc;
-	p->ignore_invalid =
-	    p->host->opt_int(call, p->cfg, OPT_CLIENT_IGNORE_INVALID_BASE64, &ignore) ==
-	        HEDDLE_OK &&
-	    ignore != 0;
+	p->ignore_invalid = p->host->opt_int(call, p->cfg, OPT_CLIENT_IGNORE_INVALID_BASE64,
+	                        &ignore) == HEDDLE_OK &&
+	                    ignore != 0;
 	if (list.flags & HEDDLE_ABSENT)
 		return HEDDLE_OK;
 	while (p->host->item(call, list, &at, &item) == HEDDLE_OK) {
@@ -192,7 +191,8 @@ static int32_t convert(struct heddle_call *call, const struct plaintext *p, stru
 		return no_memory(call, p->host);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < in.len; i++) {
-		bool caret = in.ptr[i] == '^', twice = caret && i + 1 < in.len && in.ptr[i + 1] == '^';
+		bool caret = in.ptr[i] == '^',
+		     twice = caret && i + 1 < in.len && in.ptr[i + 1] == '^';
 		to[n++] = caret && !twice ? '\0' : in.ptr[i];
 		i += twice;
 	}
@@ -228,7 +228,8 @@ static int32_t client_begin(
 		free(x);
 		return rc;
 	}
-	if (!turn->data.len) /* nothing with the command, which is not the same as an empty string */
+	if (!turn->data
+	         .len) /* nothing with the command, which is not the same as an empty string */
 		turn->data = heddle_text(NULL);
 	*conv = x;
 	return HEDDLE_OK;
@@ -248,8 +249,7 @@ static int32_t client_step(
 		return HEDDLE_OK;
 	}
 	/* one for each string sent so far */
-	int32_t rc =
-	    set_string(call, p->host, x->strings, garbled ? heddle_text("") : turn->data);
+	int32_t rc = set_string(call, p->host, x->strings, garbled ? heddle_text("") : turn->data);
 	return rc == HEDDLE_OK ? send_next(call, p, x, turn) : rc;
 }
 
@@ -268,9 +268,10 @@ static const struct heddle_option options[] = {
     [OPT_CLIENT_SEND] = {.name = "client_send",
         .type = HEDDLE_T_LIST,
         .flags = HEDDLE_O_SECRET | HEDDLE_O_CLIENT,
-        .doc = "A list of strings, each expanded by itself when it is sent: the first with the AUTH "
-               "command, the others in answer to prompts. A circumflex becomes a binary zero, two "
-               "become one.",
+        .doc =
+            "A list of strings, each expanded by itself when it is sent: the first with the AUTH "
+            "command, the others in answer to prompts. A circumflex becomes a binary zero, two "
+            "become one.",
         .since_major = 1},
     [OPT_SERVER_PROMPTS] = {.name = "server_prompts",
         .type = HEDDLE_T_LIST,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A simulated host for authenticators: options, variables and verdicts are in tables; the driver is the real file. */
+/* A simulated host for authenticators: options, variables and verdicts are in tables; the driver is
+ * the real file. */
 #ifndef HEDDLE_TESTS_UNIT_DRIVER_SASL_H
 #define HEDDLE_TESTS_UNIT_DRIVER_SASL_H
 #include <wolfssl/options.h>
@@ -18,19 +19,20 @@
 
 struct heddle_call {
 	struct arena *arena;
-	const char *option[SASL_OPTIONS];  /* by index; NULL: unset */
-	int32_t result[SASL_OPTIONS];      /* of its expansion */
-	slice_t auth[10];                  /* $auth1.. by number */
-	unsigned numbered;                 /* the highest of $1.. that was set */
+	const char *option[SASL_OPTIONS]; /* by index; NULL: unset */
+	int32_t result[SASL_OPTIONS];     /* of its expansion */
+	slice_t auth[10];                 /* $auth1.. by number */
+	unsigned numbered;                /* the highest of $1.. that was set */
 	int32_t smtp;
-	slice_t shown, logged;             /* of reason() */
+	slice_t shown, logged; /* of reason() */
 };
 
 static slice_t sasl_text(const struct heddle_call *c, uint32_t i)
 {
 	return i < SASL_OPTIONS ? slice_cstr(c->option[i]) : slice_absent();
 }
-static int32_t sasl_opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t sasl_opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	(void)inst;
 	if (i >= SASL_OPTIONS || c->result[i] != HEDDLE_OK)
@@ -38,7 +40,8 @@ static int32_t sasl_opt_text(struct heddle_call *c, const struct heddle_instance
 	*out = sasl_text(c, i);
 	return HEDDLE_OK;
 }
-static int32_t sasl_opt_int(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
+static int32_t sasl_opt_int(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
 {
 	(void)inst;
 	slice_t s = sasl_text(c, i);
@@ -57,8 +60,10 @@ static int32_t sasl_item(struct heddle_call *c, slice_t list, uint64_t *pos, sli
 	*pos += out->len + 1U;
 	return HEDDLE_OK;
 }
-/* A compiled text is a copy of it; "fail" is a forced failure, "defer" another, "$1" the first $auth. */
-static int32_t sasl_compile(struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
+/* A compiled text is a copy of it; "fail" is a forced failure, "defer" another, "$1" the first
+ * $auth. */
+static int32_t sasl_compile(
+    struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
 {
 	(void)forbid;
 	slice_t *kept = ARENA_NEW(c->arena, slice_t);
@@ -122,7 +127,8 @@ static int32_t sasl_random(struct heddle_call *c, void *buf, uint64_t n)
 	(void)fclose(f);
 	return HEDDLE_OK;
 }
-static int32_t sasl_digest(struct heddle_call *c, uint32_t algo, slice_t key, slice_t in, slice_t *out)
+static int32_t sasl_digest(
+    struct heddle_call *c, uint32_t algo, slice_t key, slice_t in, slice_t *out)
 {
 	Hmac h;
 	char *sum = arena_bytes(c->arena, 16);

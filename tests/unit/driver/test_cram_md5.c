@@ -3,7 +3,8 @@
 #include "unit/driver/sasl.h"
 
 /* What a client answers to the challenge, for comparison. */
-static slice_t answer_of(struct heddle_call *c, const char *name, const char *secret, slice_t challenge)
+static slice_t answer_of(
+    struct heddle_call *c, const char *name, const char *secret, slice_t challenge)
 {
 	slice_t sum;
 	char hex[33];
@@ -14,8 +15,8 @@ static slice_t answer_of(struct heddle_call *c, const char *name, const char *se
 }
 
 static const struct answer {
-	const char *secret; /* the server's */
-	int32_t result;     /* of its expansion */
+	const char *secret;                /* the server's */
+	int32_t result;                    /* of its expansion */
 	const char *name, *uses, *instead; /* what the client does; instead: the whole answer */
 	int32_t want;
 	const char *auth1;
@@ -54,10 +55,12 @@ TEST(as_a_server)
 		c.result[secret] = x->result;
 		CHECK_EQ_INT(ops->server_begin(&c, inst, &t, &conv), HEDDLE_OK);
 		CHECK_EQ_INT(t.state, HEDDLE_AUTH_MORE);
-		CHECK(slice_starts(t.data, "<") && slice_search(t.data, SL("@mx.test.example>")) != SIZE_MAX);
+		CHECK(slice_starts(t.data, "<") &&
+		      slice_search(t.data, SL("@mx.test.example>")) != SIZE_MAX);
 		CHECK(!slice_eqs(t.data, last));
 		CHECK(slice_copy(t.data, last, sizeof last));
-		t.data = x->instead ? slice_cstr(x->instead) : answer_of(&c, x->name, x->uses, t.data);
+		t.data =
+		    x->instead ? slice_cstr(x->instead) : answer_of(&c, x->name, x->uses, t.data);
 		t.data.flags = HEDDLE_SECRET;
 		CHECK_EQ_INT(ops->server_step(&c, inst, conv, &t), x->want);
 		if (x->want == HEDDLE_OK)

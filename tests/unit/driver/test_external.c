@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* drivers/auth/external: identity and parameters on the server's side, the identity sent on the client's. */
+/* drivers/auth/external: identity and parameters on the server's side, the identity sent on the
+ * client's. */
 #include "unit/driver/sasl.h"
 
 static const struct exchange {

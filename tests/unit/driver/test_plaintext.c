@@ -94,7 +94,8 @@ TEST(plain_and_login)
 static const struct sent {
 	const char *send;   /* client_send */
 	const char *ignore; /* client_ignore_invalid_base64 */
-	slice_t want[3];    /* with the command, then for each prompt; ABSENT: none, and no more if not the first */
+	slice_t want[3]; /* with the command, then for each prompt; ABSENT: none, and no more if not
+	                    the first */
 	unsigned steps;
 	int32_t result; /* of the last step, which has no output unless it is OK */
 	uint32_t state; /* after the last */
@@ -102,7 +103,8 @@ static const struct sent {
 } sends[] = {
     {"^user^pass", NULL, {GIVEN("\0user\0pass")}, 1, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
     {"^^u^^^p^", NULL, {GIVEN("^u^\0p\0")}, 1, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
-    {"|user|pass", NULL, {NONE, GIVEN("user"), GIVEN("pass")}, 3, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
+    {"|user|pass", NULL, {NONE, GIVEN("user"), GIVEN("pass")}, 3, HEDDLE_OK, HEDDLE_AUTH_DONE,
+        false},
     {"|u", NULL, {NONE}, 1, HEDDLE_OK, HEDDLE_AUTH_MORE, false},
     {"|user||", NULL, {NONE, GIVEN("user"), GIVEN("")}, 3, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
     {"|$1", NULL, {NONE, GIVEN("prompt")}, 2, HEDDLE_OK, HEDDLE_AUTH_DONE, false},
