@@ -177,9 +177,12 @@ void serve_starttls(struct run *r)
 		synprot_error(r, true, 503, SL("STARTTLS command used when not advertised"));
 		return;
 	}
-	s->enforce_sync = true; /* behind this command whatever the configuration says: it would be
-	                           taken for part of what TLS protects */
-	if (sync_violated(r))
+	/* enforced here, whatever the configuration says: it would pass for what TLS protects */
+	bool enforced = s->enforce_sync;
+	s->enforce_sync = true;
+	bool injected = sync_violated(r);
+	s->enforce_sync = enforced;
+	if (injected)
 		return;
 	if (session_acl(r, ACL_STARTTLS, MO_acl_smtp_starttls, slice_absent(), &out) !=
 	    ACL_ACCEPT) {

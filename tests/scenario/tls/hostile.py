@@ -144,3 +144,8 @@ with Site(MAIN) as site:
     wait_for("each ends at its deadline", lambda: len(re.findall(r"\(SSL_accept\): timed out", site.mainlog())) >= count)
     equal({silence(client) for client in stalled[:20]}, {b""}, "and gets nothing in clear")
     client.close()
+
+    # the end of the daemon during a handshake: no 421 in clear
+    client = go_ahead(site)
+    equal(site.stop(), 0, "the daemon stops")
+    equal(silence(client), b"", "a client in its handshake is told nothing in clear")
