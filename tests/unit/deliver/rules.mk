@@ -8,6 +8,6 @@ $(DELIVER_PROBE): tests/unit/deliver/probe/probe.c $(wildcard abi/heddle/*.h)
 		-o $@.tmp $<
 	$(Q)chmod 644 $@.tmp && mv $@.tmp $@
 unit-programs: $(DELIVER_PROBE)
-$(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_retry: | $(DELIVER_PROBE)
-$(patsubst %,$(B)/tests/unit/deliver/test_%,attempt local retry route): | $(patsubst %,$(B)/drivers/%.so,router/accept \
+$(B)/tests/unit/deliver/test_attempt $(B)/tests/unit/deliver/test_retry $(B)/tests/unit/deliver/test_retry_hints: | $(DELIVER_PROBE)
+$(patsubst %,$(B)/tests/unit/deliver/test_%,attempt local retry retry_hints route): | $(patsubst %,$(B)/drivers/%.so,router/accept \
 	router/manualroute router/redirect transport/appendfile transport/pipe lookup/lsearch)
