@@ -39,9 +39,9 @@ static uint64_t pass_over_max(const struct session *s)
 static bool acceptable(struct run *r, uint64_t size, bool last)
 {
 	struct session *s = r->s;
-	if (!size && !last) {
+	if (!size && !last && s->chunked) { /* as in Exim, where a series may begin with nothing */
 		synprot_error(r, true, 504, SL("zero size for BDAT command"));
-		s->chunk_spoilt = s->chunked;
+		s->chunk_spoilt = true;
 		return false;
 	}
 	if (s->chunk_spoilt) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What comes after DATA, cut into pieces as the network pleases.  The first byte chooses the
- * pieces. Whatever the pieces: the same header, body and end as when it comes at once; and the end
- * is where CR LF . CR LF first is.
+ * What comes after DATA, or in the chunks of BDAT, cut into pieces as the network pleases.  The first
+ * byte chooses the pieces.  Whatever the pieces: the same header, body and end as when it comes at
+ * once; and the end is where CR LF . CR LF first is, or where the client said.
  */
 #include "message/data_reader.h"
 
@@ -17,7 +17,7 @@ struct outcome {
 };
 
 static void read_in_pieces(
-    struct arena *a, const char *p, size_t n, size_t step, struct outcome *out)
+    struct arena *a, const char *p, size_t n, size_t step, bool chunked, struct outcome *out)
 {
 	struct body_budget budget = {.limit = 4 << 20};
 	struct data_limits limits = {
@@ -28,9 +28,15 @@ static void read_in_pieces(
 	*out = (struct outcome){0};
 	body_builder_init(&b, &budget, NULL, NULL, 1 << 20, "id");
 	data_reader_init(&r, a, &b, &budget, &limits);
+	if (chunked)
+		data_reader_set_chunked(&r);
 	while (out->consumed < n && !out->end) {
 		size_t k = n - out->consumed < step ? n - out->consumed : step;
 		out->consumed += data_reader_feed(&r, p + out->consumed, k, &out->end);
+	}
+	if (chunked) {
+		MUST(!out->end && out->consumed == n);
+		data_reader_finish(&r);
 	}
 	out->header = arena_dup(a, strbuf_slice(&r.header));
 	out->fault = r.fault;
@@ -64,6 +70,33 @@ static size_t end_by_rule(const char *p, size_t n)
 	return SIZE_MAX;
 }
 
+/* Nothing is lost or comes twice: as many bytes as came, line ends and NULs apart. */
+static void same_text(slice_t header, slice_t body, const char *p, size_t n)
+{
+	size_t want = 0, got = 0;
+	for (size_t i = 0; i < n; i++)
+		want += p[i] != '\r' && p[i] != '\n' && p[i] != ' ' && p[i] != '\0' && p[i] != '?';
+	for (uint32_t i = 0; i < header.len; i++)
+		got += header.ptr[i] != '\n' && header.ptr[i] != ' ' && header.ptr[i] != '?';
+	for (uint32_t i = 0; i < body.len; i++)
+		got += body.ptr[i] != '\n' && body.ptr[i] != ' ' && body.ptr[i] != '\0' && body.ptr[i] != '?';
+	MUST(want == got);
+}
+
+static void in_chunks(struct arena *a, const char *p, size_t n, size_t step)
+{
+	struct outcome whole, pieces;
+	read_in_pieces(a, p, n, n ? n : 1, true, &whole);
+	read_in_pieces(a, p, n, step, true, &pieces);
+	MUST(whole.fault == pieces.fault && whole.lines == pieces.lines && whole.longest == pieces.longest);
+	MUST(slice_eq(whole.header, pieces.header) && slice_eq(whole.body, pieces.body));
+	if (whole.fault)
+		return;
+	if (whole.body.len)
+		MUST(whole.body.ptr[whole.body.len - 1] == '\n');
+	same_text(whole.header, whole.body, p, n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
@@ -72,8 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct outcome whole, pieces;
 	const char *p = (const char *)data + 1;
 	size_t n = size - 1;
-	read_in_pieces(a, p, n, n ? n : 1, &whole);
-	read_in_pieces(a, p, n, data[0] % 7u + 1u, &pieces);
+	in_chunks(a, p, n, data[0] % 7u + 1u);
+	read_in_pieces(a, p, n, n ? n : 1, false, &whole);
+	read_in_pieces(a, p, n, data[0] % 7u + 1u, false, &pieces);
 	MUST(whole.end == pieces.end && whole.consumed == pieces.consumed &&
 	     whole.fault == pieces.fault);
 	MUST(whole.lines == pieces.lines && whole.longest == pieces.longest);

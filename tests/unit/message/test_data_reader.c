@@ -246,4 +246,64 @@ TEST(header_budget)
 	arena_free(&a);
 }
 
+struct chunk_case {
+	const char *in;
+	size_t n;
+	const char *header, *body;
+	enum data_fault fault;
+};
+static const struct chunk_case chunk_cases[] = {
+    {T("A: b\r\n\r\nx\r\n"), "A: b\n", "x\n", DATA_FINE},
+    {T("A: b\r\n\r\n.\r\n..\r\n.x\r\n"), "A: b\n", ".\n..\n.x\n", DATA_FINE},
+    {T("A: b\r\n\r\nx\r\n.\r\nMAIL FROM:<>\r\n"), "A: b\n", "x\n.\nMAIL FROM:<>\n", DATA_FINE},
+    {T("A: b\r\n\r\nx"), "A: b\n", "x\n", DATA_FINE},
+    {T("A: b\r\n\r\nx\r"), "A: b\n", "x\n", DATA_FINE},
+    {T("A: b\r\n\r\na\nb\rc\n"), "A: b\n", "a\nb\nc\n", DATA_FINE},
+    {T("A: b"), "A: b\n", "", DATA_FINE},
+    {T("A: b\r"), "A: b\n \n", "", DATA_FINE},
+    {T("no field"), "", "no field\n", DATA_FINE},
+    {T(".\r\n"), "", ".\n", DATA_FINE},
+    {T(""), "", "", DATA_FINE},
+    {T("A: b\nC: d\r\n\r\n"), "", "", DATA_BARE_LF},
+    {T("A: b\r\n\nx\r\n"), "", "", DATA_BARE_LF},
+};
+
+/* The client counts: nothing in the text ends it. */
+TEST(chunked)
+{
+	for (size_t i = 0; i < sizeof chunk_cases / sizeof chunk_cases[0]; i++)
+		for (size_t step = 1; step < 50; step += 24) {
+			const struct chunk_case *c = &chunk_cases[i];
+			struct body_budget budget = {.limit = 1 << 20};
+			struct arena *a = arena_new(0);
+			struct body_builder b;
+			struct data_reader r;
+			struct message *m = message_new();
+			struct strbuf sb;
+			bool end = false;
+			body_builder_init(&b, &budget, NULL, NULL, 1 << 18, "x");
+			data_reader_init(&r, a, &b, &budget, &(struct data_limits){0});
+			data_reader_set_chunked(&r);
+			for (size_t at = 0; at < c->n; at += step)
+				CHECK_EQ_INT(data_reader_feed(&r, c->in + at, at + step < c->n ? step : c->n - at, &end),
+				    at + step < c->n ? step : c->n - at);
+			data_reader_finish(&r);
+			CHECK(!end);
+			CHECK_EQ_INT(r.fault, c->fault);
+			strbuf_init(&sb, a, 0);
+			if (!r.fault) {
+				CHECK_EQ_STR(strbuf_slice(&r.header), c->header);
+				CHECK_EQ_INT(body_builder_finish(&b, m, NULL), RC_OK);
+				for (uint32_t k = 0; k < m->body.chunk_count; k++)
+					strbuf_add(&sb, m->body.chunks[k]);
+				CHECK_EQ_STR(strbuf_slice(&sb), c->body);
+			}
+			data_reader_release(&r);
+			body_builder_drop(&b);
+			message_unref(&m);
+			arena_free(&a);
+			CHECK_EQ_INT(atomic_load(&budget.used), 0);
+		}
+}
+
 TAP_MAIN()
