@@ -91,7 +91,7 @@ static int32_t server_begin(
     struct heddle_call *call, void *inst, struct heddle_auth_turn *turn, void **conv)
 {
 	const struct cram *c = inst;
-	struct heddle_slice name;
+	struct heddle_slice name = heddle_text(NULL);
 	uint8_t noise[12];
 	char number[64];
 	if (!(turn->data.flags & HEDDLE_ABSENT)) {
@@ -172,7 +172,7 @@ static int32_t client_begin(
     struct heddle_call *call, void *inst, struct heddle_auth_turn *turn, void **conv)
 {
 	const struct cram *c = inst;
-	struct heddle_slice name, secret;
+	struct heddle_slice name = heddle_text(NULL), secret;
 	int32_t rc = c->host->opt_text(call, c->cfg, OPT_CLIENT_SECRET, &secret);
 	if (rc == HEDDLE_OK)
 		rc = c->host->opt_text(call, c->cfg, OPT_CLIENT_NAME, &name);
