@@ -36,6 +36,23 @@ static void host_block(struct heddle_call *c)
 {
 	(void)c;
 }
+/* nothing is expanded here, and no other lookup is there */
+static int32_t host_compile(struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
+{
+	(void)c, (void)text, (void)forbid, (void)out;
+	return HEDDLE_ERROR;
+}
+static int32_t host_lookup(struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
+{
+	(void)c, (void)text, (void)out;
+	MUST(type.len < (1U << 20) && source.len < (1U << 20));
+	return HEDDLE_FAIL;
+}
+static int64_t host_time_left(struct heddle_call *c)
+{
+	(void)c;
+	return 1000;
+}
 static int32_t host_item(struct heddle_call *c, slice_t list, uint64_t *pos, slice_t *out)
 {
 	return expand_list_next(c->arena, list, pos, out) ? HEDDLE_OK : HEDDLE_FAIL;
@@ -47,6 +64,9 @@ static const struct heddle_host host = {.struct_size = sizeof host,
     .reason = host_reason,
     .block_begin = host_block,
     .block_end = host_block,
+    .time_left = host_time_left,
+    .compile = host_compile,
+    .lookup = host_lookup,
     .item = host_item};
 
 static void ask(struct heddle_call *c, void *inst, slice_t path, slice_t key)
@@ -76,7 +96,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = io_sealed_memfd("fuzz", slice_sub(text, nl + 1, size));
 	MUST(fd >= 0);
 	MUST(heddle_driver_v1.instance_new(&c, &host, NULL, NULL, &inst) == HEDDLE_OK);
-	ask(&c, inst, arena_printf(c.arena, "/proc/self/fd/%d", fd), slice_sub(text, 0, nl));
+	slice_t path = arena_printf(c.arena, "/proc/self/fd/%d", fd);
+	ask(&c, inst, path, slice_sub(text, 0, nl));
+#ifdef LOOKUP_NEXT_KIND /* a driver of several names is asked under each */
+	while (LOOKUP_NEXT_KIND(inst))
+		ask(&c, inst, path, slice_sub(text, 0, nl));
+#endif
 	heddle_driver_v1.instance_free(inst);
 	(void)close(fd);
 	arena_free(&c.arena);

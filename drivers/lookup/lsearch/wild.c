@@ -107,7 +107,7 @@ static int32_t scan_addresses(struct heddle_call *call, const struct inst *in, c
 
 /* ---- names ---------------------------------------------------------------------------------------------- */
 
-static int32_t refuse(struct heddle_call *call, const struct inst *in, slice key, const char *why)
+static int32_t refuse_key(struct heddle_call *call, const struct inst *in, slice key, const char *why)
 {
 	char text[300];
 	(void)snprintf(text, sizeof text, "key \"%.*s\": %s", key.len > 100 ? 100 : (int)key.len, key.ptr, why);
@@ -128,7 +128,7 @@ static int32_t run_code(struct heddle_call *call, const struct inst *in, const p
 	pcre2_match_context_free(limits);
 	if (n == PCRE2_ERROR_NOMATCH)
 		return HEDDLE_FAIL;
-	return n >= 0 ? HEDDLE_OK : refuse(call, in, key, "the regular expression takes too long");
+	return n >= 0 ? HEDDLE_OK : refuse_key(call, in, key, "the regular expression takes too long");
 }
 
 static int32_t match_regex(struct heddle_call *call, const struct inst *in, const pcre2_code *ready, slice key, slice subject)
@@ -137,7 +137,7 @@ static int32_t match_regex(struct heddle_call *call, const struct inst *in, cons
 		return run_code(call, in, ready, key, subject);
 	pcre2_code *code = compile(key);
 	if (!code)
-		return refuse(call, in, key, "that is no regular expression");
+		return refuse_key(call, in, key, "that is no regular expression");
 	int32_t rc = run_code(call, in, code, key, subject);
 	pcre2_code_free(code);
 	return rc;
@@ -194,7 +194,7 @@ static int32_t scan_names(struct heddle_call *call, const struct inst *in, const
 		if (rc != HEDDLE_FAIL)
 			return HEDDLE_DEFER;
 		if (i % 1000 == 999 && in->host->time_left(call) == 0)
-			return refuse(call, in, key, "no time left");
+			return refuse_key(call, in, key, "no time left");
 	}
 	return HEDDLE_OK;
 }
