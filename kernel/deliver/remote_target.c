@@ -299,11 +299,40 @@ static void put_value(struct eval *ev, struct strbuf *sb, const struct option_va
 	put(sb, v);
 }
 
+/* Does it ask for more of TLS than whether it is there? */
+static bool asks_tls_details(slice_t text)
+{
+	static const char *const plain[] = {"tls_out_cipher", "tls_out_bits", "tls_out_ver"};
+	size_t at;
+
+	while ((at = slice_search(text, SL("tls_out_"))) != SIZE_MAX) {
+		bool known = false;
+		text = slice_sub(text, at, text.len);
+		for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+			known = known || slice_starts(text, plain[i]);
+		if (!known)
+			return true;
+		text = slice_sub(text, strlen("tls_out_"), text.len);
+	}
+	return false;
+}
+
+/* TLS is not up yet, which may decide whom it says: so what it comes to with and without, or, where that is not all, for this
+ * message alone. */
 static void put_credential(struct eval *ev, struct strbuf *sb, const struct option_value *o)
 {
+	struct host_facts *now = ev->host;
+
 	put_value(ev, sb, o);
-	/* TLS is not up yet, which may decide whom it says: then each message has its own connection */
-	if (o->text.len && slice_search(o->text, SL("tls_out")) != SIZE_MAX && ev->message)
+	if (!o->text.len || !now || slice_search(o->text, SL("tls_out_")) == SIZE_MAX)
+		return;
+	struct host_facts later = *now;
+	later.tls_out_cipher = later.tls_out_cipher_std = later.tls_out_ver = SL("TLS");
+	later.tls_out_bits = 128;
+	ev->host = &later;
+	put_value(ev, sb, o);
+	ev->host = now;
+	if (asks_tls_details(o->text) && ev->message)
 		put(sb, ev->message->id);
 }
 
@@ -322,8 +351,8 @@ static enum rc put_identities(struct heddle_call *c, const struct heddle_job *j,
 		if (!config_auth_is_client(a))
 			continue;
 		put(&all, a->name);
-		put_value(ev, &all, &a->generic[AO_client_condition]);
-		put_value(ev, &all, &a->generic[AO_client_set_id]);
+		put_credential(ev, &all, &a->generic[AO_client_condition]);
+		put_credential(ev, &all, &a->generic[AO_client_set_id]);
 		for (uint32_t k = 0; a->driver && a->own && k < a->driver->option_count; k++)
 			if (strncmp(a->driver->options[k].name, "client_", 7) == 0)
 				put_credential(ev, &all, &a->own[k]);

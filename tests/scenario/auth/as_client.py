@@ -71,6 +71,10 @@ CASES = {
     "empty": ([PLAIN], f"{TRY}\n  authenticated_sender = ${{if eq{{a}}{{b}}{{x}}}}", [OK], [f"AUTH EMPTY-0 {SENT}", MAIL],
               r"=> x@empty\.example .* A=empty0 C="),
 }
+# Debian's form of a list, with another separator
+CASES["debian"] = (['  driver = plaintext\n  client_send = "<; ${if and{{eq{$tls_out_cipher}{}}{!eq{$host}{}}}{}fail} ; '
+                    '${extract{1}{::}{u:s3cret}} ; ${sg{u:s3cret}{\\\\N([^:]+:)(.*)\\\\N}{\\\\$2}}"\n'], TRY, [f"334 {b64('U:')}", f"334 {b64('P:')}", OK],
+                   ["AUTH DEBIAN-0", b64("u"), b64("s3cret"), MAIL], r"=> x@debian\.example .* A=debian0 ")
 # a bounce: what comes from lost@bounce.example cannot be delivered
 CASES["bounce"] = ([PLAIN], TRY, [OK], [f"AUTH BOUNCE-0 {SENT}", "MAIL FROM:<> AUTH=daemon@test.example"],
                    r"=> lost@bounce\.example .* A=bounce0:daemon@test\.example C=")
@@ -117,5 +121,5 @@ with Site("log_selector = +smtp_mailauth\nqueue_only\nbounce_sender_authenticati
         like(log, regex, f"{name}: {regex}"[:150])
     like(log, r"refused0 authenticator failed H=mx\.example \[127\.0\.0\.1\] 535 no$")
     everything = log + site.paniclog() + site.rejectlog() + site.read("stderr")
-    for secret in ("s3cret", SENT, b64("s3cretP:"), "tanstaaf", RESPONSE):
+    for secret in ("s3cret", SENT, b64("s3cretP:"), b64("s3cret"), "tanstaaf", RESPONSE):
         unlike(everything, re.escape(secret), f"no log has {secret}")

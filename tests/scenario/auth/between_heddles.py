@@ -73,7 +73,7 @@ BY = "  client_condition = ${{if and{{{{def:tls_out_cipher}}{{eq{{$sender_addres
 CLIENT_AUTH = ("p:\n  driver = plaintext\n  public_name = PLAIN\n  client_send = ^plain^s3cret\n" + BY.format("plain") +
                "l:\n  driver = plaintext\n  public_name = LOGIN\n  client_send = : login : s3cret\n" + BY.format("login") +
                "c:\n  driver = cram_md5\n  public_name = CRAM-MD5\n  client_name = cram\n  client_secret = s3cret\n" + BY.format("cram") +
-               "e:\n  driver = external\n  public_name = EXTERNAL\n  client_send = $sender_address\n" + BY.format("alice"))
+               "e:\n  driver = external\n  public_name = EXTERNAL\n  client_send = alice@test.example\n" + BY.format("alice"))
 
 WHO = {"plain": "plain:plain", "login": "login:login", "cram": "cram:cram", "alice": "ext:alice@test.example"}
 CLIENT_NAMES = {"plain": "p", "login": "l", "cram": "c", "alice": "e"}
