@@ -101,7 +101,7 @@ static const struct {
     {"tls_early_banner_hosts = *", "not supported yet: tls_early_banner_hosts"},
     {"mua_wrapper", "not supported yet: mua_wrapper"},
     {"system_filter = /x", "not supported yet: system_filter"},
-    {"rfc1413_query_timeout = 5s", "not supported yet: rfc1413_query_timeout"},
+    {"acl_smtp_mime = x", "not supported yet: acl_smtp_mime"},
     {"domainlist a = x\ndomainlist a = y",
         "domainlist \"a\" is defined for the second time; the first is in line 1"},
     {"domainlist a x", "domainlist: a name, \"=\" and a list were expected, found \"a x\""},
