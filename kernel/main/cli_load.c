@@ -71,19 +71,6 @@ static void print_all(const char *kind, const struct vec *v)
 	}
 }
 
-/* Name servers of a test or a site: the hidden main option of the tests is HEDDLE_DNS=127.0.0.1@5353 in the environment. */
-static enum rc make_resolver(struct services *sv, struct error *err)
-{
-	const char *fwd = getuid() == geteuid() ? getenv("HEDDLE_DNS") : NULL;
-	struct dns_config dc = {0};
-
-	if (fwd && *fwd) {
-		dc.forwards = &fwd;
-		dc.n_forwards = 1;
-	}
-	return dns_resolver_new(&dc, &sv->resolver, err);
-}
-
 static enum rc make_services(struct process *p, struct loaded *l, bool no_instances, struct error *err)
 {
 	struct services *sv = l->sv = ARENA_NEW(p->arena, struct services);
@@ -94,7 +81,9 @@ static enum rc make_services(struct process *p, struct loaded *l, bool no_instan
 	services_init(sv);
 	deliver_services(sv);
 	sv->find_user = find_user;
-	enum rc rc = no_instances ? RC_OK : make_resolver(sv, err);
+	/* name servers of a test or a site; not for what was given another's rights */
+	const char *forward = getuid() == geteuid() ? getenv("HEDDLE_DNS") : NULL;
+	enum rc rc = no_instances ? RC_OK : dns_resolver_for(forward, &sv->resolver, err);
 	if (rc == RC_OK && net_interfaces_new(&own, &none) == RC_OK)
 		sv->own_addresses = own;
 	if (rc == RC_OK)

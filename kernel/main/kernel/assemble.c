@@ -51,18 +51,6 @@ static void store_event(void *ctx, const struct store_event *ev)
 		(void)(queue_index_remove(k->index, ev->id, &err) == RC_OK);
 }
 
-static enum rc make_resolver(struct kernel *k, struct error *err)
-{
-	const char *fwd = getenv("HEDDLE_DNS"); /* master decides whether it is passed on */
-	struct dns_config dc = {0};
-
-	if (fwd && *fwd) {
-		dc.forwards = &fwd;
-		dc.n_forwards = 1;
-	}
-	return dns_resolver_new(&dc, &k->resolver, err);
-}
-
 static enum rc make_threads(struct kernel *k, struct error *err)
 {
 	struct pool_config pc = {.name = "worker"};
@@ -80,8 +68,8 @@ static enum rc make_threads(struct kernel *k, struct error *err)
 	}
 	if (rc == RC_OK)
 		rc = reactor_new(&rc_cfg, k->pool, &k->reactor, err);
-	if (rc == RC_OK)
-		rc = make_resolver(k, err);
+	if (rc == RC_OK) /* master decides whether it is passed on */
+		rc = dns_resolver_for(getenv("HEDDLE_DNS"), &k->resolver, err);
 	return rc;
 }
 

@@ -600,6 +600,17 @@ enum rc dns_resolver_new(const struct dns_config *cfg, struct dns_resolver **out
 	return rc;
 }
 
+enum rc dns_resolver_for(const char *forward, struct dns_resolver **out, struct error *err)
+{
+	struct dns_config cfg = {0};
+
+	if (forward && *forward) {
+		cfg.forwards = &forward;
+		cfg.n_forwards = 1;
+	}
+	return dns_resolver_new(&cfg, out, err);
+}
+
 /* Any question that is left, or NULL. */
 static struct question *any_question(struct dns_resolver *r) EXCLUDES(lk_dns);
 static struct question *any_question(struct dns_resolver *r)
