@@ -46,6 +46,7 @@ struct acl_effects {
 	bool submission, submission_sender_retain;
 	slice_t submission_domain, submission_name;
 	bool suppress_local_fixups, queue_only, freeze, freeze_no_tell, no_multiline, no_pipelining,
+	    allow_auth_unadvertised,
 	    no_enforce_sync, enforce_sync, caseful_local_part, no_delay_flush, no_callout_flush;
 	bool fake_reject, fake_defer;
 	bool has_downconvert;

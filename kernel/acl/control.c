@@ -4,6 +4,7 @@
 
 enum control_id {
 	CTL_NOTHING, /* permits something that this program does not do anyway */
+	CTL_ALLOW_AUTH,
 	CTL_CASEFUL,
 	CTL_CASELOWER,
 	CTL_ENFORCE_SYNC,
@@ -37,7 +38,7 @@ struct control_row {
 #define BEFORE_DATA  (WHERE_ENVELOPE | WHERE(ACL_UNKNOWN))
 
 static const struct control_row rows[] = {
-    {"allow_auth_unadvertised", CTL_NOTHING, OPT_NONE, 0},
+    {"allow_auth_unadvertised", CTL_ALLOW_AUTH, OPT_NONE, WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
     {"caseful_local_part", CTL_CASEFUL, OPT_NONE, WHERE(ACL_RCPT)},
     {"caselower_local_part", CTL_CASELOWER, OPT_NONE, WHERE(ACL_RCPT)},
     {"cutthrough_delivery", CTL_NOT_YET, OPT_TEXT, WHERE(ACL_RCPT) | WHERE(ACL_PREDATA)},
@@ -181,6 +182,9 @@ static void apply(struct acl_effects *fx, const struct control *ctl)
 	case CTL_DOWNCONVERT:
 		fx->has_downconvert = true;
 		fx->downconvert = ctl->downconvert;
+		break;
+	case CTL_ALLOW_AUTH:
+		fx->allow_auth_unadvertised = true;
 		break;
 	case CTL_CASEFUL:
 		fx->caseful_local_part = true;

@@ -82,7 +82,7 @@ void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text)
 		char head[8];
 		int n = snprintf(head, sizeof head, "%03d%c", code % 1000, last ? ' ' : '-');
 		slice_t line = slice_sub(rest, 0, last ? rest.len : nl);
-		if (last || !r->s->effects.no_multiline) {
+		if (last || !r->s->no_multiline) {
 			reply_raw(r, slice_of(head, (size_t)n, HEDDLE_CLEAN));
 			if (enhanced.len) {
 				reply_raw(r, enhanced);

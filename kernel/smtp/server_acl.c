@@ -63,6 +63,10 @@ static void take_effects(struct run *r)
 		s->enforce_sync = true;
 	if (e->no_pipelining)
 		s->no_pipelining = true;
+	if (e->no_multiline)
+		s->no_multiline = true;
+	if (e->allow_auth_unadvertised)
+		s->allow_auth_unadvertised = true;
 	if (e->delay_ms > 0) {
 		if (!e->no_delay_flush)
 			(void)reply_flush(r); /* what was said before is not to wait too */

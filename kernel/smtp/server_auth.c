@@ -90,13 +90,18 @@ static bool holds(struct run *r, const struct heddle_instance *inst, enum auth_o
 	return rc == RC_OK && !is_no(text);
 }
 
-static bool offered(struct run *r, const struct heddle_instance *inst)
+static bool is_server(const struct heddle_instance *inst)
 {
 	const struct heddle_auth_ops *ops = inst->driver ? inst->driver->ops : NULL;
+	return ops && ops->server_begin && config_auth_serves(inst);
+}
+
+static bool offered(struct run *r, const struct heddle_instance *inst)
+{
 	struct heddle_call c;
-	if (!ops || !ops->server_begin || !config_auth_serves(inst) ||
-	    !holds(r, inst, AO_server_advertise_condition))
+	if (!is_server(inst) || !holds(r, inst, AO_server_advertise_condition))
 		return false;
+	const struct heddle_auth_ops *ops = inst->driver->ops;
 	if (!ops->offered)
 		return true;
 	call_init(&c, &r->ev, inst);
@@ -126,12 +131,13 @@ void auth_offer(struct run *r, struct strbuf *sb)
 	}
 }
 
-/* Among those that were offered. */
+/* Among those that were offered; of all where an ACL says so. */
 static const struct heddle_instance *mechanism(struct run *r, slice_t name)
 {
 	const struct heddle_instance *inst;
 	for (uint32_t i = 0; (inst = config_auth(r->s->cfg, i)) != NULL; i++)
-		if (r->s->auth_offers[i] && slice_eqi(inst->generic[AO_public_name].text, name))
+		if (((r->s->auth_offers && r->s->auth_offers[i]) || (r->s->allow_auth_unadvertised && is_server(inst))) &&
+		    slice_eqi(inst->generic[AO_public_name].text, name))
 			return inst;
 	return NULL;
 }
@@ -333,7 +339,7 @@ void auth_overlong(struct run *r)
 static bool permitted(struct run *r)
 {
 	struct session *s = r->s;
-	const char *no = !s->auth_advertised ? "AUTH command used when not advertised"
+	const char *no = !s->auth_advertised && !s->allow_auth_unadvertised ? "AUTH command used when not advertised"
 	                 : !slice_is_absent(s->facts.sender_host_authenticated)
 	                     ? "already authenticated"
 	                 : s->m ? "not permitted in mail transaction"

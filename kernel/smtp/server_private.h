@@ -129,6 +129,7 @@ struct session {
 	bool dsn_advertised, smtputf8_advertised, prdr_advertised;
 	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
 	    queue_by_load, taken_limits;
+	bool no_multiline, allow_auth_unadvertised; /* by an ACL, for the rest of the connection */
 	bool unqualified_sender_ok, unqualified_recipient_ok, enforce_sync, no_pipelining;
 	bool count_rset, count_helo, count_auth, rejected_rcpts_log, quit_seen, notquit_done,
 	    is_closing, discarding;

@@ -22,7 +22,7 @@ class Handler(socketserver.StreamRequestHandler):
                 self.wfile.write(bytes([byte]))
                 time.sleep(0.01)
         else:
-            self.wfile.write(how.replace("PORTS", line).encode("latin-1"))
+            self.wfile.write(how.replace("PORTS", line).replace("OTHER", "1 ," + line.split(",")[1]).encode("latin-1"))
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -46,7 +46,7 @@ with Site(f"rfc1413_query_timeout = 1s\nrfc1413_hosts = 127.0.0.1\nrfc1413_port 
     equal(ident(GOOD), "250 mx.test.example Hello joe at me.example [127.0.0.1]")
     like(questions[-1], rf"^\d+ , {site.port}$", "the question")
     equal(ident("drip"), "250 mx.test.example Hello slow at me.example [127.0.0.1]", "an answer in small pieces")
-    for bad in ("PORTS : ERROR : NO-USER\r\n", "", "nonsense\r\n", "1 , 2 : USERID : UNIX : mallory\r\n", "PORTS : USERID : UNIX :   \r\n",
+    for bad in ("PORTS : ERROR : NO-USER\r\n", "", "nonsense\r\n", "1 , 2 : USERID : UNIX : mallory\r\n", "OTHER : USERID : UNIX : mallory\r\n", "PORTS : USERID : UNIX :   \r\n",
                 "x" * 5000, "PORTS : USERID : UNIX : joe"):
         equal(ident(bad), "250 mx.test.example Hello me.example [127.0.0.1]", f"no name: {bad[:30]!r}")
     equal(ident("PORTS : USERID : UNIX : a\x01b\x7fc" + "y" * 200 + "\r\n"),
