@@ -50,8 +50,10 @@ static const struct {
     {"refused", "Connection refused", NULL},
     {"lost_connection", "closed connection", NULL},
     {"quota", "quota", NULL},
-    {"auth_failed", "Authentication failed", NULL},
-    {"tls_required", "TLS", NULL},
+    {"quota", "No space left on device", NULL},
+    {"auth_failed", "uthentication required but", NULL},
+    {"tls_required", "TLS session", NULL},
+    {"tls_required", "after STARTTLS", NULL},
 };
 
 static const struct heddle_route_host *host_of(const struct group *g, const struct outcome *o)
@@ -79,8 +81,9 @@ static bool error_matches(slice_t name, const struct address *a, const struct gr
 		name = slice_sub(name, 0, name.len - (wants_mx ? 3 : 2));
 	}
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-		if (slice_eqs(name, texts[i].name))
-			return text_has(o->text, texts[i].said) && !(texts[i].but_not && text_has(o->text, texts[i].but_not));
+		if (slice_eqs(name, texts[i].name) && text_has(o->text, texts[i].said) &&
+		    !(texts[i].but_not && text_has(o->text, texts[i].but_not)))
+			return true;
 	return false;
 }
 
