@@ -6,10 +6,20 @@
 
 typedef struct heddle_slice slice;
 
+/* A rule of route_list; the texts lie in manualroute.text. */
+struct row {
+	slice pattern, hosts, options;
+	int plain;                /* "*", a name, "*.suffix": compared here */
+	struct heddle_expr *test; /* other patterns that are constant: "=HOSTS" if the domain matches, else nothing */
+};
+
 struct manualroute {
 	const struct heddle_host *host;
 	const struct heddle_instance *cfg;
 	const struct heddle_routing_service *routing;
+	char *text;
+	struct row *rows;
+	uint32_t count;
 };
 enum { HOST_ALL_IGNORED, HOST_FIND_FAILED, HOSTS_RANDOMIZE, ROUTE_DATA, ROUTE_LIST, SAME_DOMAIN_COPY_ROUTING };
 enum { ON_DECLINE, ON_DEFER, ON_FAIL, ON_FREEZE, ON_PASS, ON_IGNORE }; /* host_find_failed */
@@ -20,36 +30,6 @@ struct rule {
 	int randomize;
 	uint64_t dns_flags;
 };
-
-static int32_t refuse(struct manualroute *m, struct heddle_call *call, const char *why)
-{
-	m->host->reason(call, 0, heddle_text(NULL), heddle_text(why));
-	free(m);
-	return HEDDLE_ERROR;
-}
-
-static int32_t instance_new(struct heddle_call *call, const struct heddle_host *host, void *state,
-    const struct heddle_instance *cfg, void **out)
-{
-	struct manualroute *m = malloc(sizeof *m);
-	slice list, data;
-
-	(void)state;
-	if (!m)
-		return HEDDLE_DEFER;
-	m->host = host;
-	m->cfg = cfg;
-	m->routing = host->service(host, HEDDLE_ROUTING_ID);
-	if (host->opt_text(call, cfg, ROUTE_LIST, &list) != HEDDLE_OK)
-		list = heddle_text(NULL);
-	/* route_data is expanded for each address: only whether it is there counts here */
-	int has_data = host->opt_text(call, cfg, ROUTE_DATA, &data) != HEDDLE_OK || !(data.flags & HEDDLE_ABSENT);
-	int has_list = !(list.flags & HEDDLE_ABSENT);
-	if (has_list == has_data)
-		return refuse(m, call, "exactly one of route_list and route_data must be set");
-	*out = m;
-	return HEDDLE_OK;
-}
 
 static int is_space(char c)
 {
@@ -100,8 +80,17 @@ static int is_word(slice s, const char *w)
 	return s.len == strlen(w) && strncmp(s.ptr, w, s.len) == 0;
 }
 
+static int32_t unknown_word(struct manualroute *m, struct heddle_call *call, slice word)
+{
+	slice parts[] = {heddle_text("unknown routing option or transport name \""), word, heddle_text("\"")}, text;
+
+	if (m->host->join(call, parts, 3, &text) == HEDDLE_OK)
+		m->host->reason(call, 0, heddle_text(NULL), text);
+	return HEDDLE_ERROR;
+}
+
 /* Behind the hosts: randomize, no_randomize, byname, bydns, ipv4_only, ipv4_prefer, and the name of a transport. */
-static void read_options(slice rest, struct rule *r)
+static int32_t read_options(struct manualroute *m, struct heddle_call *call, slice rest, struct rule *r)
 {
 	slice w;
 
@@ -114,13 +103,15 @@ static void read_options(slice rest, struct rule *r)
 			r->dns_flags |= NO_IPV6;
 		else if (is_word(w, "ipv4_prefer"))
 			r->dns_flags |= IPV4_FIRST;
+		else if (!is_word(w, "byname") && !is_word(w, "bydns") && r->transport.len)
+			return unknown_word(m, call, w);
 		else if (!is_word(w, "byname") && !is_word(w, "bydns"))
 			r->transport = w;
 	}
+	return HEDDLE_OK;
 }
 
-/* One domain pattern against the domain.  The list service's full patterns are an option's: here "*", a name, "*.suffix";
- * what is more is written with domains = or looked up with route_data. */
+/* The patterns that need no list: "*", a name, "*.suffix". */
 static int pattern_matches(slice pattern, slice domain)
 {
 	if (pattern.len && pattern.ptr[0] == '*') {
@@ -130,17 +121,28 @@ static int pattern_matches(slice pattern, slice domain)
 	return pattern.len == domain.len && strncasecmp(pattern.ptr, domain.ptr, domain.len) == 0;
 }
 
-/* What a pattern may hold that pattern_matches does not know. */
-static int pattern_is_known(slice p)
+static int pattern_is_plain(slice p)
 {
 	for (uint32_t i = 0; i < p.len; i++)
-		if (strchr("^+!;@$/", p.ptr[i]) && p.ptr[i])
+		if (strchr("^+!;@$/\\", p.ptr[i]) && p.ptr[i])
 			return 0;
 	return 1;
 }
 
+/* A variable or an item in it: what it is depends on the address. */
+static int pattern_varies(slice p)
+{
+	for (uint32_t i = 0; i < p.len; i++) {
+		if (p.ptr[i] == '\\')
+			i++;
+		else if (p.ptr[i] == '$')
+			return 1;
+	}
+	return 0;
+}
+
 /* Next rule of a route_list: ';' between rules, two of them for one. */
-static int next_rule(slice list, uint32_t *pos, char *buf, size_t cap, slice *out)
+static int next_rule(slice list, uint32_t *pos, char *buf, slice *out)
 {
 	size_t n = 0;
 
@@ -155,38 +157,72 @@ static int next_rule(slice list, uint32_t *pos, char *buf, size_t cap, slice *ou
 				break;
 			}
 		}
-		if (n < cap)
-			buf[n++] = list.ptr[*pos];
+		buf[n++] = list.ptr[*pos];
 	}
 	*out = heddle_bytes(buf, n, list.flags & HEDDLE_CLEAN);
 	return 1;
 }
 
-static int32_t find_in_list(struct manualroute *m, struct heddle_call *call, slice list, slice domain, struct rule *r)
+static char *put(char *to, const char *text, size_t n)
 {
-	uint32_t pos = 0;
-	slice text, pattern;
-	size_t cap = list.len;
-	char *buf = m->host->alloc(call, cap + 1, 1);
+	memcpy(to, text, n);
+	return to + n;
+}
 
-	if (!buf)
+/* The pattern as the only item of a domain list, and the hosts as what stands for a match: the kernel's lists do all that
+ * the specification says of patterns, and $1 and $value are set while the hosts are expanded. */
+static int32_t compile_test(struct manualroute *m, struct heddle_call *call, slice pattern, slice hosts, struct heddle_expr **out)
+{
+	static const char head[] = "${if match_domain{$domain}{<\x01 ", middle[] = "}{=", tail[] = "}{}}";
+	char *text = m->host->alloc(call, sizeof head + sizeof middle + sizeof tail + 2 * (size_t)pattern.len + hosts.len, 1);
+	char *p = text;
+
+	if (!text)
 		return HEDDLE_DEFER;
-	while (next_rule(list, &pos, buf, cap, &text)) {
-		if (!next_word(&text, &pattern))
-			continue;
-		if (!pattern_is_known(pattern)) {
-			m->host->reason(call, 0, heddle_text(NULL),
-			    heddle_text("not supported yet: this kind of pattern in route_list; use domains = and route_data"));
-			return HEDDLE_ERROR;
-		}
-		if (!pattern_matches(pattern, domain))
-			continue;
-		if (!next_word(&text, &r->hosts))
-			r->hosts = heddle_text("");
-		read_options(text, r);
-		return HEDDLE_OK;
+	p = put(p, head, sizeof head - 1);
+	for (uint32_t i = 0; i < pattern.len; i++) {
+		if (strchr("\\{}", pattern.ptr[i]) && pattern.ptr[i])
+			*p++ = '\\';
+		*p++ = pattern.ptr[i];
 	}
-	return HEDDLE_FAIL;
+	p = put(p, middle, sizeof middle - 1);
+	if (hosts.len)
+		p = put(p, hosts.ptr, hosts.len);
+	p = put(p, tail, sizeof tail - 1);
+	return m->host->compile(call, heddle_bytes(text, (size_t)(p - text), pattern.flags & hosts.flags & HEDDLE_CLEAN), 0, out);
+}
+
+static int32_t expand_pattern(struct manualroute *m, struct heddle_call *call, slice pattern, slice *out)
+{
+	struct heddle_expr *e;
+	int32_t rc = m->host->compile(call, pattern, 0, &e);
+
+	return rc == HEDDLE_OK ? m->host->expand(call, e, out) : rc;
+}
+
+/* HEDDLE_FAIL: it does not match. */
+static int32_t try_row(struct manualroute *m, struct heddle_call *call, const struct row *row, slice domain, slice *hosts)
+{
+	struct heddle_expr *test = row->test;
+	slice pattern, got;
+	int32_t rc = HEDDLE_OK;
+
+	if (row->plain) {
+		*hosts = row->hosts;
+		return pattern_matches(row->pattern, domain) ? HEDDLE_OK : HEDDLE_FAIL;
+	}
+	if (!test)
+		rc = expand_pattern(m, call, row->pattern, &pattern);
+	if (rc == HEDDLE_OK && !test)
+		rc = compile_test(m, call, pattern, row->hosts, &test);
+	if (rc == HEDDLE_OK)
+		rc = m->host->expand(call, test, &got);
+	if (rc != HEDDLE_OK)
+		return rc;
+	if (!got.len)
+		return HEDDLE_FAIL;
+	*hosts = part(got, 1, got.len);
+	return HEDDLE_OK;
 }
 
 /* The host list of a rule is expanded by itself. */
@@ -200,6 +236,21 @@ static int32_t expand_hosts(struct manualroute *m, struct heddle_call *call, str
 	return rc == HEDDLE_OK ? m->host->expand(call, e, &r->hosts) : rc;
 }
 
+static int32_t find_in_list(struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
+{
+	for (uint32_t i = 0; i < m->count; i++) {
+		const struct row *row = &m->rows[i];
+		int32_t rc = try_row(m, call, row, domain, &r->hosts);
+		if (rc == HEDDLE_FAIL)
+			continue;
+		if (rc != HEDDLE_OK)
+			return rc;
+		rc = read_options(m, call, row->options, r);
+		return rc == HEDDLE_OK && row->plain ? expand_hosts(m, call, r) : rc;
+	}
+	return HEDDLE_FAIL;
+}
+
 static int32_t find_rule(struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
 {
 	int64_t randomize = 0;
@@ -207,18 +258,14 @@ static int32_t find_rule(struct manualroute *m, struct heddle_call *call, slice 
 
 	(void)m->host->opt_int(call, m->cfg, HOSTS_RANDOMIZE, &randomize);
 	*r = (struct rule){.transport = heddle_text(NULL), .randomize = (int)randomize};
-	int32_t rc = m->host->opt_text(call, m->cfg, ROUTE_LIST, &v);
-	if (rc == HEDDLE_OK && !(v.flags & HEDDLE_ABSENT)) {
-		rc = find_in_list(m, call, v, domain, r);
-		return rc == HEDDLE_OK ? expand_hosts(m, call, r) : rc;
-	}
-	rc = m->host->opt_text(call, m->cfg, ROUTE_DATA, &v);
+	if (m->rows)
+		return find_in_list(m, call, domain, r);
+	int32_t rc = m->host->opt_text(call, m->cfg, ROUTE_DATA, &v);
 	if (rc != HEDDLE_OK)
 		return rc;
 	if (!next_word(&v, &r->hosts))
 		return HEDDLE_FAIL;
-	read_options(v, r);
-	return HEDDLE_OK;
+	return read_options(m, call, v, r);
 }
 
 /* Port 0 for what is no port number: the transport's port then. */
@@ -369,6 +416,84 @@ static int32_t by_self(uint32_t self, struct heddle_route *out)
 	}
 }
 
+static void instance_free(void *inst)
+{
+	struct manualroute *m = inst;
+
+	free(m->text);
+	free(m->rows);
+	free(m);
+}
+
+static int32_t refuse(struct manualroute *m, struct heddle_call *call, const char *why)
+{
+	m->host->reason(call, 0, heddle_text(NULL), heddle_text(why));
+	instance_free(m);
+	return HEDDLE_ERROR;
+}
+
+/* The rules are read once; a pattern that is constant is compiled once. */
+static int32_t read_rules(struct manualroute *m, struct heddle_call *call, slice list)
+{
+	uint32_t pos = 0, most = 1;
+	slice text;
+
+	for (uint32_t i = 0; i < list.len; i++)
+		most += list.ptr[i] == ';';
+	m->text = malloc((size_t)list.len + 1);
+	m->rows = calloc(most, sizeof *m->rows);
+	if (!m->text || !m->rows)
+		return HEDDLE_DEFER;
+	for (char *to = m->text; next_rule(list, &pos, to, &text); to += text.len) {
+		struct row *row = &m->rows[m->count];
+		slice pattern, rest = text;
+		int32_t rc = HEDDLE_OK;
+		if (!next_word(&rest, &row->pattern))
+			continue;
+		if (!next_word(&rest, &row->hosts))
+			row->hosts = heddle_text("");
+		row->options = rest;
+		row->plain = pattern_is_plain(row->pattern);
+		m->count++;
+		if (row->plain || pattern_varies(row->pattern))
+			continue;
+		rc = expand_pattern(m, call, row->pattern, &pattern);
+		if (rc == HEDDLE_OK)
+			rc = compile_test(m, call, pattern, row->hosts, &row->test);
+		if (rc != HEDDLE_OK)
+			return HEDDLE_ERROR;
+	}
+	return HEDDLE_OK;
+}
+
+static int32_t instance_new(struct heddle_call *call, const struct heddle_host *host, void *state,
+    const struct heddle_instance *cfg, void **out)
+{
+	struct manualroute *m = calloc(1, sizeof *m);
+	slice list, data;
+
+	(void)state;
+	if (!m)
+		return HEDDLE_DEFER;
+	m->host = host;
+	m->cfg = cfg;
+	m->routing = host->service(host, HEDDLE_ROUTING_ID);
+	if (host->opt_text(call, cfg, ROUTE_LIST, &list) != HEDDLE_OK)
+		list = heddle_text(NULL);
+	/* route_data is expanded for each address: only whether it is there counts here */
+	int has_data = host->opt_text(call, cfg, ROUTE_DATA, &data) != HEDDLE_OK || !(data.flags & HEDDLE_ABSENT);
+	int has_list = !(list.flags & HEDDLE_ABSENT);
+	if (has_list == has_data)
+		return refuse(m, call, "exactly one of route_list and route_data must be set");
+	int32_t rc = has_list ? read_rules(m, call, list) : HEDDLE_OK;
+	if (rc != HEDDLE_OK) {
+		instance_free(m);
+		return rc;
+	}
+	*out = m;
+	return HEDDLE_OK;
+}
+
 static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
 {
 	struct manualroute *m = inst;
@@ -424,5 +549,5 @@ const struct heddle_driver heddle_driver_v1 = {
     .option_size = sizeof *table,
     .ops = &ops,
     .instance_new = instance_new,
-    .instance_free = free,
+    .instance_free = instance_free,
 };
