@@ -187,7 +187,7 @@ struct heddle_host {
                          struct heddle_slice subject, struct heddle_slice *data);
     struct heddle_slice (*instance_name)(const struct heddle_instance *); /* a lookup: the name or alias used */
     int32_t (*item)(struct heddle_call *, struct heddle_slice list, uint64_t *pos, struct heddle_slice *out);
-    /* expansion: a tainted text is refused with ERROR; forbid is a set of HEDDLE_FORBID_ bits */
+    /* expansion: a tainted text is refused with ERROR unless forbid, a set of HEDDLE_FORBID_ bits, is HEDDLE_FORBID_ALL */
     int32_t (*compile)(struct heddle_call *, struct heddle_slice text, uint64_t forbid, struct heddle_expr **out);
     int32_t (*expand)(struct heddle_call *, const struct heddle_expr *, struct heddle_slice *out);
     /* the context's variables, without "$".  set: what the class may set (auth1, 1, value, r_...), else ERROR */
@@ -203,7 +203,8 @@ struct heddle_host {
                       struct heddle_slice in, struct heddle_slice *out);
     int32_t (*same)(struct heddle_slice, struct heddle_slice); /* 1 if equal; constant time */
 };
-enum { HEDDLE_FORBID_RUN = 1, HEDDLE_FORBID_FILES = 2, HEDDLE_FORBID_LOOKUPS = 4, HEDDLE_FORBID_NET = 8 };
+enum { HEDDLE_FORBID_RUN = 1, HEDDLE_FORBID_FILES = 2, HEDDLE_FORBID_LOOKUPS = 4, HEDDLE_FORBID_NET = 8,
+       HEDDLE_FORBID_ALL = 15 };
 /* ---- services by id -------------------------------------------------------------------------------- */
 #define HEDDLE_DNS_ID "heddle.dns.1"
 struct heddle_dns_record {

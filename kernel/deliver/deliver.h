@@ -29,6 +29,7 @@ struct deliver_config {
 	struct reactor *reactor;
 	struct pool *pool;
 	struct hints *hints;            /* what is known of hosts and addresses; NULL: nothing */
+	struct hints *driver_hints;     /* what drivers keep; NULL: they cannot */
 	struct agents *agents;          /* NULL: local transports and commands defer */
 	struct log *log;
 	/* the present snapshot, referenced for the caller */
@@ -40,6 +41,8 @@ struct deliver_config {
 MUST_USE enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err);
 /* Stop taking messages; wait for those under way until the deadline, leave the rest on the queue. */
 void deliver_stop(struct deliverer *d, int64_t deadline_us);
+/* What drivers kept and is over: now and then. */
+void deliver_expire_driver_hints(struct hints *h);
 void deliver_free(struct deliverer **d);
 
 /* A message that was just committed by its receiver and inserted in the index as ACTIVE: try it at once, with the content

@@ -130,6 +130,12 @@ struct heddle_job {
 };
 extern const struct heddle_delivery_service delivery_service;
 extern const struct heddle_message_service message_service;
+/* draft.c */
+int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count, slice_t headers,
+    struct heddle_draft **out);
+int32_t message_draft_write(struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len);
+int32_t message_commit(struct heddle_call *c, struct heddle_draft *d, slice_t *id);
+extern const struct heddle_hints_service hints_service;
 
 /* attempt.c */
 void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced);

@@ -299,10 +299,13 @@ static int32_t message_header(struct heddle_call *c, uint64_t *pos, slice_t *nam
 }
 
 const struct heddle_message_service message_service = {
-    .struct_size = offsetof(struct heddle_message_service, draft), /* drafts: autoreply's issue */
+    .struct_size = sizeof message_service,
     .info = message_info,
     .header = message_header,
     .open = open_message,
     .read = read_message,
     .length = message_length,
+    .draft = message_draft,
+    .draft_write = message_draft_write,
+    .commit = message_commit,
 };

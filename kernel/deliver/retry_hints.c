@@ -271,6 +271,8 @@ bool retry_local_waits(struct attempt *t, struct group *g)
 
 	if (nothing_known(t) || retry_decode(r->retry).tries == 0 || !find(t, local_key(t, a, g), &h) || is_due(t, &h, now))
 		return false;
+	if (h.last_try_us >= now - (clock_mono_us() - t->began_us))
+		return false; /* it is about another copy of the address, in this very attempt */
 	const struct retry_rule *rule = retry_rule_for(t, a, g, &(struct outcome){.host = -1, .text = h.why});
 	if (rule && retry_is_too_old(t, rule, now))
 		return false;

@@ -28,6 +28,7 @@ enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, st
 	deliver_services(cfg->services);
 	cfg->services->delivery = &delivery_service;
 	cfg->services->message = &message_service;
+	cfg->services->hints = cfg->driver_hints ? &hints_service : NULL;
 	cfg->services->deliver = d;
 	*out = d;
 	return RC_OK;

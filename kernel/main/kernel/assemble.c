@@ -101,6 +101,7 @@ static enum rc make_delivery(struct kernel *k, struct error *err)
 	dc.agents = k->services.agents = k->agents;
 	kernel_make_hints(k);
 	dc.hints = k->hints;
+	dc.driver_hints = k->driver_hints;
 	return rc == RC_OK ? deliver_new(&dc, &k->deliverer, err) : rc;
 }
 
@@ -268,6 +269,7 @@ void kernel_take_apart(struct kernel *k)
 	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
 	agents_free(&k->agents);
 	hints_free(&k->hints);
+	hints_free(&k->driver_hints);
 	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);
 	storage_real_free(&k->io);

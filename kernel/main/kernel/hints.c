@@ -11,14 +11,17 @@ void kernel_make_hints(struct kernel *k)
 	const struct hints_config hc = {.name = "retry", .log = k->services.log,
 	    .folder = arena_printf(k->process.arena, "%.*s/db", SL_ARG(k->process.facts.spool_directory)).ptr};
 
-	if (hints_new(&hc, &k->hints, &err) != RC_OK)
+	struct hints_config of_drivers = hc;
+	of_drivers.name = "drivers";
+	if (hints_new(&hc, &k->hints, &err) != RC_OK || hints_new(&of_drivers, &k->driver_hints, &err) != RC_OK)
 		log_panic(k->services.log, slice_absent(), "%s", err.text); /* it goes without */
 }
 
 void kernel_open_hints(struct kernel *k)
 {
-	if (!k->hints)
+	if (!k->hints || !k->driver_hints)
 		return;
+	(void)hints_open(k->driver_hints);
 	(void)hints_open(k->hints); /* says itself what is wrong; kernel_tend_hints tries again */
 	k->hints_ready = true;
 }
@@ -45,8 +48,10 @@ void kernel_tend_hints(struct kernel *k)
 	if (!k->hints_ready)
 		return;
 	hints_tend(k->hints);
+	hints_tend(k->driver_hints);
 	if (now < k->hints_expire_us)
 		return;
 	k->hints_expire_us = now + EXPIRE_EVERY;
 	expire(k);
+	deliver_expire_driver_hints(k->driver_hints);
 }

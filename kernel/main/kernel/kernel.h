@@ -54,6 +54,7 @@ struct kernel {
 	struct queue_index *index;
 	struct agents *agents;
 	struct hints *hints;
+	struct hints *driver_hints;
 	_Atomic bool hints_ready;
 	int64_t hints_expire_us; /* the tidying worker's */
 	struct deliverer *deliverer;
