@@ -7,9 +7,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const fields[] = {"version", "serial_number", "subject", "subject,CN", "subject,OU,>;", "issuer",
-	    "issuer,1.2.3,>,", "notbefore", "notbefore,int", "notafter,raw", "sig_algorithm", "signature", "subj_altname",
-	    "subj_altname,mail,>:", "subj_altname,dns", "subj_altname,uri,>,", "ocsp_uri", "crl_uri,>/"};
+	static const char *const fields[] = {"version", "serial_number", "subject", "subject,CN",
+	    "subject,OU,>;", "issuer", "issuer,1.2.3,>,", "notbefore", "notbefore,int",
+	    "notafter,raw", "sig_algorithm", "signature", "subj_altname",
+	    "subj_altname,mail,>:", "subj_altname,dns", "subj_altname,uri,>,", "ocsp_uri",
+	    "crl_uri,>/"};
 	struct arena *a = arena_new(0);
 	slice_t der = slice_tainted(data, size), out;
 	struct error e;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The ClientHello: an answer for every beginning, no refusal of what is good, and a name that lies within the bytes. */
+/* The ClientHello: an answer for every beginning, no refusal of what is good, and a name that lies
+ * within the bytes. */
 #include "net/tls/tls.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
