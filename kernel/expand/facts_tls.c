@@ -4,7 +4,13 @@
 #include "net/tls/tls.h"
 
 /* $tls_in_resumption, $tls_out_resumption: bits (Exim specification, 43.17) */
-enum { RESUMPTION_BUILT = 1, TICKET_REQUESTED = 2, SESSION_OFFERED = 4, RESUMPTION_USED = 16, BINDINGS = 3 };
+enum {
+	RESUMPTION_BUILT = 1,
+	TICKET_REQUESTED = 2,
+	SESSION_OFFERED = 4,
+	RESUMPTION_USED = 16,
+	BINDINGS = 3
+};
 
 static int64_t resumption_bits(const struct tls_facts *f)
 {

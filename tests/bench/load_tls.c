@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * STARTTLS and one message for each connection, on loopback: what a server's handshakes cost.  Threads that wait; OpenSSL is the
- * client, so that no server is measured by its own library.  See usage() for the options.
- * Prints: RATE/s failed N resumed N CIPHER own-cpu SECONDS
+ * STARTTLS and one message for each connection, on loopback: what a server's handshakes cost.
+ * Threads that wait; OpenSSL is the client, so that no server is measured by its own library.  See
+ * usage() for the options. Prints: RATE/s failed N resumed N CIPHER own-cpu SECONDS
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -82,8 +82,9 @@ static bool ask(struct link *l, const char *line, long want)
 
 static bool open_link(const struct work *w, struct link *l)
 {
-	struct sockaddr_in a = {
-	    .sin_family = AF_INET, .sin_port = htons(w->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	    .sin_port = htons(w->port),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1;
 	l->fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (l->fd < 0 || connect(l->fd, (const struct sockaddr *)&a, sizeof a) != 0)
@@ -113,14 +114,15 @@ static bool shake(struct work *w, struct link *l, SSL_SESSION *ticket)
 static bool send_message(const struct work *w, struct link *l)
 {
 	return ask(l, "EHLO load.test\r\n", 250) && ask(l, "MAIL FROM:<" FROM ">\r\n", 250) &&
-	       ask(l, "RCPT TO:<" RCPT ">\r\n", 250) && ask(l, "DATA\r\n", 354) && say(l, w->body, w->body_len) &&
-	       reply(l) == 250;
+	       ask(l, "RCPT TO:<" RCPT ">\r\n", 250) && ask(l, "DATA\r\n", 354) &&
+	       say(l, w->body, w->body_len) && reply(l) == 250;
 }
 
 static bool one(struct work *w, SSL_SESSION **ticket)
 {
 	struct link l = {.fd = -1};
-	bool ok = open_link(w, &l) && shake(w, &l, w->resume ? *ticket : NULL) && send_message(w, &l);
+	bool ok =
+	    open_link(w, &l) && shake(w, &l, w->resume ? *ticket : NULL) && send_message(w, &l);
 	if (ok) {
 		(void)say(&l, "QUIT\r\n", 6);
 		if (w->resume) {
@@ -154,7 +156,8 @@ static void *run(void *arg)
 
 static bool make_body(struct work *w, size_t bytes)
 {
-	static const char head[] = "From: <" FROM ">\r\nTo: <" RCPT ">\r\nSubject: load\r\nMessage-ID: <load@bench.test>\r\n\r\n";
+	static const char head[] = "From: <" FROM ">\r\nTo: <" RCPT
+	                           ">\r\nSubject: load\r\nMessage-ID: <load@bench.test>\r\n\r\n";
 	w->body = malloc(bytes + sizeof head + 100);
 	if (!w->body)
 		return false;
@@ -173,7 +176,9 @@ static bool make_body(struct work *w, size_t bytes)
 
 static int usage(void)
 {
-	(void)fputs("usage: load_tls PORT [-s sessions] [-n messages] [-l bytes] [-r: resume] [-2: TLS 1.2] [-g groups]\n", stderr);
+	(void)fputs("usage: load_tls PORT [-s sessions] [-n messages] [-l bytes] [-r: resume] [-2: "
+	            "TLS 1.2] [-g groups]\n",
+	    stderr);
 	return 2;
 }
 
@@ -181,14 +186,15 @@ static double own_cpu(void)
 {
 	struct rusage ru;
 	(void)getrusage(RUSAGE_SELF, &ru);
-	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
 }
 
 int main(int argc, char **argv)
 {
 	struct work w = {.sessions = 20, .total = 500, .lock = PTHREAD_MUTEX_INITIALIZER};
 	static pthread_t threads[SESSIONS_MAX];
-	const char *groups = "X25519:P-256";
+	char usual[] = "X25519:P-256", *groups = usual;
 	size_t bytes = 4096;
 	bool old = false;
 	if (argc < 2)
@@ -220,7 +226,8 @@ int main(int argc, char **argv)
 		}
 	}
 	w.ctx = SSL_CTX_new(TLS_client_method());
-	if (!w.ctx || !make_body(&w, bytes) || w.sessions < 1 || w.sessions > SESSIONS_MAX || SSL_CTX_set1_groups_list(w.ctx, groups) != 1)
+	if (!w.ctx || !make_body(&w, bytes) || w.sessions < 1 || w.sessions > SESSIONS_MAX ||
+	    SSL_CTX_set1_groups_list(w.ctx, groups) != 1)
 		return usage();
 	SSL_CTX_set_verify(w.ctx, SSL_VERIFY_NONE, NULL);
 	if (old)
@@ -231,7 +238,7 @@ int main(int argc, char **argv)
 			return 2;
 	for (int i = 0; i < w.sessions; i++)
 		(void)pthread_join(threads[i], NULL);
-	(void)printf("%.0f/s failed %d resumed %d %s own-cpu %.2f\n", w.done / (now() - began), w.failed, w.resumed, w.cipher,
-	    own_cpu());
+	(void)printf("%.0f/s failed %d resumed %d %s own-cpu %.2f\n", w.done / (now() - began),
+	    w.failed, w.resumed, w.cipher, own_cpu());
 	return w.failed != 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The fields of ${certextract}: a row says how one becomes a text; its options follow the name, separated by commas. */
+/* The fields of ${certextract}: a row says how one becomes a text; its options follow the name,
+ * separated by commas. */
 #include "net/tls/cert.h"
 
 #include "base/strbuf.h"
@@ -14,7 +15,8 @@ struct field_options {
 	slice_t word; /* the last one that is no separator; ABSENT: none */
 	char sep;
 };
-typedef enum rc field_fn(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out);
+typedef enum rc field_fn(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out);
 
 static enum rc none(slice_t *out)
 {
@@ -35,7 +37,8 @@ static void add_hex(struct strbuf *sb, struct der d)
 		strbuf_printf(sb, "%02x", *d.p);
 }
 
-/* A list's element, its separators doubled.  One with a NUL would be read as another than it is: left out. */
+/* A list's element, its separators doubled.  One with a NUL would be read as another than it is:
+ * left out. */
 static void add_element(struct strbuf *sb, char sep, const char *tag, slice_t text, unsigned *count)
 {
 	if (text.len == 0 || memchr(text.ptr, 0, text.len))
@@ -50,14 +53,16 @@ static void add_element(struct strbuf *sb, char sep, const char *tag, slice_t te
 	}
 }
 
-static enum rc field_version(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_version(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	(void)o;
 	*out = arena_printf(a, "%u", c->version);
 	return RC_OK;
 }
 
-static enum rc field_serial(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_serial(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct strbuf sb;
 	struct der d = c->serial;
@@ -70,7 +75,8 @@ static enum rc field_serial(struct arena *a, const struct cert *c, const struct 
 }
 
 /* The values of one type of RDN, or the whole name. */
-static enum rc field_name(struct arena *a, struct der name, const struct field_options *o, slice_t *out)
+static enum rc field_name(
+    struct arena *a, struct der name, const struct field_options *o, slice_t *out)
 {
 	struct der_item set, pair, v;
 	struct strbuf sb;
@@ -85,7 +91,8 @@ static enum rc field_name(struct arena *a, struct der name, const struct field_o
 		while (der_next(&set.in, &pair)) {
 			struct der oid = der_enter(&pair.in, DER_OID);
 			const char *label = cert_oid_name(oid, true);
-			bool is_it = label ? slice_eqis(o->word, label) : slice_eq(o->word, der_oid_text(a, oid));
+			bool is_it = label ? slice_eqis(o->word, label)
+			                   : slice_eq(o->word, der_oid_text(a, oid));
 			if (is_it && der_next(&pair.in, &v))
 				*VEC_PUSH(a, &values, slice_t) = cert_string_text(a, &v);
 		}
@@ -95,17 +102,20 @@ static enum rc field_name(struct arena *a, struct der name, const struct field_o
 	return count ? text_of(&sb, out) : none(out);
 }
 
-static enum rc field_subject(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_subject(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	return field_name(a, c->subject, o, out);
 }
 
-static enum rc field_issuer(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_issuer(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	return field_name(a, c->issuer, o, out);
 }
 
-static enum rc field_time(struct arena *a, const struct der_item *it, const struct field_options *o, slice_t *out)
+static enum rc field_time(
+    struct arena *a, const struct der_item *it, const struct field_options *o, slice_t *out)
 {
 	int64_t when;
 	if (slice_eqs(o->word, "raw")) {
@@ -127,17 +137,20 @@ static enum rc field_time(struct arena *a, const struct der_item *it, const stru
 	return RC_OK;
 }
 
-static enum rc field_notbefore(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_notbefore(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	return field_time(a, &c->not_before, o, out);
 }
 
-static enum rc field_notafter(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_notafter(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	return field_time(a, &c->not_after, o, out);
 }
 
-static enum rc field_sig_algorithm(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_sig_algorithm(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct der alg = c->sig_alg, oid = der_enter(&alg, DER_OID);
 	const char *name = cert_oid_name(oid, false);
@@ -146,7 +159,8 @@ static enum rc field_sig_algorithm(struct arena *a, const struct cert *c, const 
 	return RC_OK;
 }
 
-static enum rc field_signature(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_signature(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct strbuf sb;
 	struct der d = c->signature;
@@ -165,10 +179,12 @@ enum { NAME_MAIL = 0x81, NAME_DNS = 0x82, NAME_URI = 0x86 };
 static const struct {
 	unsigned tag;
 	const char *word, *label;
-} alt_kinds[] = {{NAME_DNS, "dns", "DNS="}, {NAME_URI, "uri", "URI="}, {NAME_MAIL, "mail", "MAIL="}};
+} alt_kinds[] = {
+    {NAME_DNS, "dns", "DNS="}, {NAME_URI, "uri", "URI="}, {NAME_MAIL, "mail", "MAIL="}};
 enum { ALT_KINDS = sizeof alt_kinds / sizeof alt_kinds[0] };
 
-static enum rc field_subj_altname(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_subj_altname(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct der names = c->alt_names;
 	struct der_item it;
@@ -180,14 +196,17 @@ static enum rc field_subj_altname(struct arena *a, const struct cert *c, const s
 	while (der_next(&names, &it)) {
 		for (size_t i = 0; i < ALT_KINDS; i++) {
 			bool all = slice_is_absent(o->word);
-			if (it.tag == alt_kinds[i].tag && (all || slice_eqs(o->word, alt_kinds[i].word)))
-				add_element(&sb, o->sep, all ? alt_kinds[i].label : "", der_slice(&it.in), &count);
+			if (it.tag == alt_kinds[i].tag &&
+			    (all || slice_eqs(o->word, alt_kinds[i].word)))
+				add_element(&sb, o->sep, all ? alt_kinds[i].label : "",
+				    der_slice(&it.in), &count);
 		}
 	}
 	return count ? text_of(&sb, out) : none(out);
 }
 
-static enum rc field_ocsp_uri(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_ocsp_uri(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct der list = c->aia;
 	struct der_item access, where;
@@ -196,14 +215,15 @@ static enum rc field_ocsp_uri(struct arena *a, const struct cert *c, const struc
 	strbuf_init(&sb, a, FIELD_TEXT_MAX);
 	while (c->has_aia && der_next(&list, &access)) {
 		struct der method = der_enter(&access.in, DER_OID);
-		if (DER_OID_IS(&method, "\x2b\x06\x01\x05\x05\x07\x30\x01") && der_next(&access.in, &where) &&
-		    where.tag == NAME_URI)
+		if (DER_OID_IS(&method, "\x2b\x06\x01\x05\x05\x07\x30\x01") &&
+		    der_next(&access.in, &where) && where.tag == NAME_URI)
 			add_element(&sb, o->sep, "", der_slice(&where.in), &count);
 	}
 	return count ? text_of(&sb, out) : none(out);
 }
 
-static enum rc field_crl_uri(struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
+static enum rc field_crl_uri(
+    struct arena *a, const struct cert *c, const struct field_options *o, slice_t *out)
 {
 	struct der list = c->crl_points;
 	struct der_item point, name;
@@ -260,7 +280,8 @@ static bool word_fits(unsigned options, slice_t w)
 }
 
 /* "name,option,>;": *out_row and *o. */
-static enum rc parse_field(slice_t field, const struct field_row **out_row, struct field_options *o, struct error *err)
+static enum rc parse_field(
+    slice_t field, const struct field_row **out_row, struct field_options *o, struct error *err)
 {
 	size_t i = 0, rows = sizeof fields / sizeof fields[0];
 	field = slice_trim(field);
@@ -270,7 +291,8 @@ static enum rc parse_field(slice_t field, const struct field_row **out_row, stru
 	while (i < rows && !slice_eqs(name, fields[i].name))
 		i++;
 	if (i == rows)
-		return error_set(err, RC_ERROR, "bad field selector \"%.*s\" for certextract", SL_ARG(name));
+		return error_set(
+		    err, RC_ERROR, "bad field selector \"%.*s\" for certextract", SL_ARG(name));
 	*o = (struct field_options){.word = slice_absent(), .sep = '\n'};
 	while (rest.len) {
 		while (rest.len && ascii_isspace(rest.ptr[0]))
@@ -283,8 +305,9 @@ static enum rc parse_field(slice_t field, const struct field_row **out_row, stru
 		} else {
 			slice_t word = slice_trim(slice_sub(rest, 0, n == SIZE_MAX ? rest.len : n));
 			if (word.len && !word_fits(fields[i].options, word))
-				return error_set(err, RC_ERROR, "bad option \"%.*s\" of field \"%s\" for certextract", SL_ARG(word),
-				    fields[i].name);
+				return error_set(err, RC_ERROR,
+				    "bad option \"%.*s\" of field \"%s\" for certextract",
+				    SL_ARG(word), fields[i].name);
 			if (word.len)
 				o->word = word;
 		}

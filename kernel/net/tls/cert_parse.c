@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A certificate taken apart (RFC 5280 4.1, 4.2), its key, its names; nothing here believes what it says. */
+/* A certificate taken apart (RFC 5280 4.1, 4.2), its key, its names; nothing here believes what it
+ * says. */
 #include "base/strbuf.h"
 #include "base/vec.h"
 #include "net/tls/der.h"
@@ -198,9 +199,9 @@ enum cert_key cert_key_kind(const struct cert *c, unsigned *out_bits)
 		return CERT_KEY_EC;
 	}
 	if (DER_OID_IS(&oid, "\x2b\x65\x70"))
-		return *out_bits = 256, CERT_KEY_ED25519;
+		return CERT_KEY_ED25519;
 	if (DER_OID_IS(&oid, "\x2b\x65\x71"))
-		return *out_bits = 456, CERT_KEY_ED448;
+		return CERT_KEY_ED448;
 	return CERT_KEY_OTHER;
 }
 
@@ -304,8 +305,15 @@ static void add_escaped(struct strbuf *sb, slice_t v)
 	}
 }
 
-enum { STRING_BMP = 0x1e, STRING_UNIVERSAL = 0x1c, STRING_T61 = 0x14, STRING_UTF8 = 0x0c, STRING_NUMERIC = 0x12,
-	STRING_PRINTABLE = 0x13, STRING_IA5 = 0x16 };
+enum {
+	STRING_BMP = 0x1e,
+	STRING_UNIVERSAL = 0x1c,
+	STRING_T61 = 0x14,
+	STRING_UTF8 = 0x0c,
+	STRING_NUMERIC = 0x12,
+	STRING_PRINTABLE = 0x13,
+	STRING_IA5 = 0x16
+};
 
 static slice_t bmp_to_utf8(struct arena *a, struct der d)
 {
@@ -330,8 +338,8 @@ static slice_t bmp_to_utf8(struct arena *a, struct der d)
 
 static bool is_text(unsigned tag)
 {
-	return tag == STRING_UTF8 || tag == STRING_PRINTABLE || tag == STRING_IA5 || tag == STRING_NUMERIC || tag == STRING_T61 ||
-	       tag == STRING_BMP;
+	return tag == STRING_UTF8 || tag == STRING_PRINTABLE || tag == STRING_IA5 ||
+	       tag == STRING_NUMERIC || tag == STRING_T61 || tag == STRING_BMP;
 }
 
 static void add_raw(struct strbuf *sb, const struct der_item *v)
@@ -420,7 +428,8 @@ static bool address_matches(struct der in, slice_t host)
 		return false;
 	if (der_len(&in) == 4 && inet_pton(AF_INET, text, bin) == 1)
 		return memcmp(in.p, bin, 4) == 0;
-	return der_len(&in) == 16 && inet_pton(AF_INET6, text, bin) == 1 && memcmp(in.p, bin, 16) == 0;
+	return der_len(&in) == 16 && inet_pton(AF_INET6, text, bin) == 1 &&
+	       memcmp(in.p, bin, 16) == 0;
 }
 
 static bool common_name_matches(struct der name, slice_t host)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Cipher suites and groups by name: OpenSSL's list language (names, +, !, -, keywords), wolfSSL's names and the RFCs'.
- * A row is a suite that wolfSSL speaks and that may be asked for; those with DEFAULT are what is used without being asked.
- * The order is that of speed here: wolfSSL as Debian builds it has no assembly.
+ * Cipher suites and groups by name: OpenSSL's list language (names, +, !, -, keywords), wolfSSL's
+ * names and the RFCs'. A row is a suite that wolfSSL speaks and that may be asked for; those with
+ * DEFAULT are what is used without being asked. The order is that of speed here: wolfSSL as Debian
+ * builds it has no assembly.
  */
 #include "net/tls/tls_private.h"
 
@@ -35,50 +36,50 @@ static const struct suite {
 	const char *openssl, *wolf, *rfc;
 	unsigned attrs;
 } suites[] = {
-    {0x1303, 256, "TLS_CHACHA20_POLY1305_SHA256", "TLS13-CHACHA20-POLY1305-SHA256", "TLS_CHACHA20_POLY1305_SHA256",
-	A_TLS13 | A_CHACHA | A_SHA256 | A_DEFAULT},
+    {0x1303, 256, "TLS_CHACHA20_POLY1305_SHA256", "TLS13-CHACHA20-POLY1305-SHA256",
+        "TLS_CHACHA20_POLY1305_SHA256", A_TLS13 | A_CHACHA | A_SHA256 | A_DEFAULT},
     {0x1301, 128, "TLS_AES_128_GCM_SHA256", "TLS13-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256",
-	A_TLS13 | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
+        A_TLS13 | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
     {0x1302, 256, "TLS_AES_256_GCM_SHA384", "TLS13-AES256-GCM-SHA384", "TLS_AES_256_GCM_SHA384",
-	A_TLS13 | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
+        A_TLS13 | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
     {0xcca9, 256, "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-CHACHA20-POLY1305",
-	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", EE | A_CHACHA | A_SHA256 | A_DEFAULT},
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", EE | A_CHACHA | A_SHA256 | A_DEFAULT},
     {0xcca8, 256, "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
-	"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", ER | A_CHACHA | A_SHA256 | A_DEFAULT},
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", ER | A_CHACHA | A_SHA256 | A_DEFAULT},
     {0xc02b, 128, "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256",
-	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", EE | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
-    {0xc02f, 128, "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	ER | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", EE | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
+    {0xc02f, 128, "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ER | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
     {0xc02c, 256, "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384",
-	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", EE | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
-    {0xc030, 256, "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	ER | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
-    {0xccaa, 256, "DHE-RSA-CHACHA20-POLY1305", "DHE-RSA-CHACHA20-POLY1305", "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-	DR | A_CHACHA | A_SHA256 | A_DEFAULT},
-    {0x009e, 128, "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-	DR | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
-    {0x009f, 256, "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-	DR | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
-    {0xc023, 128, "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES128-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-	EE | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
-    {0xc027, 128, "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-	ER | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
-    {0xc024, 256, "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES256-SHA384", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384",
-	EE | A_AES256 | A_CBC | A_SHA384 | A_CLIENT},
-    {0xc028, 256, "ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES256-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
-	ER | A_AES256 | A_CBC | A_SHA384 | A_CLIENT},
-    {0xc009, 128, "ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-	EE | A_AES128 | A_CBC | A_SHA1 | A_CLIENT},
-    {0xc013, 128, "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-	ER | A_AES128 | A_CBC | A_SHA1 | A_CLIENT},
-    {0xc00a, 256, "ECDHE-ECDSA-AES256-SHA", "ECDHE-ECDSA-AES256-SHA", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-	EE | A_AES256 | A_CBC | A_SHA1 | A_CLIENT},
-    {0xc014, 256, "ECDHE-RSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-	ER | A_AES256 | A_CBC | A_SHA1 | A_CLIENT},
-    {0x0067, 128, "DHE-RSA-AES128-SHA256", "DHE-RSA-AES128-SHA256", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA256",
-	DR | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
-    {0x006b, 256, "DHE-RSA-AES256-SHA256", "DHE-RSA-AES256-SHA256", "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256",
-	DR | A_AES256 | A_CBC | A_SHA256 | A_CLIENT},
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", EE | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
+    {0xc030, 256, "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", ER | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
+    {0xccaa, 256, "DHE-RSA-CHACHA20-POLY1305", "DHE-RSA-CHACHA20-POLY1305",
+        "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", DR | A_CHACHA | A_SHA256 | A_DEFAULT},
+    {0x009e, 128, "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256",
+        "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", DR | A_AES128 | A_GCM | A_SHA256 | A_DEFAULT},
+    {0x009f, 256, "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384",
+        "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", DR | A_AES256 | A_GCM | A_SHA384 | A_DEFAULT},
+    {0xc023, 128, "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES128-SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", EE | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
+    {0xc027, 128, "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", ER | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
+    {0xc024, 256, "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES256-SHA384",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", EE | A_AES256 | A_CBC | A_SHA384 | A_CLIENT},
+    {0xc028, 256, "ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES256-SHA384",
+        "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", ER | A_AES256 | A_CBC | A_SHA384 | A_CLIENT},
+    {0xc009, 128, "ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", EE | A_AES128 | A_CBC | A_SHA1 | A_CLIENT},
+    {0xc013, 128, "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-SHA",
+        "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", ER | A_AES128 | A_CBC | A_SHA1 | A_CLIENT},
+    {0xc00a, 256, "ECDHE-ECDSA-AES256-SHA", "ECDHE-ECDSA-AES256-SHA",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", EE | A_AES256 | A_CBC | A_SHA1 | A_CLIENT},
+    {0xc014, 256, "ECDHE-RSA-AES256-SHA", "ECDHE-RSA-AES256-SHA",
+        "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", ER | A_AES256 | A_CBC | A_SHA1 | A_CLIENT},
+    {0x0067, 128, "DHE-RSA-AES128-SHA256", "DHE-RSA-AES128-SHA256",
+        "TLS_DHE_RSA_WITH_AES_128_CBC_SHA256", DR | A_AES128 | A_CBC | A_SHA256 | A_CLIENT},
+    {0x006b, 256, "DHE-RSA-AES256-SHA256", "DHE-RSA-AES256-SHA256",
+        "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256", DR | A_AES256 | A_CBC | A_SHA256 | A_CLIENT},
 };
 enum { SUITES = sizeof suites / sizeof suites[0] };
 
@@ -119,17 +120,19 @@ static const struct keyword {
     {"SHA256", A_SHA256 | A_CBC, 0},
     {"SHA384", A_SHA384 | A_CBC, 0},
 };
-/* OpenSSL's words for what is never spoken here: "!aNULL" is no mistake, and "RC4" names nothing. */
-static const char *const nothing[] = {"aNULL", "eNULL", "NULL", "ADH", "AECDH", "EXP", "EXPORT", "LOW", "MEDIUM", "MD5",
-    "RC4", "DES", "3DES", "IDEA", "SEED", "RC2", "CAMELLIA", "CAMELLIA128", "CAMELLIA256", "ARIA", "ARIA128", "ARIA256",
-    "PSK", "kPSK", "kECDHEPSK", "kDHEPSK", "kRSAPSK", "SRP", "kRSA", "RSA", "DSS", "aDSS", "aPSK", "GOST", "kGOST", "aGOST",
-    "SSLv3", "SSLv2", "kECDH", "AESCCM", "AESCCM8"};
+/* OpenSSL's words for what is never spoken here: "!aNULL" is no mistake, and "RC4" names nothing.
+ */
+static const char *const nothing[] = {"aNULL", "eNULL", "NULL", "ADH", "AECDH", "EXP", "EXPORT",
+    "LOW", "MEDIUM", "MD5", "RC4", "DES", "3DES", "IDEA", "SEED", "RC2", "CAMELLIA", "CAMELLIA128",
+    "CAMELLIA256", "ARIA", "ARIA128", "ARIA256", "PSK", "kPSK", "kECDHEPSK", "kDHEPSK", "kRSAPSK",
+    "SRP", "kRSA", "RSA", "DSS", "aDSS", "aPSK", "GOST", "kGOST", "aGOST", "SSLv3", "SSLv2",
+    "kECDH", "AESCCM", "AESCCM8"};
 
 struct choice {
 	uint8_t order[SUITES]; /* of suites, what is chosen */
 	unsigned count;
 	bool killed[SUITES];
-	bool known;            /* some name was */
+	bool known; /* some name was */
 	bool tls13_named;
 };
 
@@ -172,7 +175,8 @@ static bool word_covers(slice_t word, const struct suite *s, bool *known, bool *
 		if (!slice_eqis(word, keywords[i].name))
 			continue;
 		*known = true;
-		return (s->attrs & keywords[i].all) == keywords[i].all && (!keywords[i].any || (s->attrs & keywords[i].any));
+		return (s->attrs & keywords[i].all) == keywords[i].all &&
+		       (!keywords[i].any || (s->attrs & keywords[i].any));
 	}
 	for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++)
 		*known |= slice_eqis(word, nothing[i]);
@@ -231,7 +235,8 @@ static void choose(struct choice *c, slice_t wanted)
 	}
 }
 
-enum rc tls_cipher_list(struct arena *a, slice_t wanted, bool server, bool dhe, slice_t *out, struct error *err)
+enum rc tls_cipher_list(
+    struct arena *a, slice_t wanted, bool server, bool dhe, slice_t *out, struct error *err)
 {
 	struct choice c = {.count = 0};
 	struct strbuf sb;
@@ -243,7 +248,9 @@ enum rc tls_cipher_list(struct arena *a, slice_t wanted, bool server, bool dhe, 
 		choose(&c, wanted);
 	}
 	if (!c.known)
-		return error_set(err, RC_ERROR, "tls_require_ciphers \"%.*s\" names no cipher that is known here", SL_ARG(wanted));
+		return error_set(err, RC_ERROR,
+		    "tls_require_ciphers \"%.*s\" names no cipher that is known here",
+		    SL_ARG(wanted));
 	/* a list of older suites says nothing about TLS 1.3, which must not vanish by it */
 	for (unsigned i = 0; !c.tls13_named && i < SUITES; i++)
 		if (suites[i].attrs & A_TLS13 && !c.killed[i])
@@ -254,7 +261,8 @@ enum rc tls_cipher_list(struct arena *a, slice_t wanted, bool server, bool dhe, 
 			strbuf_printf(&sb, "%s%s", sb.len ? ":" : "", s->wolf);
 	}
 	if (sb.len == 0)
-		return error_set(err, RC_ERROR, "tls_require_ciphers \"%.*s\" leaves no cipher", SL_ARG(wanted));
+		return error_set(
+		    err, RC_ERROR, "tls_require_ciphers \"%.*s\" leaves no cipher", SL_ARG(wanted));
 	*out = strbuf_slice(&sb);
 	return RC_OK;
 }
@@ -292,7 +300,8 @@ static const struct {
     {"ffdhe3072", WOLFSSL_FFDHE_3072},
 };
 
-enum rc tls_group_list(slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_count, struct error *err)
+enum rc tls_group_list(
+    slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_count, struct error *err)
 {
 	int n = 0;
 	slice_t rest = slice_trim(wanted), name;
@@ -304,7 +313,8 @@ enum rc tls_group_list(slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_coun
 		while (i < rows && !slice_eqis(name, groups_known[i].name))
 			i++;
 		if (i == rows)
-			return error_set(err, RC_ERROR, "tls_eccurve: \"%.*s\" is not known here", SL_ARG(name));
+			return error_set(
+			    err, RC_ERROR, "tls_eccurve: \"%.*s\" is not known here", SL_ARG(name));
 		if (n < TLS_GROUPS_MAX)
 			groups[n++] = groups_known[i].group;
 	}

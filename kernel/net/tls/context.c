@@ -14,8 +14,9 @@ enum { TICKET_SECONDS = 3000, VERDICT_OK = 1 };
 static void copy_settings(struct tls_context *c, const struct tls_settings *s)
 {
 	c->settings = *s;
-	slice_t *each[] = {&c->settings.certificate, &c->settings.privatekey, &c->settings.self_signed_for, &c->settings.trust,
-	    &c->settings.crl, &c->settings.ciphers, &c->settings.groups, &c->settings.alpn, &c->settings.dhparam,
+	slice_t *each[] = {&c->settings.certificate, &c->settings.privatekey,
+	    &c->settings.self_signed_for, &c->settings.trust, &c->settings.crl,
+	    &c->settings.ciphers, &c->settings.groups, &c->settings.alpn, &c->settings.dhparam,
 	    &c->settings.ocsp_file};
 	for (size_t i = 0; i < sizeof each / sizeof each[0]; i++)
 		*each[i] = arena_dup(c->arena, *each[i]);
@@ -31,7 +32,8 @@ static enum rc read_alpn(struct tls_context *c, struct arena *scratch, struct er
 	strbuf_init(&sb, c->arena, 1024);
 	while (tls_list_next(scratch, &rest, &sep, &name)) {
 		if (name.len > 255 || slice_find(name, ',') != SIZE_MAX)
-			return error_set(err, RC_ERROR, "tls_alpn: \"%.*s\" cannot be a protocol's name", SL_ARG(name));
+			return error_set(err, RC_ERROR,
+			    "tls_alpn: \"%.*s\" cannot be a protocol's name", SL_ARG(name));
 		strbuf_printf(&sb, "%s%.*s", sb.len ? "," : "", SL_ARG(name));
 	}
 	if (strbuf_is_overfull(&sb))
@@ -42,10 +44,11 @@ static enum rc read_alpn(struct tls_context *c, struct arena *scratch, struct er
 
 enum { ALPN_TAKE = 0, ALPN_FATAL = 2 };
 
-/* The client's names, each behind its length: exactly one, and one of ours.  wolfSSL goes on without whatever is answered:
- * what was refused here ends the session when the handshake is done. */
-static int on_alpn(WOLFSSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned int len,
-    void *arg)
+/* The client's names, each behind its length: exactly one, and one of ours.  wolfSSL goes on
+ * without whatever is answered: what was refused here ends the session when the handshake is done.
+ */
+static int on_alpn(WOLFSSL *ssl, const unsigned char **out, unsigned char *out_len,
+    const unsigned char *in, unsigned int len, void *arg)
 {
 	const struct tls_context *c = arg;
 	struct tls_session *t = wolfSSL_GetIOReadCtx(ssl);
@@ -65,28 +68,34 @@ static int on_alpn(WOLFSSL *ssl, const unsigned char **out, unsigned char *out_l
 
 /* ---- Diffie-Hellman ---- */
 
-static enum rc set_dh(struct tls_context *c, struct arena *scratch, WOLFSSL_CTX *wolf, struct error *err)
+static enum rc set_dh(
+    struct tls_context *c, struct arena *scratch, WOLFSSL_CTX *wolf, struct error *err)
 {
 	slice_t what = slice_trim(c->settings.dhparam), text;
 	if (what.len == 0 || slice_eqs(what, "none"))
 		return RC_OK;
 	if (what.ptr[0] == '/') {
 		enum rc rc = tls_files_read(&c->files, scratch, what, "tls_dhparam", &text, err);
-		if (rc == RC_OK && wolfSSL_CTX_SetTmpDH_buffer(wolf, (const unsigned char *)text.ptr, text.len,
-				       WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-			rc = error_set(err, RC_ERROR, "tls_dhparam %.*s: there are no parameters in it", SL_ARG(what));
+		if (rc == RC_OK &&
+		    wolfSSL_CTX_SetTmpDH_buffer(wolf, (const unsigned char *)text.ptr, text.len,
+		        WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+			rc = error_set(err, RC_ERROR,
+			    "tls_dhparam %.*s: there are no parameters in it", SL_ARG(what));
 		return rc;
 	}
-	/* Exim knows two dozen names for primes, most of which its documentation warns of.  The peer does not care which it is. */
+	/* Exim knows two dozen names for primes, most of which its documentation warns of.  The
+	 * peer does not care which it is. */
 	static const char *const names[] = {"default", "historic", "ffdhe", "ike", "exim.dev."};
 	bool known = false;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		known |= slice_starts(what, names[i]);
 	const DhParams *p = wc_Dh_ffdhe2048_Get();
 	if (!known)
-		return error_set(err, RC_ERROR, "tls_dhparam: \"%.*s\" is not known here", SL_ARG(what));
+		return error_set(
+		    err, RC_ERROR, "tls_dhparam: \"%.*s\" is not known here", SL_ARG(what));
 	if (wolfSSL_CTX_SetTmpDH(wolf, p->p, (int)p->p_len, p->g, (int)p->g_len) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR, "tls_dhparam: \"%.*s\" cannot be used", SL_ARG(what));
+		return error_set(
+		    err, RC_ERROR, "tls_dhparam: \"%.*s\" cannot be used", SL_ARG(what));
 	return RC_OK;
 }
 
@@ -94,7 +103,8 @@ static enum rc set_dh(struct tls_context *c, struct arena *scratch, WOLFSSL_CTX 
 
 enum { STATUS_TAKE = 0, STATUS_NONE = 3 };
 
-/* wolfSSL asks once for each of its contexts and keeps the answer: a renewed file makes a new context of ours. */
+/* wolfSSL asks once for each of its contexts and keeps the answer: a renewed file makes a new
+ * context of ours. */
 static int on_status(WOLFSSL *ssl, void *arg)
 {
 	const slice_t *proof = arg;
@@ -102,12 +112,13 @@ static int on_status(WOLFSSL *ssl, void *arg)
 	if (!copy)
 		return STATUS_NONE;
 	memcpy(copy, proof->ptr, proof->len);
-	(void)wolfSSL_set_tlsext_status_ocsp_resp(ssl, copy, (int)proof->len); /* which owns it now */
+	(void)wolfSSL_set_tlsext_status_ocsp_resp(
+	    ssl, copy, (int)proof->len); /* which owns it now */
 	return STATUS_TAKE;
 }
 
-/* The list of tls_ocsp_file goes with that of tls_certificate; "PEM " or "DER " in front of a file says its form and that of
- * those that follow. */
+/* The list of tls_ocsp_file goes with that of tls_certificate; "PEM " or "DER " in front of a file
+ * says its form and that of those that follow. */
 static enum rc read_proofs(struct tls_context *c, struct arena *scratch, struct error *err)
 {
 	slice_t rest = c->settings.ocsp_file, item, text;
@@ -123,11 +134,13 @@ static enum rc read_proofs(struct tls_context *c, struct arena *scratch, struct 
 		if (rc != RC_OK)
 			return rc;
 		if (pem && !tls_pem_next(scratch, &text, "OCSP RESPONSE", &text))
-			return error_set(err, RC_ERROR, "tls_ocsp_file %.*s: there is no proof in it", SL_ARG(item));
+			return error_set(err, RC_ERROR,
+			    "tls_ocsp_file %.*s: there is no proof in it", SL_ARG(item));
 		struct der d = der_of(text), status = der_enter(&d, DER_SEQ);
 		status = der_enter(&status, DER_ENUM);
 		if (status.bad || der_len(&status) != 1 || status.p[0] != 0)
-			return error_set(err, RC_ERROR, "tls_ocsp_file %.*s is no successful OCSP response", SL_ARG(item));
+			return error_set(err, RC_ERROR,
+			    "tls_ocsp_file %.*s is no successful OCSP response", SL_ARG(item));
 		c->ocsp[i] = arena_dup(c->arena, text);
 	}
 	return RC_OK;
@@ -140,7 +153,8 @@ static enum rc staple(struct tls_context *c, unsigned i, struct error *err)
 		return RC_OK;
 	/* wolfSSL wants to know the issuer of its own certificate before it staples anything */
 	if (c->cred[i].issuer.len)
-		(void)wolfSSL_CTX_load_verify_buffer(wolf, (const unsigned char *)c->cred[i].issuer.ptr, c->cred[i].issuer.len,
+		(void)wolfSSL_CTX_load_verify_buffer(wolf,
+		    (const unsigned char *)c->cred[i].issuer.ptr, c->cred[i].issuer.len,
 		    WOLFSSL_FILETYPE_ASN1);
 	if (wolfSSL_CTX_EnableOCSPStapling(wolf) != WOLFSSL_SUCCESS ||
 	    wolfSSL_CTX_set_tlsext_status_cb(wolf, on_status) != WOLFSSL_SUCCESS ||
@@ -177,7 +191,8 @@ static enum rc judge(struct tls_session *t, const slice_t *chain, unsigned count
 	return rc;
 }
 
-/* Called for each certificate from the root down; only here the whole chain is at hand, and only at the leaf it is judged. */
+/* Called for each certificate from the root down; only here the whole chain is at hand, and only at
+ * the leaf it is judged. */
 static int on_verify(int ok, WOLFSSL_X509_STORE_CTX *x)
 {
 	struct tls_session *t = x->userCtx;
@@ -220,24 +235,33 @@ static int verify_mode(const struct tls_settings *s)
 	}
 }
 
-static enum rc configure(struct tls_context *c, struct arena *scratch, WOLFSSL_CTX *wolf, struct error *err)
+static enum rc configure(
+    struct tls_context *c, struct arena *scratch, WOLFSSL_CTX *wolf, struct error *err)
 {
 	const struct tls_settings *s = &c->settings;
 	int groups[TLS_GROUPS_MAX], n_groups;
 	slice_t list, dh = slice_trim(s->dhparam);
 	bool dhe = !s->server || (dh.len && !slice_eqs(dh, "none"));
 	if (tls_cipher_list(scratch, s->ciphers, s->server, dhe, &list, err) != RC_OK ||
-	    tls_group_list(s->groups, groups, &n_groups, err) != RC_OK || set_dh(c, scratch, wolf, err) != RC_OK)
+	    tls_group_list(s->groups, groups, &n_groups, err) != RC_OK ||
+	    set_dh(c, scratch, wolf, err) != RC_OK)
 		return RC_ERROR;
-	/* an end that says it speaks a version without having a suite for it makes the other fail */
-	bool tls13 = slice_search(list, SL("TLS13-")) != SIZE_MAX, tls12 = slice_search(list, SL("DHE-")) != SIZE_MAX;
-	if (wolfSSL_CTX_SetMinVersion(wolf, tls12 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) != WOLFSSL_SUCCESS ||
-	    (!tls13 && wolfSSL_CTX_set_max_proto_version(wolf, TLS1_2_VERSION) != WOLFSSL_SUCCESS) ||
+	/* an end that says it speaks a version without having a suite for it makes the other fail
+	 */
+	bool tls13 = slice_search(list, SL("TLS13-")) != SIZE_MAX,
+	     tls12 = slice_search(list, SL("DHE-")) != SIZE_MAX;
+	if (wolfSSL_CTX_SetMinVersion(wolf, tls12 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) !=
+	        WOLFSSL_SUCCESS ||
+	    (!tls13 &&
+	        wolfSSL_CTX_set_max_proto_version(wolf, TLS1_2_VERSION) != WOLFSSL_SUCCESS) ||
 	    wolfSSL_CTX_set_cipher_list(wolf, arena_cstr(scratch, list)) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR, "wolfSSL takes no cipher of \"%.*s\"", SL_ARG(list));
+		return error_set(
+		    err, RC_ERROR, "wolfSSL takes no cipher of \"%.*s\"", SL_ARG(list));
 	if (wolfSSL_CTX_set_groups(wolf, groups, n_groups) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR, "wolfSSL takes no group of \"%.*s\"", SL_ARG(s->groups));
-	/* the session-id cache is one for the process: a session made here would be resumed where certificates are asked for */
+		return error_set(
+		    err, RC_ERROR, "wolfSSL takes no group of \"%.*s\"", SL_ARG(s->groups));
+	/* the session-id cache is one for the process: a session made here would be resumed where
+	 * certificates are asked for */
 	(void)wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
 	bool tickets = s->resumption && (!s->server || s->verify == TLS_VERIFY_NONE);
 	if (s->server && !tickets) {
@@ -247,7 +271,8 @@ static enum rc configure(struct tls_context *c, struct arena *scratch, WOLFSSL_C
 	if (s->server && tickets)
 		(void)wolfSSL_CTX_set_TicketHint(wolf, TICKET_SECONDS);
 	(void)wolfSSL_CTX_set_options(wolf, WOLFSSL_OP_CIPHER_SERVER_PREFERENCE);
-	(void)wolfSSL_CTX_set_mode(wolf, (long)SSL_MODE_ENABLE_PARTIAL_WRITE | WOLFSSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)wolfSSL_CTX_set_mode(
+	    wolf, (long)SSL_MODE_ENABLE_PARTIAL_WRITE | WOLFSSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	(void)wolfSSL_CTX_set_group_messages(wolf);
 	wolfSSL_CTX_set_verify(wolf, verify_mode(s), on_verify);
 	if (s->server && c->alpn)
@@ -281,15 +306,16 @@ static enum rc build(struct tls_context *c, struct arena *scratch, struct error 
 	if (s->server && read_proofs(c, scratch, err) != RC_OK)
 		return RC_ERROR;
 	for (unsigned i = 0; i < c->creds; i++)
-		if (configure(c, scratch, c->cred[i].wolf, err) != RC_OK || staple(c, i, err) != RC_OK)
+		if (configure(c, scratch, c->cred[i].wolf, err) != RC_OK ||
+		    staple(c, i, err) != RC_OK)
 			return RC_ERROR;
 	if (s->verify != TLS_VERIFY_NONE && !c->trust)
 		return tls_trust_load(s, scratch, &c->trust, err);
 	return RC_OK;
 }
 
-enum rc tls_context_build(const struct tls_settings *s, struct tls_trust *trust, struct arena *scratch,
-    struct tls_context **out, struct error *err)
+enum rc tls_context_build(const struct tls_settings *s, struct tls_trust *trust,
+    struct arena *scratch, struct tls_context **out, struct error *err)
 {
 	struct arena *a = arena_new(0);
 	struct tls_context *c = ARENA_NEW(a, struct tls_context);

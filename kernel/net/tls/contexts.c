@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The cache of contexts.  A look-up costs a hash of the texts; once a second for each entry, a stat of each file behind it.
- * Loading happens without the lock, so two threads may load the same; the later one wins and nobody waits.
+ * The cache of contexts.  A look-up costs a hash of the texts; once a second for each entry, a stat
+ * of each file behind it. Loading happens without the lock, so two threads may load the same; the
+ * later one wins and nobody waits.
  */
 #include "net/tls/tls_private.h"
 
@@ -18,7 +19,8 @@ struct entry {
 	uint32_t key_len;
 	uint64_t hash;
 	struct tls_context *ctx;
-	struct tls_files bad_files; /* as they were when they could not be loaded; arena NULL: they could */
+	struct tls_files
+	    bad_files; /* as they were when they could not be loaded; arena NULL: they could */
 	int64_t looked_us, used_us;
 };
 
@@ -76,8 +78,8 @@ struct tls_resume *tls_contexts_resume(struct tls_contexts *c)
 
 static slice_t key_of(struct arena *a, const struct tls_settings *s)
 {
-	const slice_t *each[] = {&s->certificate, &s->privatekey, &s->self_signed_for, &s->trust, &s->crl, &s->ciphers,
-	    &s->groups, &s->alpn, &s->dhparam, &s->ocsp_file};
+	const slice_t *each[] = {&s->certificate, &s->privatekey, &s->self_signed_for, &s->trust,
+	    &s->crl, &s->ciphers, &s->groups, &s->alpn, &s->dhparam, &s->ocsp_file};
 	struct strbuf sb;
 	strbuf_init(&sb, a, 0);
 	strbuf_printf(&sb, "%d%u%d", s->server, (unsigned)s->verify, s->resumption);
@@ -88,15 +90,18 @@ static slice_t key_of(struct arena *a, const struct tls_settings *s)
 	return strbuf_slice(&sb);
 }
 
-static struct entry *find_locked(struct tls_contexts *c, slice_t key, uint64_t hash) REQUIRES(lk_tls_contexts)
+static struct entry *find_locked(struct tls_contexts *c, slice_t key, uint64_t hash)
+    REQUIRES(lk_tls_contexts)
 {
 	struct entry *e = c->first;
-	while (e && !(e->hash == hash && e->key_len == key.len && memcmp(e->key, key.ptr, key.len) == 0))
+	while (e &&
+	       !(e->hash == hash && e->key_len == key.len && memcmp(e->key, key.ptr, key.len) == 0))
 		e = e->next;
 	return e;
 }
 
-/* An older context with the same trust, whose files have not changed: roots are shared, not read again. */
+/* An older context with the same trust, whose files have not changed: roots are shared, not read
+ * again. */
 static struct tls_trust *shared_trust(struct tls_contexts *c, const struct tls_settings *s)
 {
 	struct tls_trust *found = NULL;
@@ -117,7 +122,8 @@ static bool is_fresh(const struct tls_context *ctx, int64_t now)
 	if (slice_trim(ctx->settings.certificate).len == 0 && ctx->settings.server &&
 	    now - ctx->made_us > (int64_t)SELF_SIGNED_DAYS_USED * 86400 * US_PER_SEC)
 		return false;
-	return !tls_files_changed(&ctx->files) && !(ctx->trust && tls_files_changed(tls_trust_files(ctx->trust)));
+	return !tls_files_changed(&ctx->files) &&
+	       !(ctx->trust && tls_files_changed(tls_trust_files(ctx->trust)));
 }
 
 static void drop_oldest_locked(struct tls_contexts *c) REQUIRES(lk_tls_contexts)
@@ -134,7 +140,8 @@ static void drop_oldest_locked(struct tls_contexts *c) REQUIRES(lk_tls_contexts)
 	entry_free(e);
 }
 
-static void store(struct tls_contexts *c, slice_t key, uint64_t hash, struct tls_context *ctx, int64_t now)
+static void store(
+    struct tls_contexts *c, slice_t key, uint64_t hash, struct tls_context *ctx, int64_t now)
 {
 	atomic_fetch_add(&ctx->refs, 1);
 	ctx->identity = hash;
@@ -162,7 +169,8 @@ static void store(struct tls_contexts *c, slice_t key, uint64_t hash, struct tls
 }
 
 /* The present files of a context whose successor could not be loaded; true: this is news. */
-static bool remember_bad(struct tls_contexts *c, slice_t key, uint64_t hash, const struct tls_context *old)
+static bool remember_bad(
+    struct tls_contexts *c, slice_t key, uint64_t hash, const struct tls_context *old)
 {
 	struct tls_files bad = {.arena = arena_new(0)};
 	VEC_FOREACH(&old->files.list, struct tls_file, f)
@@ -189,7 +197,8 @@ static bool remember_bad(struct tls_contexts *c, slice_t key, uint64_t hash, con
 }
 
 /* What is there, with a reference; *out_look: it is time to look at the files. */
-static struct tls_context *lookup(struct tls_contexts *c, slice_t key, uint64_t hash, int64_t now, bool *out_look)
+static struct tls_context *lookup(
+    struct tls_contexts *c, slice_t key, uint64_t hash, int64_t now, bool *out_look)
 {
 	struct tls_context *ctx = NULL;
 	*out_look = false;
@@ -208,8 +217,8 @@ static struct tls_context *lookup(struct tls_contexts *c, slice_t key, uint64_t 
 	return ctx;
 }
 
-enum rc tls_context_get(struct tls_contexts *c, const struct tls_settings *s, struct arena *scratch, struct tls_context **out,
-    const char **out_stale, struct error *err)
+enum rc tls_context_get(struct tls_contexts *c, const struct tls_settings *s, struct arena *scratch,
+    struct tls_context **out, const char **out_stale, struct error *err)
 {
 	int64_t now = clock_mono_us();
 	slice_t key = key_of(scratch, s);

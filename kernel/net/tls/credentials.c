@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Certificates and keys: each pair of the two lists on a WOLFSSL_CTX of its own, since one of those holds one key.
- * What is wrong is said when it is loaded, with the names of the files: unreadable, no PEM, encrypted, weak, of another key.
+ * Certificates and keys: each pair of the two lists on a WOLFSSL_CTX of its own, since one of those
+ * holds one key. What is wrong is said when it is loaded, with the names of the files: unreadable,
+ * no PEM, encrypted, weak, of another key.
  */
 #include "net/tls/der.h"
 #include "net/tls/tls_private.h"
@@ -41,12 +42,15 @@ static enum rc check_leaf(slice_t der, const char *name, enum tls_key_kind *out,
 		return error_wrap(err, RC_ERROR, "tls_certificate %s", name);
 	*out = kind_of(cert_key_kind(&cert, &bits));
 	if (*out == TLS_KEY_RSA && bits < TLS_RSA_BITS_MIN)
-		return error_set(err, RC_ERROR, "tls_certificate %s: an RSA key of %u bits is too weak, %d are needed", name, bits,
-		    TLS_RSA_BITS_MIN);
+		return error_set(err, RC_ERROR,
+		    "tls_certificate %s: an RSA key of %u bits is too weak, %d are needed", name,
+		    bits, TLS_RSA_BITS_MIN);
 	if (*out == TLS_KEY_ECDSA && bits < 224)
-		return error_set(err, RC_ERROR, "tls_certificate %s: an EC key of %u bits is too weak", name, bits);
+		return error_set(err, RC_ERROR,
+		    "tls_certificate %s: an EC key of %u bits is too weak", name, bits);
 	if (*out == TLS_KEY_OTHER)
-		return error_set(err, RC_ERROR, "tls_certificate %s: this kind of key is not served", name);
+		return error_set(
+		    err, RC_ERROR, "tls_certificate %s: this kind of key is not served", name);
 	return RC_OK;
 }
 
@@ -66,8 +70,9 @@ static bool ec_key_is_of(const unsigned char *key, word32 key_len, struct der pu
 	unsigned char point[POINT_MAX];
 	if (wc_ecc_init(&k) != 0)
 		return false;
-	bool same = wc_EccPrivateKeyDecode(key, &at, &k, key_len) == 0 && wc_ecc_make_pub(&k, NULL) == 0 &&
-		    wc_ecc_export_x963(&k, point, &n) == 0 && ends_with(public_key, point, n);
+	bool same = wc_EccPrivateKeyDecode(key, &at, &k, key_len) == 0 &&
+	            wc_ecc_make_pub(&k, NULL) == 0 && wc_ecc_export_x963(&k, point, &n) == 0 &&
+	            ends_with(public_key, point, n);
 	(void)wc_ecc_free(&k);
 	return same;
 }
@@ -80,7 +85,8 @@ static bool ed25519_key_is_of(const unsigned char *key, word32 key_len, struct d
 	if (wc_ed25519_init(&k) != 0)
 		return false;
 	bool same = wc_Ed25519PrivateKeyDecode(key, &at, &k, key_len) == 0 &&
-		    wc_ed25519_make_public(&k, point, sizeof point) == 0 && ends_with(public_key, point, sizeof point);
+	            wc_ed25519_make_public(&k, point, sizeof point) == 0 &&
+	            ends_with(public_key, point, sizeof point);
 	wc_ed25519_free(&k);
 	return same;
 }
@@ -90,41 +96,47 @@ static bool key_is_of(const struct tls_credential *cred, slice_t key_text)
 	struct cert cert;
 	DerBuffer *der = NULL;
 	int is_ec = 0;
-	if (wolfSSL_CTX_check_private_key(cred->wolf) != WOLFSSL_SUCCESS || cert_parse(cred->cert, &cert, NULL) != RC_OK)
+	if (wolfSSL_CTX_check_private_key(cred->wolf) != WOLFSSL_SUCCESS ||
+	    cert_parse(cred->cert, &cert, NULL) != RC_OK)
 		return false;
 	if (cred->kind == TLS_KEY_RSA)
 		return true;
 	bool same = false;
-	if (wc_PemToDer((const unsigned char *)key_text.ptr, (long)key_text.len, PRIVATEKEY_TYPE, &der, NULL, NULL, &is_ec) == 0)
-		same = cred->kind == TLS_KEY_ECDSA ? ec_key_is_of(der->buffer, der->length, cert.spki) :
-						     ed25519_key_is_of(der->buffer, der->length, cert.spki);
+	if (wc_PemToDer((const unsigned char *)key_text.ptr, (long)key_text.len, PRIVATEKEY_TYPE,
+	        &der, NULL, NULL, &is_ec) == 0)
+		same = cred->kind == TLS_KEY_ECDSA
+		           ? ec_key_is_of(der->buffer, der->length, cert.spki)
+		           : ed25519_key_is_of(der->buffer, der->length, cert.spki);
 	wc_FreeDer(&der);
 	return same;
 }
 
-static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t cert_text, slice_t key_text,
-    const char *cert_name, const char *key_name, struct error *err)
+static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t cert_text,
+    slice_t key_text, const char *cert_name, const char *key_name, struct error *err)
 {
 	struct tls_credential *cred = &c->cred[c->creds];
 	slice_t rest = cert_text, der;
 	if (!tls_pem_next(scratch, &rest, "CERTIFICATE", &der))
-		return error_set(err, RC_ERROR, "tls_certificate %s: there is no certificate in it", cert_name);
+		return error_set(
+		    err, RC_ERROR, "tls_certificate %s: there is no certificate in it", cert_name);
 	if (check_leaf(der, cert_name, &cred->kind, err) != RC_OK)
 		return RC_ERROR;
 	cred->cert = arena_dup(c->arena, slice_tainted(der.ptr, der.len));
 	if (tls_pem_next(scratch, &rest, "CERTIFICATE", &der))
 		cred->issuer = arena_dup(c->arena, der);
 	wolfSSL_CTX_set_default_passwd_cb(cred->wolf, no_passphrase);
-	if (wolfSSL_CTX_use_certificate_chain_buffer(cred->wolf, (const unsigned char *)cert_text.ptr, cert_text.len) !=
-	    WOLFSSL_SUCCESS)
+	if (wolfSSL_CTX_use_certificate_chain_buffer(
+	        cred->wolf, (const unsigned char *)cert_text.ptr, cert_text.len) != WOLFSSL_SUCCESS)
 		return error_set(err, RC_ERROR, "tls_certificate %s cannot be used", cert_name);
-	if (wolfSSL_CTX_use_PrivateKey_buffer(
-		cred->wolf, (const unsigned char *)key_text.ptr, key_text.len, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR, "tls_privatekey %s: there is no key in it that can be used%s", key_name,
-		    slice_search(key_text, SL("ENCRYPTED")) != SIZE_MAX ? " (it is encrypted)" : "");
+	if (wolfSSL_CTX_use_PrivateKey_buffer(cred->wolf, (const unsigned char *)key_text.ptr,
+	        key_text.len, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+		return error_set(err, RC_ERROR,
+		    "tls_privatekey %s: there is no key in it that can be used%s", key_name,
+		    slice_search(key_text, SL("ENCRYPTED")) != SIZE_MAX ? " (it is encrypted)"
+		                                                        : "");
 	if (!key_is_of(cred, key_text))
-		return error_set(
-		    err, RC_ERROR, "tls_privatekey %s does not belong to tls_certificate %s", key_name, cert_name);
+		return error_set(err, RC_ERROR,
+		    "tls_privatekey %s does not belong to tls_certificate %s", key_name, cert_name);
 	c->creds++;
 	return RC_OK;
 }
@@ -137,7 +149,8 @@ static WOLFSSL_CTX *new_wolf(bool server)
 static enum rc open_slot(struct tls_context *c, struct error *err)
 {
 	if (c->creds == TLS_CREDENTIALS_MAX)
-		return error_set(err, RC_ERROR, "tls_certificate: more than %d files", TLS_CREDENTIALS_MAX);
+		return error_set(
+		    err, RC_ERROR, "tls_certificate: more than %d files", TLS_CREDENTIALS_MAX);
 	struct tls_credential *cred = &c->cred[c->creds];
 	cred->cert = slice_absent();
 	cred->wolf = new_wolf(c->settings.server);
@@ -147,7 +160,7 @@ static enum rc open_slot(struct tls_context *c, struct error *err)
 static enum rc load_one(
     struct tls_context *c, struct arena *scratch, slice_t cert, slice_t key, struct error *err)
 {
-	slice_t cert_text, key_text;
+	slice_t cert_text = SL(""), key_text = SL("");
 	enum rc rc = open_slot(c, err);
 	if (rc == RC_OK)
 		rc = tls_files_read(&c->files, scratch, cert, "tls_certificate", &cert_text, err);
@@ -157,7 +170,8 @@ static enum rc load_one(
 		return rc;
 	if (!key.len)
 		key_text = cert_text;
-	rc = use_pair(c, scratch, cert_text, key_text, arena_cstr(scratch, cert), arena_cstr(scratch, key.len ? key : cert), err);
+	rc = use_pair(c, scratch, cert_text, key_text, arena_cstr(scratch, cert),
+	    arena_cstr(scratch, key.len ? key : cert), err);
 	if (key_text.len)
 		explicit_bzero((void *)(uintptr_t)key_text.ptr, key_text.len);
 	return rc;
@@ -165,7 +179,7 @@ static enum rc load_one(
 
 static enum rc load_self_signed(struct tls_context *c, struct arena *scratch, struct error *err)
 {
-	slice_t cert, key;
+	slice_t cert = SL(""), key = SL("");
 	enum rc rc = open_slot(c, err);
 	if (rc == RC_OK)
 		rc = tls_self_signed(scratch, c->settings.self_signed_for, &cert, &key, err);
@@ -184,7 +198,8 @@ enum rc tls_credentials_load(struct tls_context *c, struct arena *scratch, struc
 	while (tls_list_next(scratch, &certs, &cert_sep, &cert)) {
 		key = slice_absent();
 		if (own_keys && !tls_list_next(scratch, &keys, &key_sep, &key))
-			return error_set(err, RC_ERROR, "tls_privatekey has no file for tls_certificate %.*s", SL_ARG(cert));
+			return error_set(err, RC_ERROR,
+			    "tls_privatekey has no file for tls_certificate %.*s", SL_ARG(cert));
 		enum rc rc = load_one(c, scratch, cert, key, err);
 		if (rc != RC_OK)
 			return rc;
@@ -205,7 +220,8 @@ enum rc tls_credentials_load(struct tls_context *c, struct arena *scratch, struc
 
 enum { SELF_SIGNED_DAYS = 90, PART_MAX = 4096 };
 
-static enum rc to_pem(struct arena *scratch, const unsigned char *der, int len, int type, slice_t *out)
+static enum rc to_pem(
+    struct arena *scratch, const unsigned char *der, int len, int type, slice_t *out)
 {
 	unsigned char *pem = (unsigned char *)arena_bytes(scratch, 2 * PART_MAX);
 	int n = len > 0 ? wc_DerToPem(der, (word32)len, pem, 2 * PART_MAX, type) : len;
@@ -229,10 +245,12 @@ static int make_certificate(Cert *cert, slice_t name, ecc_key *key, WC_RNG *rng,
 	cert->daysValid = SELF_SIGNED_DAYS;
 	cert->selfSigned = 1;
 	int size = wc_MakeCert(cert, der, PART_MAX, NULL, key, rng);
-	return size < 0 ? size : wc_SignCert(cert->bodySz, cert->sigType, der, PART_MAX, NULL, key, rng);
+	return size < 0 ? size
+	                : wc_SignCert(cert->bodySz, cert->sigType, der, PART_MAX, NULL, key, rng);
 }
 
-enum rc tls_self_signed(struct arena *scratch, slice_t name, slice_t *out_cert, slice_t *out_key, struct error *err)
+enum rc tls_self_signed(
+    struct arena *scratch, slice_t name, slice_t *out_cert, slice_t *out_key, struct error *err)
 {
 	Cert *cert = arena_alloc(scratch, sizeof *cert);
 	unsigned char *der = arena_alloc(scratch, PART_MAX);
@@ -247,7 +265,8 @@ enum rc tls_self_signed(struct arena *scratch, slice_t name, slice_t *out_cert, 
 			n = make_certificate(cert, name, key, &rng, der);
 		rc = to_pem(scratch, der, n, CERT_TYPE, out_cert);
 		if (rc == RC_OK)
-			rc = to_pem(scratch, der, wc_EccKeyToDer(key, der, PART_MAX), ECC_PRIVATEKEY_TYPE, out_key);
+			rc = to_pem(scratch, der, wc_EccKeyToDer(key, der, PART_MAX),
+			    ECC_PRIVATEKEY_TYPE, out_key);
 		explicit_bzero(der, PART_MAX);
 		(void)wc_ecc_free(key);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * net/tls/der: DER (X.690) as far as certificates, revocation lists and keys need it; private to this module.
- * Foreign bytes: every length is checked against what is there.
+ * net/tls/der: DER (X.690) as far as certificates, revocation lists and keys need it; private to
+ * this module. Foreign bytes: every length is checked against what is there.
  */
 #ifndef HEDDLE_NET_TLS_DER_H
 #define HEDDLE_NET_TLS_DER_H
@@ -77,7 +77,8 @@ unsigned cert_signature_digest(const struct cert *c);
 slice_t cert_name_text(struct arena *a, struct der name);
 /* A value of a name's, as UTF-8 where its type is a text's; others in hex behind a #. */
 slice_t cert_string_text(struct arena *a, const struct der_item *value);
-/* Is it for this host: dNSName or iPAddress, the CN only where no such name is there (RFC 6125, without partial wildcards)? */
+/* Is it for this host: dNSName or iPAddress, the CN only where no such name is there (RFC 6125,
+ * without partial wildcards)? */
 bool cert_is_for(const struct cert *c, slice_t host);
 const char *cert_oid_name(struct der oid, bool dn);
 #endif

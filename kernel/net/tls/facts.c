@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a session proved, in the words that the configuration and the log use; and what binds other proofs to it. */
+/* What a session proved, in the words that the configuration and the log use; and what binds other
+ * proofs to it. */
 #include "net/tls/der.h"
 #include "net/tls/tls_private.h"
 
@@ -42,7 +43,8 @@ void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts 
 {
 	struct cert peer;
 	slice_t none = slice_absent();
-	*out = (struct tls_facts){.sni = none, .peerdn = none, .peercert = none, .alpn = none, .verify_error = none};
+	*out = (struct tls_facts){
+	    .sni = none, .peerdn = none, .peercert = none, .alpn = none, .verify_error = none};
 	cipher_facts(t, a, out);
 	if (t->sni)
 		out->sni = arena_dup(a, slice_tainted(t->sni, strlen(t->sni)));
@@ -56,11 +58,13 @@ void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts 
 	out->verified = t->peer_seen && t->verified;
 	out->resumed = t->resumed;
 	if (t->peer_seen && !t->verified && t->verify_error)
-		out->verify_error = arena_dup(a, slice_tainted(t->verify_error, strlen(t->verify_error)));
+		out->verify_error =
+		    arena_dup(a, slice_tainted(t->verify_error, strlen(t->verify_error)));
 	for (unsigned i = 0; i < TLS_BINDINGS; i++) {
 		out->binding[i] = none;
 		if (t->binding_len[i])
-			out->binding[i] = arena_dup(a, slice_of(t->binding[i], t->binding_len[i], 0));
+			out->binding[i] =
+			    arena_dup(a, slice_of(t->binding[i], t->binding_len[i], 0));
 	}
 }
 
@@ -74,18 +78,23 @@ static void put_end_point(struct tls_session *t)
 	if (der.len == 0 || cert_parse(der, &c, NULL) != RC_OK)
 		return;
 	unsigned bits = cert_signature_digest(&c);
-	enum wc_HashType type = bits == 256 ? WC_HASH_TYPE_SHA256 : bits == 384 ? WC_HASH_TYPE_SHA384 : WC_HASH_TYPE_SHA512;
-	if (bits && wc_Hash(type, (const unsigned char *)der.ptr, der.len, t->binding[TLS_BINDING_END_POINT], bits / 8) == 0)
+	enum wc_HashType type = bits == 256   ? WC_HASH_TYPE_SHA256
+	                        : bits == 384 ? WC_HASH_TYPE_SHA384
+	                                      : WC_HASH_TYPE_SHA512;
+	if (bits && wc_Hash(type, (const unsigned char *)der.ptr, der.len,
+	                t->binding[TLS_BINDING_END_POINT], bits / 8) == 0)
 		t->binding_len[TLS_BINDING_END_POINT] = (uint8_t)(bits / 8);
 }
 
-/* RFC 5929 3: the first Finished message of the handshake: the client's, or, resumed, the server's. */
+/* RFC 5929 3: the first Finished message of the handshake: the client's, or, resumed, the server's.
+ */
 static void put_unique(struct tls_session *t)
 {
 	unsigned char *to = t->binding[TLS_BINDING_UNIQUE];
 	bool server = t->ctx->settings.server, first_is_ours = server == t->resumed;
 	size_t cap = sizeof t->binding[0];
-	size_t n = first_is_ours ? wolfSSL_get_finished(t->ssl, to, cap) : wolfSSL_get_peer_finished(t->ssl, to, cap);
+	size_t n = first_is_ours ? wolfSSL_get_finished(t->ssl, to, cap)
+	                         : wolfSSL_get_peer_finished(t->ssl, to, cap);
 	t->binding_len[TLS_BINDING_UNIQUE] = (uint8_t)(n <= cap ? n : 0);
 }
 
@@ -95,8 +104,8 @@ void tls_bindings_take(struct tls_session *t)
 	static const char label[] = "EXPORTER-Channel-Binding";
 	enum { EXPORTER_LEN = 32 };
 	const unsigned char none = 0;
-	if (wolfSSL_export_keying_material(t->ssl, t->binding[TLS_BINDING_EXPORTER], EXPORTER_LEN, label, sizeof label - 1, &none,
-		0, 1) == WOLFSSL_SUCCESS)
+	if (wolfSSL_export_keying_material(t->ssl, t->binding[TLS_BINDING_EXPORTER], EXPORTER_LEN,
+	        label, sizeof label - 1, &none, 0, 1) == WOLFSSL_SUCCESS)
 		t->binding_len[TLS_BINDING_EXPORTER] = EXPORTER_LEN;
 	if (wolfSSL_version(t->ssl) != TLS1_3_VERSION)
 		put_unique(t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The files behind a context: read with what identifies them, so that a change is seen by stat alone. */
+/* The files behind a context: read with what identifies them, so that a change is seen by stat
+ * alone. */
 #include "net/tls/tls_private.h"
 
 #include "base/codec.h"
@@ -40,8 +41,8 @@ static bool same_file(const struct tls_file *a, const struct tls_file *b)
 {
 	if (a->present != b->present)
 		return false;
-	return !a->present || (a->dev == b->dev && a->ino == b->ino && a->size == b->size && same_time(a->mtime, b->mtime) &&
-			       same_time(a->ctime, b->ctime));
+	return !a->present || (a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	                          same_time(a->mtime, b->mtime) && same_time(a->ctime, b->ctime));
 }
 
 bool tls_files_changed(const struct tls_files *f)
@@ -68,20 +69,22 @@ bool tls_files_same(const struct tls_files *a, const struct tls_files *b)
 	if (a->list.count != b->list.count)
 		return false;
 	for (size_t i = 0; i < a->list.count; i++) {
-		const struct tls_file *x = VEC_AT(&a->list, struct tls_file, i), *y = VEC_AT(&b->list, struct tls_file, i);
+		const struct tls_file *x = VEC_AT(&a->list, struct tls_file, i),
+		                      *y = VEC_AT(&b->list, struct tls_file, i);
 		if (strcmp(x->path, y->path) != 0 || !same_file(x, y))
 			return false;
 	}
 	return true;
 }
 
-enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path, const char *what, slice_t *out,
-    struct error *err)
+enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path, const char *what,
+    slice_t *out, struct error *err)
 {
 	const char *name = arena_cstr(scratch, path);
 	struct stat st;
 	if (name[0] != '/')
-		return error_set(err, RC_ERROR, "%s \"%.*s\" is no absolute path", what, SL_ARG(path));
+		return error_set(
+		    err, RC_ERROR, "%s \"%.*s\" is no absolute path", what, SL_ARG(path));
 	/* O_NONBLOCK: a fifo must not hold us */
 	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -94,7 +97,8 @@ enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path,
 	note(f, name, &st);
 	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
 		(void)close(fd);
-		return error_set(err, RC_ERROR, "%s %s is no file of at most %d bytes", what, name, FILE_MAX);
+		return error_set(
+		    err, RC_ERROR, "%s %s is no file of at most %d bytes", what, name, FILE_MAX);
 	}
 	size_t cap = (size_t)st.st_size + 1;
 	char *text = arena_bytes(scratch, cap);
@@ -109,7 +113,8 @@ enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path,
 
 bool tls_pem_next(struct arena *a, slice_t *rest, const char *kind, slice_t *out_der)
 {
-	slice_t begin = arena_printf(a, "-----BEGIN %s-----", kind), end = arena_printf(a, "-----END %s-----", kind);
+	slice_t begin = arena_printf(a, "-----BEGIN %s-----", kind),
+	        end = arena_printf(a, "-----END %s-----", kind);
 	for (;;) {
 		size_t at = slice_search(*rest, begin);
 		if (at == SIZE_MAX)
@@ -136,7 +141,8 @@ bool tls_list_next(struct arena *a, slice_t *rest, char *sep, slice_t *out)
 	if (*sep == 0) {
 		slice_t t = slice_trim(*rest);
 		*sep = ':';
-		if (t.len >= 2 && t.ptr[0] == '<' && !ascii_isalnum(t.ptr[1]) && !ascii_isspace(t.ptr[1])) {
+		if (t.len >= 2 && t.ptr[0] == '<' && !ascii_isalnum(t.ptr[1]) &&
+		    !ascii_isspace(t.ptr[1])) {
 			*sep = t.ptr[1];
 			*rest = slice_sub(t, 2, t.len);
 		}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The ClientHello, as far as it decides which certificate is shown (RFC 8446 4.1.2, 6066 3, 8446 4.2.3): wolfSSL wants to
- * be told before it sees it.  Foreign bytes: every length is checked; wolfSSL parses and judges the rest by itself.
+ * The ClientHello, as far as it decides which certificate is shown (RFC 8446 4.1.2, 6066 3,
+ * 8446 4.2.3): wolfSSL wants to be told before it sees it.  Foreign bytes: every length is checked;
+ * wolfSSL parses and judges the rest by itself.
  */
 #include "net/tls/tls_private.h"
 
@@ -60,7 +61,8 @@ static void read_sigalgs(struct cursor ext, struct tls_hello *out)
 		unsigned alg = take(&list, 2);
 		out->ecdsa |= alg == 0x0403 || alg == 0x0503 || alg == 0x0603;
 		out->ed25519 |= alg == 0x0807;
-		out->rsa |= alg == 0x0401 || alg == 0x0804 || alg == 0x0501 || alg == 0x0805 || alg == 0x0601 || alg == 0x0806;
+		out->rsa |= alg == 0x0401 || alg == 0x0804 || alg == 0x0501 || alg == 0x0805 ||
+		            alg == 0x0601 || alg == 0x0806;
 	}
 }
 
@@ -128,7 +130,13 @@ static enum rc read_hello(struct cursor c, struct tls_hello *out, struct error *
 	return RC_OK;
 }
 
-enum { RECORD_HEAD = 5, HANDSHAKE_HEAD = 4, RECORD_MAX = 16384, TYPE_HANDSHAKE = 22, MSG_CLIENT_HELLO = 1 };
+enum {
+	RECORD_HEAD = 5,
+	HANDSHAKE_HEAD = 4,
+	RECORD_MAX = 16384,
+	TYPE_HANDSHAKE = 22,
+	MSG_CLIENT_HELLO = 1
+};
 
 enum rc tls_hello_parse(slice_t bytes, struct tls_hello *out, struct error *err)
 {
@@ -139,7 +147,8 @@ enum rc tls_hello_parse(slice_t bytes, struct tls_hello *out, struct error *err)
 	if (n >= 2 && p[1] != 3)
 		return error_set(err, RC_FAIL, "this is no TLS: version %u", p[1]);
 	if (n >= 6 && p[5] != MSG_CLIENT_HELLO)
-		return error_set(err, RC_FAIL, "TLS begins with message %u instead of a ClientHello", p[5]);
+		return error_set(
+		    err, RC_FAIL, "TLS begins with message %u instead of a ClientHello", p[5]);
 	if (n < RECORD_HEAD + HANDSHAKE_HEAD)
 		return RC_DEFER;
 	size_t record = (size_t)p[3] << 8 | p[4];
@@ -148,7 +157,8 @@ enum rc tls_hello_parse(slice_t bytes, struct tls_hello *out, struct error *err)
 		return error_set(err, RC_FAIL, "a TLS record of %zu bytes", record);
 	/* over several records: nobody who means well does so for a text of some 500 bytes */
 	if (hello + HANDSHAKE_HEAD > record)
-		return error_set(err, RC_FAIL, "a ClientHello of %zu bytes in a record of %zu", hello, record);
+		return error_set(
+		    err, RC_FAIL, "a ClientHello of %zu bytes in a record of %zu", hello, record);
 	if (n < RECORD_HEAD + record)
 		return RC_DEFER;
 	const unsigned char *body = p + RECORD_HEAD + HANDSHAKE_HEAD;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * wolfSSL's memory.  Each of its sessions has a block of 37 KiB (room for nine certificates, nearly all of it zeros):
- * blocks of that size get pages of their own, so that the zero pages of one that is parked can be given back.
- * The functions have no context and we have no globals: a head in front of each block says what it is.
+ * wolfSSL's memory.  Each of its sessions has a block of 37 KiB (room for nine certificates, nearly
+ * all of it zeros): blocks of that size get pages of their own, so that the zero pages of one that
+ * is parked can be given back. The functions have no context and we have no globals: a head in
+ * front of each block says what it is.
  */
 #include "net/tls/tls_private.h"
 
@@ -33,7 +34,8 @@ static void *block_new(size_t n)
 	}
 	whole = (whole + PAGE - 1) / PAGE * PAGE;
 	/* all of it is written at once: one step instead of a fault for each page */
-	void *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	void *p = mmap(
+	    NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	/* neighbours become one area: a huge page would undo what giving back gains */
@@ -72,7 +74,8 @@ static void *block_resize(void *p, size_t n)
 
 enum rc tls_memory_init(struct error *err)
 {
-	if (wolfSSL_SetAllocators(block_new, block_free, block_resize) != 0 || wolfSSL_Init() != WOLFSSL_SUCCESS)
+	if (wolfSSL_SetAllocators(block_new, block_free, block_resize) != 0 ||
+	    wolfSSL_Init() != WOLFSSL_SUCCESS)
 		return error_set(err, RC_ERROR, "wolfSSL cannot be started");
 	return RC_OK;
 }

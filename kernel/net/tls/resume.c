@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Sessions that this client may take up again: TLS 1.3 tickets by key, as bytes, so that no thread shares wolfSSL's objects.
- * A full table forgets the oldest.  What was proved about the peer stays with the ticket, since a resumed handshake proves
- * nothing anew; the key therefore names what was demanded of it.
+ * Sessions that this client may take up again: TLS 1.3 tickets by key, as bytes, so that no thread
+ * shares wolfSSL's objects. A full table forgets the oldest.  What was proved about the peer stays
+ * with the ticket, since a resumed handshake proves nothing anew; the key therefore names what was
+ * demanded of it.
  */
 #include "net/tls/tls_private.h"
 
@@ -102,6 +103,7 @@ void tls_resume_put(struct tls_resume *r, slice_t key, const struct tls_resumabl
 			to = t;
 	}
 	ticket_clear(to);
-	*to = (struct ticket){bytes, key.len, what->session.len, what->peer.len, what->verified, clock_mono_us()};
+	*to = (struct ticket){
+	    bytes, key.len, what->session.len, what->peer.len, what->verified, clock_mono_us()};
 	resume_unlock(r);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Sessions: wolfSSL over a non-blocking descriptor.  What arrives is read in one call into a buffer of ours, from which
- * wolfSSL takes a record's head and then its body; when it says that it wants more, that buffer is empty.
+ * Sessions: wolfSSL over a non-blocking descriptor.  What arrives is read in one call into a buffer
+ * of ours, from which wolfSSL takes a record's head and then its body; when it says that it wants
+ * more, that buffer is empty.
  */
 #include "net/tls/der.h"
 #include "net/tls/tls_private.h"
@@ -66,13 +67,15 @@ static ssize_t send_now(struct tls_session *t, const char *buf, size_t size)
 	return n;
 }
 
-/* TLS 1.3: at the end of its handshake the server sends a ticket that nobody waits for.  It goes with the first reply: a
- * segment less, and the client does not wake for it.  Alerts are shorter, and a flight begins with a record in clear. */
+/* TLS 1.3: at the end of its handshake the server sends a ticket that nobody waits for.  It goes
+ * with the first reply: a segment less, and the client does not wake for it.  Alerts are shorter,
+ * and a flight begins with a record in clear. */
 static bool is_ticket(const struct tls_session *t, const char *buf, int size)
 {
 	enum { ENCRYPTED = 0x17, ALERT_RECORD_MAX = 64 };
-	return !t->done && !t->was_blocked && !t->held && t->ctx->settings.server && size > ALERT_RECORD_MAX &&
-	       size <= HELD_MAX && buf[0] == ENCRYPTED && wolfSSL_version(t->ssl) == TLS1_3_VERSION;
+	return !t->done && !t->was_blocked && !t->held && t->ctx->settings.server &&
+	       size > ALERT_RECORD_MAX && size <= HELD_MAX && buf[0] == ENCRYPTED &&
+	       wolfSSL_version(t->ssl) == TLS1_3_VERSION;
 }
 
 static bool hold(struct tls_session *t, const char *buf, size_t size)
@@ -142,7 +145,8 @@ static char *copy_text(slice_t s)
 	return p;
 }
 
-static struct tls_session *session_new(struct tls_context *c, const struct tls_credential *cred, int fd)
+static struct tls_session *session_new(
+    struct tls_context *c, const struct tls_credential *cred, int fd)
 {
 	struct tls_session *t = calloc(1, sizeof *t);
 	MUST(t);
@@ -194,12 +198,14 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 	return RC_OK;
 }
 
-/* What a session may be taken up for: the same demands, made of the same name, by the same files. */
+/* What a session may be taken up for: the same demands, made of the same name, by the same files.
+ */
 static char *resume_key_of(const struct tls_session *t, slice_t key)
 {
 	struct arena *a = arena_new(0);
 	slice_t s = arena_printf(a, "%llx %lld %s %s %.*s", (unsigned long long)t->ctx->identity,
-	    (long long)t->ctx->made_us, t->sni ? t->sni : "", t->verify_name ? t->verify_name : "", SL_ARG(key));
+	    (long long)t->ctx->made_us, t->sni ? t->sni : "", t->verify_name ? t->verify_name : "",
+	    SL_ARG(key));
 	char *copy = copy_text(s);
 	arena_free(&a);
 	return copy;
@@ -210,7 +216,8 @@ static uint64_t ticket_hash(struct tls_session *t)
 {
 	unsigned char ticket[TICKET_MAX];
 	word32 n = sizeof ticket;
-	if (wolfSSL_get_SessionTicket(t->ssl, ticket, &n) != WOLFSSL_SUCCESS || n == 0 || n > sizeof ticket)
+	if (wolfSSL_get_SessionTicket(t->ssl, ticket, &n) != WOLFSSL_SUCCESS || n == 0 ||
+	    n > sizeof ticket)
 		return 0;
 	return hash_bytes(slice_of(ticket, n, 0));
 }
@@ -235,8 +242,8 @@ static void offer_session(struct tls_session *t)
 	wolfSSL_ERR_clear_error();
 }
 
-enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd, slice_t sni, slice_t verify_name,
-    slice_t resume_key, struct tls_session **out, struct error *err)
+enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd, slice_t sni,
+    slice_t verify_name, slice_t resume_key, struct tls_session **out, struct error *err)
 {
 	MUST(!c->settings.server && c->creds);
 	struct tls_session *t = session_new(c, &c->cred[0], fd);
@@ -244,16 +251,18 @@ enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd
 		return error_set(err, RC_DEFER, "no memory for a TLS session");
 	if (sni.len) {
 		t->sni = copy_text(sni);
-		if (sni.len > UINT16_MAX || wolfSSL_UseSNI(t->ssl, WOLFSSL_SNI_HOST_NAME, t->sni, (unsigned short)sni.len) !=
-						WOLFSSL_SUCCESS) {
+		if (sni.len > UINT16_MAX || wolfSSL_UseSNI(t->ssl, WOLFSSL_SNI_HOST_NAME, t->sni,
+		                                (unsigned short)sni.len) != WOLFSSL_SUCCESS) {
 			tls_free(&t, false);
-			return error_set(err, RC_ERROR, "tls_sni \"%.*s\" cannot be sent", SL_ARG(sni));
+			return error_set(
+			    err, RC_ERROR, "tls_sni \"%.*s\" cannot be sent", SL_ARG(sni));
 		}
 	}
 	if (!slice_is_absent(verify_name))
 		t->verify_name = copy_text(verify_name);
 	if (c->alpn)
-		(void)wolfSSL_UseALPN(t->ssl, c->alpn, (unsigned)strlen(c->alpn), WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
+		(void)wolfSSL_UseALPN(
+		    t->ssl, c->alpn, (unsigned)strlen(c->alpn), WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
 	if (c->settings.resumption && !slice_is_absent(resume_key)) {
 		t->resume = tls_contexts_resume(cache);
 		t->resume_key = resume_key_of(t, resume_key);
@@ -263,8 +272,9 @@ enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd
 	return RC_OK;
 }
 
-/* A ticket came after the handshake, if one came: only now, at the end, it is known.  The one that was offered is still in the
- * session otherwise, and would be offered with the secrets of another handshake. */
+/* A ticket came after the handshake, if one came: only now, at the end, it is known.  The one that
+ * was offered is still in the session otherwise, and would be offered with the secrets of another
+ * handshake. */
 static void keep_session(struct tls_session *t)
 {
 	unsigned char *bytes = NULL;
@@ -324,12 +334,29 @@ static const struct {
 	int code;
 	const char *name;
 } alerts[] = {
-    {0, "close_notify"}, {10, "unexpected_message"}, {20, "bad_record_mac"}, {22, "record_overflow"},
-    {40, "handshake_failure"}, {42, "bad_certificate"}, {43, "unsupported_certificate"}, {44, "certificate_revoked"},
-    {45, "certificate_expired"}, {46, "certificate_unknown"}, {47, "illegal_parameter"}, {48, "unknown_ca"},
-    {49, "access_denied"}, {50, "decode_error"}, {51, "decrypt_error"}, {70, "protocol_version"},
-    {71, "insufficient_security"}, {80, "internal_error"}, {86, "inappropriate_fallback"}, {90, "user_canceled"},
-    {109, "missing_extension"}, {112, "unrecognized_name"}, {116, "certificate_required"},
+    {0, "close_notify"},
+    {10, "unexpected_message"},
+    {20, "bad_record_mac"},
+    {22, "record_overflow"},
+    {40, "handshake_failure"},
+    {42, "bad_certificate"},
+    {43, "unsupported_certificate"},
+    {44, "certificate_revoked"},
+    {45, "certificate_expired"},
+    {46, "certificate_unknown"},
+    {47, "illegal_parameter"},
+    {48, "unknown_ca"},
+    {49, "access_denied"},
+    {50, "decode_error"},
+    {51, "decrypt_error"},
+    {70, "protocol_version"},
+    {71, "insufficient_security"},
+    {80, "internal_error"},
+    {86, "inappropriate_fallback"},
+    {90, "user_canceled"},
+    {109, "missing_extension"},
+    {112, "unrecognized_name"},
+    {116, "certificate_required"},
     {120, "no_application_protocol"},
 };
 
@@ -345,11 +372,13 @@ static void explain(struct tls_session *t, int e, struct error *err)
 {
 	WOLFSSL_ALERT_HISTORY h = {{0, 0}, {0, 0}};
 	if (t->verify_error && t->ctx->settings.verify == TLS_VERIFY_REQUIRE && !t->verified) {
-		(void)error_set(err, RC_FAIL, "certificate verification failed: %s", t->verify_error);
+		(void)error_set(
+		    err, RC_FAIL, "certificate verification failed: %s", t->verify_error);
 		return;
 	}
 	if (wolfSSL_get_alert_history(t->ssl, &h) == WOLFSSL_SUCCESS && e == FATAL_ERROR) {
-		(void)error_set(err, RC_FAIL, "the peer sent the alert %s", alert_name(h.last_rx.code));
+		(void)error_set(
+		    err, RC_FAIL, "the peer sent the alert %s", alert_name(h.last_rx.code));
 		return;
 	}
 	const char *why = wolfSSL_ERR_reason_error_string((unsigned long)e);
@@ -404,7 +433,9 @@ static enum tls_io handshake_done(struct tls_session *t, struct error *err)
 		t->verified = t->offered_verified;
 	}
 	if (s->verify == TLS_VERIFY_REQUIRE && !t->verified)
-		return refused(t, err, t->peer_seen ? "certificate verification failed" : "the peer has no certificate");
+		return refused(t, err,
+		    t->peer_seen ? "certificate verification failed"
+		                 : "the peer has no certificate");
 	t->done = true;
 	tls_bindings_take(t);
 	return TLS_DONE;
@@ -438,7 +469,8 @@ enum tls_io tls_read(struct tls_session *t, void *buf, size_t cap, size_t *got, 
 	return outcome(t, n, err);
 }
 
-enum tls_io tls_write(struct tls_session *t, const void *buf, size_t n, size_t *put, struct error *err)
+enum tls_io tls_write(
+    struct tls_session *t, const void *buf, size_t n, size_t *put, struct error *err)
 {
 	*put = 0;
 	if (t->failed || !t->done)
@@ -470,7 +502,8 @@ void tls_park(struct tls_session *t)
 	}
 	if (!t->done || t->arrays_freed)
 		return;
-	/* once: what a parked session needs later is little, and the pages stay given back unless they are written */
+	/* once: what a parked session needs later is little, and the pages stay given back unless
+	 * they are written */
 	wolfSSL_FreeArrays(t->ssl);
 	tls_memory_give_back(wolfSSL_get_session(t->ssl));
 	t->arrays_freed = true;

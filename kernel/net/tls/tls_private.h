@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * net/tls/tls_private: what the parts of this module share.  Include it first: wolfSSL's options fix the layout of its structs.
+ * net/tls/tls_private: what the parts of this module share.  Include it first: wolfSSL's options
+ * fix the layout of its structs.
  */
 #ifndef HEDDLE_NET_TLS_PRIVATE_H
 #define HEDDLE_NET_TLS_PRIVATE_H
@@ -28,14 +29,16 @@ struct tls_files {
 	struct arena *arena;
 	struct vec list; /* struct tls_file */
 };
-/* Contents into `scratch`; the file is noted in f.  A directory, a fifo or a file over 4 MiB is ERROR. */
-MUST_USE enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path, const char *what, slice_t *out,
-    struct error *err);
+/* Contents into `scratch`; the file is noted in f.  A directory, a fifo or a file over 4 MiB is
+ * ERROR. */
+MUST_USE enum rc tls_files_read(struct tls_files *f, struct arena *scratch, slice_t path,
+    const char *what, slice_t *out, struct error *err);
 void tls_files_note(struct tls_files *f, const char *path);
 bool tls_files_changed(const struct tls_files *f);
 bool tls_files_same(const struct tls_files *a, const struct tls_files *b);
 
-/* PEM blocks of this kind ("CERTIFICATE"), as DER, in order.  *rest moves behind; false: no more. */
+/* PEM blocks of this kind ("CERTIFICATE"), as DER, in order.  *rest moves behind; false: no more.
+ */
 bool tls_pem_next(struct arena *a, slice_t *rest, const char *kind, slice_t *out_der);
 
 /* ---- keys and certificates ---- */
@@ -43,7 +46,7 @@ enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_ED25519, TLS_KEY_OTHER }
 struct tls_credential {
 	WOLFSSL_CTX *wolf;
 	enum tls_key_kind kind;
-	slice_t cert; /* DER of the leaf, in the context's arena; ABSENT: a client without one */
+	slice_t cert;   /* DER of the leaf, in the context's arena; ABSENT: a client without one */
 	slice_t issuer; /* of the next one in the file; empty: none */
 };
 enum { TLS_CREDENTIALS_MAX = 4, TLS_RSA_BITS_MIN = 2048, TLS_CHAIN_MAX = 10 };
@@ -67,32 +70,37 @@ struct tls_context {
 };
 
 /* Load what the settings name.  trust: a reference is taken; NULL: load it. */
-MUST_USE enum rc tls_context_build(const struct tls_settings *s, struct tls_trust *trust, struct arena *scratch,
-    struct tls_context **out, struct error *err);
+MUST_USE enum rc tls_context_build(const struct tls_settings *s, struct tls_trust *trust,
+    struct arena *scratch, struct tls_context **out, struct error *err);
 /* Each certificate with its key on a WOLFSSL_CTX of its own. */
-MUST_USE enum rc tls_credentials_load(struct tls_context *c, struct arena *scratch, struct error *err);
+MUST_USE enum rc tls_credentials_load(
+    struct tls_context *c, struct arena *scratch, struct error *err);
 /* A new P-256 key and a certificate for `name`, both PEM in scratch. */
-MUST_USE enum rc tls_self_signed(struct arena *scratch, slice_t name, slice_t *out_cert, slice_t *out_key, struct error *err);
+MUST_USE enum rc tls_self_signed(
+    struct arena *scratch, slice_t name, slice_t *out_cert, slice_t *out_key, struct error *err);
 /* Next item of a list in Exim's form. */
 bool tls_list_next(struct arena *a, slice_t *rest, char *sep, slice_t *out);
 
 /* ---- ciphers.c ---- */
 /* wolfSSL's list of names for a tls_require_ciphers; empty: the default. */
-MUST_USE enum rc tls_cipher_list(struct arena *a, slice_t wanted, bool server, bool dhe, slice_t *out, struct error *err);
+MUST_USE enum rc tls_cipher_list(
+    struct arena *a, slice_t wanted, bool server, bool dhe, slice_t *out, struct error *err);
 enum { TLS_GROUPS_MAX = 8 };
-MUST_USE enum rc tls_group_list(slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_count, struct error *err);
+MUST_USE enum rc tls_group_list(
+    slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_count, struct error *err);
 /* OpenSSL's and the RFC's names of a suite, effective key bits; false: not in the table. */
 bool tls_cipher_names(int suite, slice_t *out_openssl, slice_t *out_rfc, int *out_bits);
 
 /* ---- trust.c ---- */
-MUST_USE enum rc tls_trust_load(const struct tls_settings *s, struct arena *scratch, struct tls_trust **out, struct error *err);
+MUST_USE enum rc tls_trust_load(
+    const struct tls_settings *s, struct arena *scratch, struct tls_trust **out, struct error *err);
 struct tls_trust *tls_trust_ref(struct tls_trust *t);
 void tls_trust_unref(struct tls_trust **t);
 const struct tls_files *tls_trust_files(const struct tls_trust *t);
 bool tls_trust_matches(const struct tls_trust *t, const struct tls_settings *s);
 /* A chain as the peer sent it, leaf first.  FAIL: not to be trusted, err says why. */
-MUST_USE enum rc tls_trust_verify(
-    const struct tls_trust *t, const slice_t *chain, unsigned count, bool peer_is_server, struct error *err);
+MUST_USE enum rc tls_trust_verify(const struct tls_trust *t, const slice_t *chain, unsigned count,
+    bool peer_is_server, struct error *err);
 
 /* ---- resume.c: client sessions to be offered again ---- */
 struct tls_resume;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whom we believe, and the judgement on a chain.  wolfSSL's own verdict in the handshake is not used: it adds what one peer
- * sent to what the next one is measured by, and what a callback overrides at one depth speaks for the depths below.  So the
- * contexts know no roots at all, and here a path is looked for from the leaf through what the peer sent to a root, link by
- * link, each signature, date, usage, length and revocation checked on it (RFC 5280 6.1).
+ * Whom we believe, and the judgement on a chain.  wolfSSL's own verdict in the handshake is not
+ * used: it adds what one peer sent to what the next one is measured by, and what a callback
+ * overrides at one depth speaks for the depths below.  So the contexts know no roots at all, and
+ * here a path is looked for from the leaf through what the peer sent to a root, link by link, each
+ * signature, date, usage, length and revocation checked on it (RFC 5280 6.1).
  */
 #include "net/tls/der.h"
 #include "net/tls/tls_private.h"
@@ -11,8 +12,8 @@
 #include "base/clock.h"
 
 #include <dirent.h>
-#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
 struct root {
@@ -81,7 +82,8 @@ static void add_root(struct tls_trust *t, slice_t der)
 	digest_of(der, r->digest);
 	r->subject = arena_dup(t->arena, c.subject_raw);
 	r->path_len = c.path_len;
-	(void)wolfSSL_CertManagerLoadCABuffer(t->cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
+	(void)wolfSSL_CertManagerLoadCABuffer(
+	    t->cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
 	wolfSSL_ERR_clear_error();
 }
 
@@ -89,7 +91,8 @@ static enum rc add_roots_of_file(
     struct tls_trust *t, struct arena *scratch, slice_t path, bool must, struct error *err)
 {
 	slice_t text, der;
-	enum rc rc = tls_files_read(&t->files, scratch, path, "tls_verify_certificates", &text, err);
+	enum rc rc =
+	    tls_files_read(&t->files, scratch, path, "tls_verify_certificates", &text, err);
 	if (rc != RC_OK)
 		return rc;
 	size_t before = t->roots.count;
@@ -100,14 +103,15 @@ static enum rc add_roots_of_file(
 	while (tls_pem_next(scratch, &rest, "X509 CERTIFICATE", &der))
 		add_root(t, der);
 	if (must && t->roots.count == before)
-		return error_set(
-		    err, RC_ERROR, "tls_verify_certificates %.*s: there is no certificate in it", SL_ARG(path));
+		return error_set(err, RC_ERROR,
+		    "tls_verify_certificates %.*s: there is no certificate in it", SL_ARG(path));
 	return RC_OK;
 }
 
 /* Every file of a directory; names that hash (c_rehash) are links to others of them as a rule. */
 static enum rc each_file(struct tls_trust *t, struct arena *scratch, const char *dir,
-    enum rc (*fn)(struct tls_trust *, struct arena *, slice_t, bool, struct error *), struct error *err)
+    enum rc (*fn)(struct tls_trust *, struct arena *, slice_t, bool, struct error *),
+    struct error *err)
 {
 	DIR *d = opendir(dir);
 	if (!d)
@@ -129,8 +133,9 @@ static enum rc each_file(struct tls_trust *t, struct arena *scratch, const char 
 
 static const char *system_bundle(void)
 {
-	static const char *const places[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-	    "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/usr/local/share/certs/ca-root-nss.crt"};
+	static const char *const places[] = {"/etc/ssl/certs/ca-certificates.crt",
+	    "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",
+	    "/usr/local/share/certs/ca-root-nss.crt"};
 	struct stat st;
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
 		if (stat(places[i], &st) == 0)
@@ -151,7 +156,8 @@ static enum rc load_roots(struct tls_trust *t, struct arena *scratch, struct err
 		return RC_OK;
 	if (slice_eqs(text, "system")) {
 		const char *bundle = system_bundle();
-		return bundle ? add_roots_of_file(t, scratch, slice_cstr(bundle), false, err) : RC_OK;
+		return bundle ? add_roots_of_file(t, scratch, slice_cstr(bundle), false, err)
+		              : RC_OK;
 	}
 	const char *path = arena_cstr(scratch, text);
 	if (!is_directory(path))
@@ -176,7 +182,8 @@ static bool crl_issuer(slice_t der, slice_t *out)
 
 static void load_crl_into(WOLFSSL_CERT_MANAGER *cm, slice_t der)
 {
-	(void)wolfSSL_CertManagerLoadCRLBuffer(cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
+	(void)wolfSSL_CertManagerLoadCRLBuffer(
+	    cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
 	wolfSSL_ERR_clear_error();
 }
 
@@ -194,10 +201,12 @@ static enum rc add_crls_of_file(
 		struct crl *c = VEC_PUSH(t->arena, &t->crls, struct crl);
 		c->der = arena_dup(t->arena, der);
 		c->issuer = arena_dup(t->arena, issuer);
-		load_crl_into(t->cm, c->der); /* those of roots; the others when their issuer is met */
+		load_crl_into(
+		    t->cm, c->der); /* those of roots; the others when their issuer is met */
 	}
 	if (must && t->crls.count == before)
-		return error_set(err, RC_ERROR, "tls_crl %.*s: there is no revocation list in it", SL_ARG(path));
+		return error_set(
+		    err, RC_ERROR, "tls_crl %.*s: there is no revocation list in it", SL_ARG(path));
 	return RC_OK;
 }
 
@@ -215,7 +224,8 @@ static enum rc load_crls(struct tls_trust *t, struct arena *scratch, struct erro
 	return each_file(t, scratch, path, add_crls_of_file, err);
 }
 
-enum rc tls_trust_load(const struct tls_settings *s, struct arena *scratch, struct tls_trust **out, struct error *err)
+enum rc tls_trust_load(
+    const struct tls_settings *s, struct arena *scratch, struct tls_trust **out, struct error *err)
 {
 	struct arena *a = arena_new(0);
 	struct tls_trust *t = ARENA_NEW(a, struct tls_trust);
@@ -224,7 +234,8 @@ enum rc tls_trust_load(const struct tls_settings *s, struct arena *scratch, stru
 	t->trust_text = arena_dup(a, s->trust);
 	t->crl_text = arena_dup(a, s->crl);
 	t->cm = wolfSSL_CertManagerNew();
-	enum rc rc = t->cm ? load_roots(t, scratch, err) : error_set(err, RC_ERROR, "out of memory");
+	enum rc rc =
+	    t->cm ? load_roots(t, scratch, err) : error_set(err, RC_ERROR, "out of memory");
 	if (rc == RC_OK)
 		rc = load_crls(t, scratch, err);
 	if (rc == RC_OK)
@@ -280,7 +291,8 @@ static const char *reason(int e)
 
 static enum rc refuse(struct walk *w, unsigned i, const char *why)
 {
-	return error_set(w->err, RC_FAIL, "%s: %s", i ? "an issuer's certificate" : "the certificate", why);
+	return error_set(
+	    w->err, RC_FAIL, "%s: %s", i ? "an issuer's certificate" : "the certificate", why);
 }
 
 /* What can be said of one certificate by itself. */
@@ -302,7 +314,8 @@ static enum rc check_alone(struct walk *w, unsigned i)
 		    i ? "an issuer's certificate" : "the certificate", bits);
 	if (i == 0) {
 		if (c->has_eku && !(w->peer_is_server ? c->eku_server : c->eku_client))
-			return refuse(w, i, w->peer_is_server ? "it is not for servers" : "it is not for clients");
+			return refuse(w, i,
+			    w->peer_is_server ? "it is not for servers" : "it is not for clients");
 		return RC_OK;
 	}
 	if (!c->is_ca || (c->has_key_usage && !c->may_sign_certs))
@@ -324,7 +337,8 @@ static bool is_pinned(const struct walk *w, unsigned i)
 
 static int check_link(WOLFSSL_CERT_MANAGER *cm, slice_t der)
 {
-	int r = wolfSSL_CertManagerVerifyBuffer(cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
+	int r = wolfSSL_CertManagerVerifyBuffer(
+	    cm, (const unsigned char *)der.ptr, der.len, WOLFSSL_FILETYPE_ASN1);
 	wolfSSL_ERR_clear_error();
 	return r == WOLFSSL_SUCCESS ? 0 : r;
 }
@@ -350,7 +364,8 @@ static int check_by_peer(struct walk *w, unsigned i, unsigned j)
 	int r = MEMORY_E;
 	if (!cm)
 		return r;
-	r = wolfSSL_CertManagerLoadCABuffer(cm, (const unsigned char *)w->der[j].ptr, w->der[j].len, WOLFSSL_FILETYPE_ASN1);
+	r = wolfSSL_CertManagerLoadCABuffer(
+	    cm, (const unsigned char *)w->der[j].ptr, w->der[j].len, WOLFSSL_FILETYPE_ASN1);
 	if (r == WOLFSSL_SUCCESS) {
 		if (w->trust->check_crl) {
 			(void)wolfSSL_CertManagerEnableCRL(cm, WOLFSSL_CRL_CHECK);
@@ -411,8 +426,8 @@ static enum rc reach_root(struct walk *w, unsigned i, unsigned depth)
 	return rc;
 }
 
-enum rc tls_trust_verify(
-    const struct tls_trust *t, const slice_t *chain, unsigned count, bool peer_is_server, struct error *err)
+enum rc tls_trust_verify(const struct tls_trust *t, const slice_t *chain, unsigned count,
+    bool peer_is_server, struct error *err)
 {
 	struct walk w = {.trust = t, .der = chain, .peer_is_server = peer_is_server, .err = err};
 	w.count = count < TLS_CHAIN_MAX ? count : TLS_CHAIN_MAX;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ${certextract} and the variables of TLS, over certificates that tests/unit/net/tls_certs.sh makes. */
-#include "fixture.h"
+/* ${certextract} and the variables of TLS, over certificates that tests/unit/net/tls_certs.sh
+ * makes. */
 #include "base/codec.h"
 #include "base/io.h"
+#include "fixture.h"
 #include "lib/tap.h"
 #include "net/tls/tls.h"
 
@@ -53,7 +54,8 @@ TEST(every_field_of_a_certificate)
 {
 	static const struct row rows[] = {
 	    {"${certextract{version}{$tls_in_peercert}}", "3"},
-	    {"${certextract{subject}{$tls_in_peercert}}", "CN=Joe \\\"x\\\" M\303\274ller,OU=Two,OU=One,O=Test\\, Inc.,C=DE"},
+	    {"${certextract{subject}{$tls_in_peercert}}",
+	        "CN=Joe \\\"x\\\" M\303\274ller,OU=Two,OU=One,O=Test\\, Inc.,C=DE"},
 	    {"${certextract{subject,OU}{$tls_in_peercert}}", "Two\nOne"},
 	    {"${certextract{subject,ou,>;}{$tls_in_peercert}}", "Two;One"},
 	    {"${certextract{subject,O,>,}{$tls_in_peercert}}", "Test,, Inc."},
@@ -66,26 +68,38 @@ TEST(every_field_of_a_certificate)
 	    {"${certextract{notbefore}{$tls_in_peercert}}", "Jan  2 03:04:05 2024 UTC"},
 	    {"${certextract{sig_algorithm}{$tls_in_peercert}}", "ECDSA-SHA256"},
 	    {"${strlen:${certextract{serial_number}{$tls_in_peercert}}}", "4"},
-	    {"${if match{${certextract{signature}{$tls_in_peercert}}}{^30[0-9a-f]+\\$}{yes}{no}}", "yes"},
+	    {"${if match{${certextract{signature}{$tls_in_peercert}}}{^30[0-9a-f]+\\$}{yes}{no}}",
+	        "yes"},
 	    {"${certextract{subj_altname}{$tls_in_peercert}}",
-		"MAIL=joe@example.org\nDNS=host.example.org\nURI=https://example.org/joe\nMAIL=second@example.org"},
-	    {"${certextract{subj_altname,mail}{$tls_in_peercert}}", "joe@example.org\nsecond@example.org"},
-	    {"${certextract{subj_altname,mail,>:}{$tls_in_peercert}}", "joe@example.org:second@example.org"},
-	    {"${certextract {subj_altname,dns} {$tls_in_peercert}{d=$value}{none}}", "d=host.example.org"},
+	        "MAIL=joe@example.org\nDNS=host.example.org\nURI=https://example.org/"
+	        "joe\nMAIL=second@example.org"},
+	    {"${certextract{subj_altname,mail}{$tls_in_peercert}}",
+	        "joe@example.org\nsecond@example.org"},
+	    {"${certextract{subj_altname,mail,>:}{$tls_in_peercert}}",
+	        "joe@example.org:second@example.org"},
+	    {"${certextract {subj_altname,dns} {$tls_in_peercert}{d=$value}{none}}",
+	        "d=host.example.org"},
 	    {"${certextract{subj_altname,uri,>:}{$tls_in_peercert}}", "https:://example.org/joe"},
 	    {"${certextract{ocsp_uri}{$tls_in_peercert}}", "http://ocsp.example.org/"},
 	    {"${certextract{crl_uri,>/}{$tls_in_peercert}}", "http:////crl.example.org//ca.crl"},
 	    {"${certextract{ocsp_uri}{$tls_in_ourcert}{yes}{no}}", "no"},
-	    {"${certextract{subj_altname,dns,>:}{$tls_in_ourcert}}", "mx.example.org:*.wild.example.org"},
+	    {"${certextract{subj_altname,dns,>:}{$tls_in_ourcert}}",
+	        "mx.example.org:*.wild.example.org"},
 	    {"${certextract{subject}{$tls_out_peercert}{yes}{no}}", "no"},
 	    {"${certextract{subject}{$tls_out_peercert}}", ""},
-	    {"${certextract{subject}{$tls_out_peercert}{yes}fail}", "Failed: \"certextract\" failed and \"fail\" requested"},
-	    {"${if forany{${certextract{subj_altname,mail,>:}{$tls_in_peercert}}}{eq{$item}{second@example.org}}{in}{out}}", "in"},
+	    {"${certextract{subject}{$tls_out_peercert}{yes}fail}",
+	        "Failed: \"certextract\" failed and \"fail\" requested"},
+	    {"${if "
+	     "forany{${certextract{subj_altname,mail,>:}{$tls_in_peercert}}}{eq{$item}{second@"
+	     "example.org}}{in}{out}}",
+	        "in"},
 	    {"${if def:tls_in_peercert {yes}{no}}${if def:tls_out_peercert {yes}{no}}", "yesno"},
 	    {"<$tls_in_peercert>", "<<cert>>"},
 	    {"$tls_in_cipher $tls_cipher $tls_in_cipher_std $tls_in_bits $tls_in_ver $tls_sni",
-		"TLS1.3:X:256 TLS1.3:X:256 X 256 TLS1.3 sni.example.org"},
-	    {"$tls_in_certificate_verified$tls_certificate_verified $tls_in_resumption $tls_out_resumption", "11 23 0"},
+	        "TLS1.3:X:256 TLS1.3:X:256 X 256 TLS1.3 sni.example.org"},
+	    {"$tls_in_certificate_verified$tls_certificate_verified $tls_in_resumption "
+	     "$tls_out_resumption",
+	        "11 23 0"},
 	};
 	struct fixture f;
 	if (!CHECK(make_certs()))
@@ -110,7 +124,9 @@ TEST(every_field_of_a_certificate)
 	slice_t got = fixture_result(&f, "${certextract{subj_altname,mail}{$tls_in_peercert}}");
 	CHECK(!slice_is_clean(got));
 	facts_tls_in(&f.session, NULL);
-	CHECK_EQ_STR(fixture_result(&f, "$tls_in_cipher,$tls_in_bits,${if def:tls_in_peercert {yes}{no}}"), ",0,no");
+	CHECK_EQ_STR(
+	    fixture_result(&f, "$tls_in_cipher,$tls_in_bits,${if def:tls_in_peercert {yes}{no}}"),
+	    ",0,no");
 	fixture_free(&f);
 }
 
@@ -126,11 +142,14 @@ TEST(fingerprints)
 	slice_t der = f.session.tls_in_peercert;
 	f.ev.value = der;
 	for (size_t i = 0; i < 3; i++) {
-		slice_t of_cert = fixture_result(&f, arena_printf(f.arena, "${%s:$tls_in_peercert}", commands[i]).ptr);
-		slice_t of_bytes = fixture_result(&f, arena_printf(f.arena, "${%s:$value}", commands[i]).ptr);
+		slice_t of_cert = fixture_result(
+		    &f, arena_printf(f.arena, "${%s:$tls_in_peercert}", commands[i]).ptr);
+		slice_t of_bytes =
+		    fixture_result(&f, arena_printf(f.arena, "${%s:$value}", commands[i]).ptr);
 		CHECK(of_cert.len >= 32 && slice_eq(of_cert, of_bytes));
 	}
-	CHECK(slice_eq(fixture_result(&f, "${base64:$tls_in_peercert}"), base64_encode(f.arena, der)));
+	CHECK(slice_eq(
+	    fixture_result(&f, "${base64:$tls_in_peercert}"), base64_encode(f.arena, der)));
 	fixture_free(&f);
 }
 
@@ -162,14 +181,19 @@ TEST(hostile_certificates_give_nothing_false)
 	fixture_init(&f);
 	f.session.tls_in_peercert = load(f.arena, "nul.pem");
 	/* "mx.example.org\0.evil.example" is not mx.example.org, and nothing else either */
-	CHECK_EQ_STR(fixture_result(&f, "${certextract{subj_altname,dns,>:}{$tls_in_peercert}{$value}{none}}"), "none");
+	CHECK_EQ_STR(fixture_result(
+	                 &f, "${certextract{subj_altname,dns,>:}{$tls_in_peercert}{$value}{none}}"),
+	    "none");
 	f.session.tls_in_peercert = load(f.arena, "many.pem");
-	CHECK_EQ_STR(fixture_result(&f, "${reduce{${certextract{subj_altname,dns,>:}{$tls_in_peercert}}}{0}{${eval:$value+1}}}"), "10000");
+	CHECK_EQ_STR(fixture_result(&f, "${reduce{${certextract{subj_altname,dns,>:}{$tls_in_"
+	                                "peercert}}}{0}{${eval:$value+1}}}"),
+	    "10000");
 	/* cut anywhere: an error or the same, never a crash */
 	slice_t whole = load(f.arena, "client.pem");
 	for (uint32_t n = 0; n < whole.len; n++) {
 		f.session.tls_in_peercert = slice_sub(whole, 0, n);
-		slice_t got = fixture_result(&f, "${certextract{subj_altname}{$tls_in_peercert}{yes}{no}}");
+		slice_t got =
+		    fixture_result(&f, "${certextract{subj_altname}{$tls_in_peercert}{yes}{no}}");
 		if (n && !CHECK(slice_starts(got, "Failed: ")))
 			break;
 	}
@@ -180,12 +204,14 @@ TEST(old_names_follow_the_direction)
 {
 	struct fixture f;
 	fixture_init(&f);
-	struct tls_facts in = {.cipher = SL("in"), .bits = 128}, out = {.cipher = SL("out"), .bits = 256};
+	struct tls_facts in = {.cipher = SL("in"), .bits = 128},
+	                 out = {.cipher = SL("out"), .bits = 256};
 	facts_tls_in(&f.session, &in);
 	facts_tls_out(&f.host, &out);
 	CHECK_EQ_STR(fixture_result(&f, "$tls_cipher $tls_bits"), "in 128");
 	f.ev.host = &f.host;
-	CHECK_EQ_STR(fixture_result(&f, "$tls_cipher $tls_bits $tls_in_cipher $tls_out_cipher"), "out 256 in out");
+	CHECK_EQ_STR(fixture_result(&f, "$tls_cipher $tls_bits $tls_in_cipher $tls_out_cipher"),
+	    "out 256 in out");
 	fixture_free(&f);
 }
 TAP_MAIN()

@@ -37,25 +37,33 @@ struct versions {
 TEST(facts_say_what_was_negotiated)
 {
 	static const struct versions rows[] = {
-	    {"1.3", "ec.pem", "ec.key", "TLS_AES_128_GCM_SHA256", "TLS1.3:TLS_AES_128_GCM_SHA256:128", "TLS_AES_128_GCM_SHA256", 128},
-	    {"1.3", "rsa.pem", "rsa.key", "TLS13-AES256-GCM-SHA384", "TLS1.3:TLS_AES_256_GCM_SHA384:256", "TLS_AES_256_GCM_SHA384", 256},
-	    {"1.2", "ec.pem", "ec.key", "ECDHE-ECDSA-AES128-GCM-SHA256:!TLSv1.3", "TLS1.2:ECDHE-ECDSA-AES128-GCM-SHA256:128",
-		"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", 128},
-	    {"1.2", "rsa.pem", "rsa.key", "ECDHE+AESGCM+AES256:!TLSv1.3", "TLS1.2:ECDHE-RSA-AES256-GCM-SHA384:256",
-		"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", 256},
+	    {"1.3", "ec.pem", "ec.key", "TLS_AES_128_GCM_SHA256",
+	        "TLS1.3:TLS_AES_128_GCM_SHA256:128", "TLS_AES_128_GCM_SHA256", 128},
+	    {"1.3", "rsa.pem", "rsa.key", "TLS13-AES256-GCM-SHA384",
+	        "TLS1.3:TLS_AES_256_GCM_SHA384:256", "TLS_AES_256_GCM_SHA384", 256},
+	    {"1.2", "ec.pem", "ec.key", "ECDHE-ECDSA-AES128-GCM-SHA256:!TLSv1.3",
+	        "TLS1.2:ECDHE-ECDSA-AES128-GCM-SHA256:128",
+	        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", 128},
+	    {"1.2", "rsa.pem", "rsa.key", "ECDHE+AESGCM+AES256:!TLSv1.3",
+	        "TLS1.2:ECDHE-RSA-AES256-GCM-SHA384:256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	        256},
 	    {"1.2", "rsa.pem", "rsa.key", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:!TLSv1.3",
-		"TLS1.2:ECDHE-RSA-CHACHA20-POLY1305:256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", 256},
-	    {"1.3", "ed.pem", "ed.key", "", "TLS1.3:TLS_CHACHA20_POLY1305_SHA256:256", "TLS_CHACHA20_POLY1305_SHA256", 256},
+	        "TLS1.2:ECDHE-RSA-CHACHA20-POLY1305:256",
+	        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", 256},
+	    {"1.3", "ed.pem", "ed.key", "", "TLS1.3:TLS_CHACHA20_POLY1305_SHA256:256",
+	        "TLS_CHACHA20_POLY1305_SHA256", 256},
 	};
 	if (!CHECK(tls_setup()))
 		return;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct pair p;
 		struct tls_facts f, g;
-		struct tls_settings ss = server_settings(rows[i].cert, rows[i].key), cs = client_settings();
+		struct tls_settings ss = server_settings(rows[i].cert, rows[i].key),
+		                    cs = client_settings();
 		cs.ciphers = slice_cstr(rows[i].ciphers);
 		if (!CHECK(shake(&p, &ss, &cs))) {
-			fprintf(stderr, "# %s: %s / %s\n", rows[i].cipher, p.s.err.text, p.c.err.text);
+			fprintf(
+			    stderr, "# %s: %s / %s\n", rows[i].cipher, p.s.err.text, p.c.err.text);
 			pair_close(&p);
 			continue;
 		}
@@ -66,7 +74,8 @@ TEST(facts_say_what_was_negotiated)
 		CHECK_EQ_INT(f.bits, rows[i].bits);
 		CHECK(slice_eq(f.cipher, g.cipher));
 		CHECK(slice_eq(f.ourcert, g.peercert) && f.ourcert.len > 100);
-		CHECK(slice_is_absent(f.peercert) && slice_is_absent(f.peerdn) && slice_is_absent(f.sni));
+		CHECK(slice_is_absent(f.peercert) && slice_is_absent(f.peerdn) &&
+		      slice_is_absent(f.sni));
 		CHECK_EQ_STR(g.peerdn, "CN=mx.example.org");
 		CHECK(!f.verified && !g.verified && !f.resumed);
 		for (int k = 0; k < TLS_BINDINGS; k++) {
@@ -82,8 +91,8 @@ TEST(facts_say_what_was_negotiated)
 
 struct chain {
 	const char *file, *key, *trust, *crl;
-	const char *host;   /* what the client asks for; NULL: any */
-	const char *why;    /* part of the reason; NULL: verified */
+	const char *host; /* what the client asks for; NULL: any */
+	const char *why;  /* part of the reason; NULL: verified */
 };
 
 static const struct chain chains[] = {
@@ -155,9 +164,11 @@ static void try_server_chain(const struct chain *c, const char *ciphers, enum tl
 		size_t n;
 		char b[4];
 		if (p.c.io == TLS_FAILED)
-			CHECK(tls_write(p.c.t, "x", 1, &n, NULL) == TLS_FAILED && tls_read(p.c.t, b, 4, &n, NULL) == TLS_FAILED);
+			CHECK(tls_write(p.c.t, "x", 1, &n, NULL) == TLS_FAILED &&
+			      tls_read(p.c.t, b, 4, &n, NULL) == TLS_FAILED);
 	} else {
-		/* wolfSSL itself ends the session where the usage is wrong: no worse than refusing */
+		/* wolfSSL itself ends the session where the usage is wrong: no worse than refusing
+		 */
 		ok = CHECK(p.c.io == TLS_DONE || !good);
 		if (p.c.io == TLS_DONE) {
 			ok &= CHECK_EQ_INT(f.verified, good);
@@ -165,8 +176,10 @@ static void try_server_chain(const struct chain *c, const char *ciphers, enum tl
 		}
 	}
 	if (!ok)
-		fprintf(stderr, "# %s by %s (%s) for %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n", c->file, nil(c->trust), nil(c->crl), c->host,
-		    ciphers, verify, p.c.io, p.s.io, p.c.err.text, p.s.err.text, SL_ARG(f.verify_error));
+		fprintf(stderr,
+		    "# %s by %s (%s) for %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n",
+		    c->file, nil(c->trust), nil(c->crl), c->host, ciphers, verify, p.c.io, p.s.io,
+		    p.c.err.text, p.s.err.text, SL_ARG(f.verify_error));
 	pair_close(&p);
 }
 
@@ -225,8 +238,10 @@ static void try_client_chain(const struct chain *c, const char *ciphers, enum tl
 		ok &= CHECK(p.s.io != TLS_DONE || slice_is_absent(f.peerdn) == (c->file == NULL));
 	}
 	if (!ok)
-		fprintf(stderr, "# client %s by %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n", nil(c->file), nil(c->trust), ciphers, verify,
-		    p.c.io, p.s.io, p.c.err.text, p.s.err.text, SL_ARG(f.verify_error));
+		fprintf(stderr,
+		    "# client %s by %s, %s, verify %u: io %u/%u \"%s\" \"%s\" fact \"%.*s\"\n",
+		    nil(c->file), nil(c->trust), ciphers, verify, p.c.io, p.s.io, p.c.err.text,
+		    p.s.err.text, SL_ARG(f.verify_error));
 	pair_close(&p);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Our server against another's client: openssl s_client over a unix socket.  What it shows of us, and what it can do to us. */
-#include "tls_pair.h"
+/* Our server against another's client: openssl s_client over a unix socket.  What it shows of us,
+ * and what it can do to us. */
 #include "base/io.h"
+#include "tls_pair.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -19,7 +20,8 @@ static int listen_at(const char *path)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	(void)unlink(path);
 	(void)snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
-	CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, 1) == 0);
+	CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof sa) == 0 &&
+	      listen(fd, 1) == 0);
 	return fd;
 }
 
@@ -27,12 +29,13 @@ static int listen_at(const char *path)
 static struct client start(const char *path, const char *args)
 {
 	static char words[256];
-	char *argv[24] = {(char *)(uintptr_t)"openssl", (char *)(uintptr_t)"s_client", (char *)(uintptr_t)"-unix",
-	    (char *)(uintptr_t)path};
+	char *argv[24] = {(char *)(uintptr_t) "openssl", (char *)(uintptr_t) "s_client",
+	    (char *)(uintptr_t) "-unix", (char *)(uintptr_t)path};
 	int n = 4, pipes[2];
 	struct client c = {.log = in_dir("s_client.log")};
 	(void)snprintf(words, sizeof words, "%s", args);
-	for (char *save, *w = strtok_r(words, " ", &save); w && n < 23; w = strtok_r(NULL, " ", &save))
+	for (char *save, *w = strtok_r(words, " ", &save); w && n < 23;
+	     w = strtok_r(NULL, " ", &save))
 		argv[n++] = w;
 	CHECK(pipe2(pipes, O_CLOEXEC) == 0);
 	c.pid = fork();
@@ -61,7 +64,8 @@ static bool serve(int listener, const struct tls_settings *s, struct end *e)
 	char buf[TLS_HELLO_MAX];
 	size_t n = 0;
 	struct tls_hello h;
-	*e = (struct end){.io = TLS_WANT_READ, .fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+	*e = (struct end){
+	    .io = TLS_WANT_READ, .fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
 	if (!CHECK_EQ_INT(tls_context_get(cache, s, arena, &e->ctx, NULL, &e->err), RC_OK))
 		return false;
 	enum rc rc = RC_DEFER;
@@ -72,7 +76,8 @@ static bool serve(int listener, const struct tls_settings *s, struct end *e)
 		n += (size_t)got;
 		rc = tls_hello_parse(slice_tainted(buf, n), &h, &e->err);
 	}
-	if (rc != RC_OK || tls_server_new(e->ctx, e->fd, &h, slice_tainted(buf, n), &e->t, &e->err) != RC_OK)
+	if (rc != RC_OK ||
+	    tls_server_new(e->ctx, e->fd, &h, slice_tainted(buf, n), &e->t, &e->err) != RC_OK)
 		return false;
 	do /* the hello was read: the first step waits for nothing */
 		e->io = tls_handshake(e->t, &e->err);
@@ -118,7 +123,8 @@ TEST(a_proof_of_the_certificates_status_is_stapled)
 		int l = listen_at(path.ptr);
 		struct tls_settings s = server_settings("chain_ec.pem", "ec.key");
 		s.ocsp_file = in_dir("ec.ocsp");
-		struct client c = start(path.ptr, arena_printf(arena, "-status %s", versions[i % 2]).ptr);
+		struct client c =
+		    start(path.ptr, arena_printf(arena, "-status %s", versions[i % 2]).ptr);
 		CHECK(serve(l, &s, &e));
 		slice_t log = finish(&c, &e);
 		CHECK(says(log, "OCSP Response Status: successful"));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sessions that are cut, garbled, parked or taken up again; credentials that are wrong, or change under a running cache. */
-#include "tls_pair.h"
+/* Sessions that are cut, garbled, parked or taken up again; credentials that are wrong, or change
+ * under a running cache. */
 #include "base/io.h"
+#include "tls_pair.h"
 
 #include <malloc.h>
 
@@ -12,7 +13,8 @@
 
 #define NO slice_absent()
 
-static bool shake(struct pair *p, const struct tls_settings *ss, const struct tls_settings *cs, slice_t resume_key)
+static bool shake(struct pair *p, const struct tls_settings *ss, const struct tls_settings *cs,
+    slice_t resume_key)
 {
 	if (!pair_open(p, ss, cs, NO, NO, resume_key))
 		return false;
@@ -33,7 +35,8 @@ TEST(an_end_without_notice_is_told_from_one_with)
 		struct pair p;
 		char b[16];
 		size_t n;
-		struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings();
+		struct tls_settings ss = server_settings("ec.pem", "ec.key"),
+		                    cs = client_settings();
 		cs.ciphers = slice_cstr(versions[i]);
 		if (!CHECK(shake(&p, &ss, &cs, NO)))
 			return;
@@ -52,7 +55,9 @@ TEST(an_end_without_notice_is_told_from_one_with)
 		/* a record that was tampered with, and nothing afterwards */
 		if (!CHECK(shake(&p, &ss, &cs, NO)))
 			return;
-		CHECK_EQ_INT(send(p.c.fd, "\x17\x03\x03\x00\x20nothing that could be authentic.", 37, 0), 37);
+		CHECK_EQ_INT(
+		    send(p.c.fd, "\x17\x03\x03\x00\x20nothing that could be authentic.", 37, 0),
+		    37);
 		CHECK_EQ_INT(tls_read(p.s.t, b, sizeof b, &n, &p.s.err), TLS_FAILED);
 		CHECK_EQ_INT(tls_write(p.s.t, "x", 1, &n, &p.s.err), TLS_FAILED);
 		pair_close(&p);
@@ -74,7 +79,8 @@ TEST(a_hello_cut_anywhere_waits_and_a_stalled_handshake_holds_nothing)
 	if (!CHECK(n > 100))
 		return;
 	for (ssize_t k = 0; k < n; k++)
-		if (!CHECK_EQ_INT(tls_hello_parse(slice_tainted(buf, (size_t)k), &h, NULL), RC_DEFER))
+		if (!CHECK_EQ_INT(
+		        tls_hello_parse(slice_tainted(buf, (size_t)k), &h, NULL), RC_DEFER))
 			break;
 	CHECK_EQ_INT(tls_hello_parse(slice_tainted(buf, (size_t)n), &h, NULL), RC_OK);
 	CHECK_EQ_STR(h.sni, "mx.example.org");
@@ -103,9 +109,9 @@ TEST(what_is_no_client_hello_is_refused)
 	    {"\x16", 1, RC_DEFER},
 	    {"EHLO x\r\n", 8, RC_FAIL},
 	    {"GET / HTTP/1.1\r\n", 16, RC_FAIL},
-	    {"\x80\x2e\x01\x00\x02", 5, RC_FAIL},             /* SSLv2 */
+	    {"\x80\x2e\x01\x00\x02", 5, RC_FAIL}, /* SSLv2 */
 	    {"\x16\x02\x00", 3, RC_FAIL},
-	    {"\x15\x03\x01\x00\x02\x02\x28", 7, RC_FAIL},     /* an alert */
+	    {"\x15\x03\x01\x00\x02\x02\x28", 7, RC_FAIL}, /* an alert */
 	    {"\x16\x03\x01\x00\x00", 5, RC_DEFER},
 	    {"\x16\x03\x01\x00\x00\x01\x00\x00\x00", 9, RC_FAIL},
 	    {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", 9, RC_FAIL},
@@ -115,12 +121,15 @@ TEST(what_is_no_client_hello_is_refused)
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct tls_hello h;
-		if (!CHECK_EQ_INT(tls_hello_parse(slice_tainted(rows[i].bytes, rows[i].len), &h, NULL), rows[i].rc))
+		if (!CHECK_EQ_INT(
+		        tls_hello_parse(slice_tainted(rows[i].bytes, rows[i].len), &h, NULL),
+		        rows[i].rc))
 			fprintf(stderr, "# row %zu\n", i);
 	}
 }
 
-/* A well-framed hello whose inside is noise goes to wolfSSL, which must refuse it and stay quiet about anything else. */
+/* A well-framed hello whose inside is noise goes to wolfSSL, which must refuse it and stay quiet
+ * about anything else. */
 TEST(garbage_in_a_handshake_ends_it)
 {
 	if (!CHECK(tls_setup()))
@@ -174,7 +183,8 @@ TEST(the_certificate_is_of_the_kind_that_the_client_can_verify)
 		struct pair p;
 		struct tls_facts f, one;
 		struct pair q;
-		struct tls_settings only = server_settings(rows[i].cipher, strcmp(rows[i].cipher, "ec.pem") ? "rsa.key" : "ec.key");
+		struct tls_settings only = server_settings(
+		    rows[i].cipher, strcmp(rows[i].cipher, "ec.pem") ? "rsa.key" : "ec.key");
 		cs.ciphers = slice_cstr(rows[i].client);
 		if (!CHECK(shake(&p, &ss, &cs, NO)) || !CHECK(shake(&q, &only, &cs, NO)))
 			return;
@@ -288,7 +298,8 @@ TEST(texts_that_name_nothing_are_errors)
 		s.groups = slice_cstr(rows[i].groups);
 		s.alpn = slice_cstr(rows[i].alpn);
 		s.dhparam = slice_cstr(rows[i].dh);
-		if (!CHECK_EQ_INT(tls_context_get(cache, &s, arena, &c, NULL, &e), rows[i].good ? RC_OK : RC_ERROR))
+		if (!CHECK_EQ_INT(tls_context_get(cache, &s, arena, &c, NULL, &e),
+		        rows[i].good ? RC_OK : RC_ERROR))
 			fprintf(stderr, "# row %zu: %s\n", i, e.text);
 		tls_context_unref(&c);
 	}
@@ -359,7 +370,8 @@ TEST(renewed_files_are_taken_and_bad_ones_leave_the_old_in_use)
 
 /* ---- resumption ---- */
 
-static bool resumed_after(struct tls_settings *ss, struct tls_settings *cs, const char *key, const char *key2)
+static bool resumed_after(
+    struct tls_settings *ss, struct tls_settings *cs, const char *key, const char *key2)
 {
 	struct pair p;
 	struct tls_facts f = {.resumed = false}, g = {.resumed = false};
@@ -414,7 +426,8 @@ TEST(resumption_never_passes_by_a_demand_for_a_certificate)
 	for (int want = TLS_VERIFY_TRY; want <= TLS_VERIFY_REQUIRE; want++) {
 		struct pair p;
 		struct tls_facts f;
-		struct tls_settings open_one = server_settings("ec.pem", "ec.key"), ss = open_one, cs = client_settings();
+		struct tls_settings open_one = server_settings("ec.pem", "ec.key"), ss = open_one,
+		                    cs = client_settings();
 		open_one.resumption = ss.resumption = cs.resumption = true;
 		ss.verify = (enum tls_verify)want;
 		ss.trust = in_dir("ca.pem");
@@ -511,7 +524,8 @@ TEST(a_parked_session_goes_on_as_before)
 		return;
 	for (int i = 0; i < 2; i++) {
 		struct pair p;
-		struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings();
+		struct tls_settings ss = server_settings("ec.pem", "ec.key"),
+		                    cs = client_settings();
 		cs.ciphers = slice_cstr(versions[i]);
 		if (!CHECK(shake(&p, &ss, &cs, NO)))
 			return;
@@ -541,10 +555,10 @@ TEST(a_request_for_renegotiation_ends_the_session)
 	cs.ciphers = slice_cstr(versions[1]);
 	if (!CHECK(shake(&p, &ss, &cs, NO)))
 		return;
-	/* a second ClientHello within the session: wolfSSL cannot be made to send one, so the record is made of it by hand:
-	 * in clear, which must end the session just as well */
+	/* a second ClientHello within the session: wolfSSL cannot be made to send one, so the
+	 * record is made of it by hand: in clear, which must end the session just as well */
 	static const char hello[] = "\x16\x03\x03\x00\x2d\x01\x00\x00\x29\x03\x03"
-				    "0123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00";
+	                            "0123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00";
 	CHECK(send(p.c.fd, hello, sizeof hello - 1, 0) > 0);
 	CHECK_EQ_INT(tls_read(p.s.t, b, sizeof b, &n, &p.s.err), TLS_FAILED);
 	CHECK_EQ_INT(tls_write(p.s.t, "x", 1, &n, &p.s.err), TLS_FAILED);
@@ -567,7 +581,8 @@ TEST(alpn_is_agreed_upon_or_the_session_refused)
 		return;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct pair p;
-		struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings();
+		struct tls_settings ss = server_settings("ec.pem", "ec.key"),
+		                    cs = client_settings();
 		ss.alpn = slice_cstr(rows[i].server);
 		cs.alpn = slice_cstr(rows[i].client);
 		if (!pair_open(&p, &ss, &cs, NO, NO, NO))
@@ -642,12 +657,14 @@ static void *shake_often(void *arg)
 		p.c.fd = fds[1];
 		if (tls_context_get(cache, w->ss, a, &p.s.ctx, NULL, NULL) != RC_OK ||
 		    tls_context_get(cache, w->cs, a, &p.c.ctx, NULL, NULL) != RC_OK ||
-		    tls_client_new(cache, p.c.ctx, p.c.fd, slice_absent(), slice_absent(), SL("same"), &p.c.t, NULL) != RC_OK)
+		    tls_client_new(cache, p.c.ctx, p.c.fd, slice_absent(), slice_absent(),
+		        SL("same"), &p.c.t, NULL) != RC_OK)
 			break;
 		p.c.io = tls_handshake(p.c.t, NULL);
 		ssize_t n = recv(p.s.fd, buf, sizeof buf, 0);
 		slice_t got = slice_tainted(buf, n > 0 ? (size_t)n : 0);
-		if (tls_hello_parse(got, &h, NULL) != RC_OK || tls_server_new(p.s.ctx, p.s.fd, &h, got, &p.s.t, NULL) != RC_OK)
+		if (tls_hello_parse(got, &h, NULL) != RC_OK ||
+		    tls_server_new(p.s.ctx, p.s.fd, &h, got, &p.s.t, NULL) != RC_OK)
 			break;
 		pair_shake(&p);
 		w->done += p.s.io == TLS_DONE && p.c.io == TLS_DONE;
@@ -669,7 +686,8 @@ TEST(threads_share_contexts_and_tickets)
 	struct worker w[WORKERS];
 	if (!CHECK(tls_setup()))
 		return;
-	struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings(), must = ss;
+	struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings(),
+	                    must = ss;
 	ss.resumption = cs.resumption = true;
 	cs.trust = must.trust = in_dir("ca.pem");
 	cs.verify = must.verify = TLS_VERIFY_TRY;

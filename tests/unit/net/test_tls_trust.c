@@ -80,7 +80,8 @@ TEST(a_name_with_a_nul_is_no_name)
 	CHECK(!cert_is_for(&c, SL("mx.example.org")));
 	CHECK(!cert_is_for(&c, SL("evil.example")));
 	CHECK_EQ_INT(cert_parse(load("many.pem"), &c, NULL), RC_OK);
-	CHECK(cert_is_for(&c, SL("n9999.example.org")) && !cert_is_for(&c, SL("n10000.example.org")));
+	CHECK(
+	    cert_is_for(&c, SL("n9999.example.org")) && !cert_is_for(&c, SL("n10000.example.org")));
 	/* the common name counts only without a dNSName */
 	CHECK_EQ_INT(cert_parse(load("mid.pem"), &c, NULL), RC_OK);
 	CHECK(cert_is_for(&c, SL("between")));
@@ -107,11 +108,13 @@ TEST(a_crowd_of_issuers_costs_little)
 	tls_trust_unref(&t);
 }
 
-/* What a peer sends must not stay in a context: the next peer would be measured by it, and memory would grow. */
+/* What a peer sends must not stay in a context: the next peer would be measured by it, and memory
+ * would grow. */
 TEST(a_context_learns_nothing_from_peers)
 {
-	static const char *const clients[][2] = {{"chain_whole.pem", "by_mid.key"}, {"chain_other.pem", "by_other.key"},
-	    {"self.pem", "self.key"}, {"client.pem", "client.key"}};
+	static const char *const clients[][2] = {{"chain_whole.pem", "by_mid.key"},
+	    {"chain_other.pem", "by_other.key"}, {"self.pem", "self.key"},
+	    {"client.pem", "client.key"}};
 	if (!CHECK(tls_setup()))
 		return;
 	struct tls_settings ss = server_settings("ec.pem", "ec.key"), cs = client_settings();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two ends of TLS sessions over a socket pair, in one thread; certificates by tls_certs.sh, made once for the program. */
+/* Two ends of TLS sessions over a socket pair, in one thread; certificates by tls_certs.sh, made
+ * once for the program. */
 #ifndef HEDDLE_TESTS_TLS_PAIR_H
 #define HEDDLE_TESTS_TLS_PAIR_H
 #include "lib/tap.h"
@@ -120,19 +121,21 @@ static inline void pair_shake(struct pair *p)
 	}
 }
 
-static inline bool pair_open(struct pair *p, const struct tls_settings *ss, const struct tls_settings *cs, slice_t sni,
-    slice_t verify_name, slice_t resume_key)
+static inline bool pair_open(struct pair *p, const struct tls_settings *ss,
+    const struct tls_settings *cs, slice_t sni, slice_t verify_name, slice_t resume_key)
 {
 	int fds[2];
 	struct error e = {0};
-	*p = (struct pair){.s = {.fd = -1, .io = TLS_WANT_READ}, .c = {.fd = -1, .io = TLS_WANT_READ}};
+	*p = (struct pair){
+	    .s = {.fd = -1, .io = TLS_WANT_READ}, .c = {.fd = -1, .io = TLS_WANT_READ}};
 	if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0))
 		return false;
 	p->s.fd = fds[0];
 	p->c.fd = fds[1];
 	bool ok = tls_context_get(cache, ss, arena, &p->s.ctx, NULL, &e) == RC_OK &&
-		  tls_context_get(cache, cs, arena, &p->c.ctx, NULL, &e) == RC_OK &&
-		  tls_client_new(cache, p->c.ctx, p->c.fd, sni, verify_name, resume_key, &p->c.t, &e) == RC_OK;
+	          tls_context_get(cache, cs, arena, &p->c.ctx, NULL, &e) == RC_OK &&
+	          tls_client_new(
+	              cache, p->c.ctx, p->c.fd, sni, verify_name, resume_key, &p->c.t, &e) == RC_OK;
 	if (!CHECK(ok))
 		fprintf(stderr, "# %s\n", e.text);
 	return ok;
