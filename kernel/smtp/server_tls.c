@@ -134,7 +134,7 @@ bool session_tls_begins_at_once(const struct session *s)
 	slice_t rest = config_text(s->cfg, MO_tls_on_connect_ports), item;
 	uint64_t pos = 0;
 	int64_t port;
-	if (s->local)
+	if (s->local || s->server->cfg.played)
 		return false;
 	if (s->server->cfg.tls_on_connect)
 		return true;

@@ -123,7 +123,7 @@ with Site(start=False, acl=ACL) as site:
         equal(done.returncode, 0, "swaks -tls is content")
         site.wait_for_log(r"<= swaks@client\.example .* P=esmtps X=TLS")
     done = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{site.port}", "-CAfile", ca.pem, "-quiet",
-                           "-verify_return_error", "-crlf"], input=b"EHLO client.example\nQUIT\n", stdout=subprocess.PIPE,
+                           "-verify_return_error", "-crlf"], input=b"QUIT\n", stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=30, check=False)
     like(done.stdout.decode(), "^221 mx", "openssl s_client is content")
 
