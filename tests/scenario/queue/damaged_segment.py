@@ -43,6 +43,7 @@ with Site("queue_only\n", panics="") as site:
         os.unlink(path)
     damaged = {ids[0][4], ids[2][9]}
     site.start()
+    wait_for("the last segment has been read", lambda: ids[2][8] in site.cli("-bp").stdout)
     listing = site.cli("-bp").stdout
     missing = [name for run in ids for name in run if name not in listing]
     check(damaged <= set(missing), "what was damaged does not come back", missing)
@@ -53,6 +54,7 @@ with Site("queue_only\n", panics="") as site:
     fresh = site.send("bob@test.example")
     site.stop()
     site.start()
+    wait_for("the last segment has been read", lambda: fresh in site.cli("-bp").stdout)
     listing = site.cli("-bp").stdout
     check(fresh in listing and ids[0][3] in listing, "the next start has the same messages", listing)
     equal(site.queued(), 31 - len(missing), "and as many")
