@@ -6,6 +6,7 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -286,6 +287,8 @@ static bool prepare(struct process *p, bool any_owner, const char *const *folder
 
 int process_run(int sock, bool any_owner, const char *const *folders)
 {
+	/* Each operation gives its memory back; the system need not have it until the process ends. */
+	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	struct process p = {.sock = sock, .arena = arena_new(0), .body_fd = -1, .timer_fd = -1};
 	struct arena *frame = arena_new(0);
 	struct wire_frame f;
