@@ -208,6 +208,30 @@ static const struct {
     {"send", HEDDLE_S_SEND},
 };
 
+/* "reroute: DOMAIN": the address goes through the routers again, in that domain. */
+static int32_t reroute(struct heddle_call *c, slice_t self, slice_t why, uint32_t *action)
+{
+	struct route_step *s = step_of(c);
+	slice_t domain = slice_trim(slice_sub(self, strlen("reroute:"), self.len)), parts[3];
+	struct heddle_route_child child = {.struct_size = sizeof child, .kind = HEDDLE_C_ADDRESS,
+	    .errors_to = slice_absent(), .headers_add = slice_absent(), .headers_remove = slice_absent()};
+
+	if (slice_starts(domain, "rewrite:")) {
+		c->services->host.reason(c, 0, slice_absent(), SL("not supported yet: self = reroute: rewrite:"));
+		return HEDDLE_DEFER;
+	}
+	parts[0] = s->local_part_full;
+	parts[1] = SL("@");
+	parts[2] = domain;
+	if (!domain.len || c->services->host.join(c, parts, 3, &child.text) != HEDDLE_OK) {
+		c->services->host.reason(c, 0, slice_absent(), SL("self = reroute: names no domain"));
+		return HEDDLE_ERROR;
+	}
+	c->services->host.reason(c, 0, slice_absent(), why);
+	*action = HEDDLE_S_REROUTE;
+	return add_child(c, &child);
+}
+
 /* The list is cut at ourselves; if we come first, `self` says what to do. */
 static int32_t apply_self(struct heddle_call *c, uint32_t *count, uint32_t *action)
 {
@@ -238,9 +262,13 @@ static int32_t apply_self(struct heddle_call *c, uint32_t *count, uint32_t *acti
 	for (size_t i = 0; i < sizeof self_actions / sizeof *self_actions; i++)
 		if (slice_eqs(self, self_actions[i].text))
 			*action = self_actions[i].action;
+	if (slice_starts(self, "reroute:")) {
+		*count = 0;
+		return reroute(c, self, why, action);
+	}
 	if (*action == HEDDLE_S_PROCEED) {
-		c->services->host.reason(c, 0, slice_absent(), SL("not supported yet: self = reroute"));
-		return HEDDLE_DEFER;
+		c->services->host.reason(c, 0, slice_absent(), SL("self is none of freeze, defer, reroute, pass, fail, send"));
+		return HEDDLE_ERROR;
 	}
 	s->self_defers = slice_eqs(self, "defer");
 	c->services->host.reason(c, 0, *action == HEDDLE_S_FAIL ? why : slice_absent(), why);

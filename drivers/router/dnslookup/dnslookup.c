@@ -100,6 +100,9 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 		return HEDDLE_OK;
 	case HEDDLE_S_FAIL:
 		return HEDDLE_FAIL;
+	case HEDDLE_S_REROUTE:
+		out->verdict = HEDDLE_R_REROUTE;
+		return HEDDLE_OK;
 	case HEDDLE_S_DEFER:
 		out->verdict = HEDDLE_R_FREEZE;
 		return HEDDLE_OK;

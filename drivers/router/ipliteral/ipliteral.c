@@ -66,6 +66,9 @@ static int32_t settle(const struct ipliteral *in, struct heddle_call *call, stru
 		return HEDDLE_OK;
 	case HEDDLE_S_FAIL:
 		return HEDDLE_FAIL;
+	case HEDDLE_S_REROUTE:
+		out->verdict = HEDDLE_R_REROUTE;
+		return HEDDLE_OK;
 	case HEDDLE_S_DEFER:
 		out->verdict = HEDDLE_R_FREEZE;
 		return HEDDLE_OK;

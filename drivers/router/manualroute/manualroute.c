@@ -407,6 +407,9 @@ static int32_t by_self(uint32_t self, struct heddle_route *out)
 		return HEDDLE_OK;
 	case HEDDLE_S_FAIL:
 		return HEDDLE_FAIL;
+	case HEDDLE_S_REROUTE:
+		out->verdict = HEDDLE_R_REROUTE;
+		return HEDDLE_OK;
 	case HEDDLE_S_DEFER:
 		out->verdict = HEDDLE_R_FREEZE;
 		return HEDDLE_OK;

@@ -36,3 +36,13 @@ with Site(start=False) as site:
                                             transports=TRANSPORTS))
         said = site.cli("-bt", "u@a.test")
         like(said.stderr + said.stdout, why, f"{pattern}: what is wrong with it is said")
+    # the first host is this one
+    for self, said in (("pass", r"router = other, transport = other"), ("fail", r"undeliverable: remote host address is the local host"),
+                       ("send", r"host 127.0.0.1 +\[127.0.0.1\]"), ("defer", "cannot be resolved at this time: remote host address"),
+                       ("reroute: other.test", r"u@other.test\n    <-- u@self.test\n  router = other, transport = other"),
+                       ("reroute: rewrite: other.test", "not supported yet: self = reroute: rewrite:")):
+        site.write("heddle.conf", site.text(routers="mr:\n  driver = manualroute\n  domains = !other.test\n  transport = relay\n"
+                                            f"  self = {self}\n  route_list = self.test 127.0.0.1\n"
+                                            "other:\n  driver = accept\n  transport = other\n",
+                                            transports="relay:\n  driver = smtp\nother:\n  driver = smtp\n  hosts = 10.1.1.1\n"))
+        like(site.cli("-bt", "u@self.test").stdout, said, f"self = {self}")
