@@ -349,7 +349,7 @@ static bool host_waits(struct attempt *t, const struct group *g, struct host_try
 		return false;
 	if (h.is_expired && transport_option(g, "delay_after_cutoff", 1) == 0) {
 		try->is_expired = try->since_arrival = h.last_try_us >= t->m->received_us;
-		try->next_us = h.next_try_us;
+		try->next_us = h.next_try_us > now + CLAIM_US ? h.next_try_us : now + CLAIM_US; /* not at once, where another waits */
 		return try->since_arrival;
 	}
 	bool is_old = now < h.next_try_us && is_old_for(t, g, try, &h, now);

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hints file that is damaged, locked, or no file: the daemon greets, delivers, names it in the panic log, and begins a new one.
-A full disk costs the hints, not the mail."""
+"""A hints file that is damaged, locked, or no file: the daemon greets, delivers, names it in the panic log, and begins a new one."""
 import fcntl
 import os
 import time
