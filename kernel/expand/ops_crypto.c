@@ -15,11 +15,13 @@ static enum rc op_digest(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)err;
-	in = bytes_of(ev, n, in);
+	slice_t bytes = bytes_of(ev, n, in);
+	bool fingerprint = bytes.ptr != in.ptr; /* in capitals, whatever the digest */
+	in = bytes;
 	enum digest_kind kind = (enum digest_kind)((const struct op_row *)n->row)->arg;
 	unsigned char sum[DIGEST_MAX];
 	size_t len = digest(kind, in, sum);
-	*out = hex_of(ev->arena, sum, len, kind != DIGEST_MD5);
+	*out = hex_of(ev->arena, sum, len, fingerprint || kind != DIGEST_MD5);
 	return RC_OK;
 }
 

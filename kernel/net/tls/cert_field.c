@@ -4,7 +4,6 @@
 #include "net/tls/cert.h"
 
 #include "base/strbuf.h"
-#include "base/vec.h"
 #include "net/tls/der.h"
 
 #include <time.h>
@@ -31,10 +30,10 @@ static enum rc text_of(struct strbuf *sb, slice_t *out)
 	return strbuf_is_overfull(sb) ? RC_ERROR : RC_OK;
 }
 
-static void add_hex(struct strbuf *sb, struct der d)
+static void add_hex(struct strbuf *sb, struct der d, bool space)
 {
 	for (; d.p < d.end; d.p++)
-		strbuf_printf(sb, "%02x", *d.p);
+		strbuf_printf(sb, "%s%02x", space && sb->len ? " " : "", *d.p);
 }
 
 /* A list's element, its separators doubled.  One with a NUL would be read as another than it is:
@@ -70,7 +69,7 @@ static enum rc field_serial(
 	strbuf_init(&sb, a, FIELD_TEXT_MAX);
 	while (der_len(&d) > 1 && *d.p == 0)
 		d.p++;
-	add_hex(&sb, d);
+	add_hex(&sb, d, false);
 	return text_of(&sb, out);
 }
 
@@ -86,7 +85,6 @@ static enum rc field_name(
 		return out->len ? RC_OK : RC_FAIL;
 	}
 	strbuf_init(&sb, a, FIELD_TEXT_MAX);
-	struct vec values = {0};
 	while (der_next(&name, &set)) {
 		while (der_next(&set.in, &pair)) {
 			struct der oid = der_enter(&pair.in, DER_OID);
@@ -94,11 +92,9 @@ static enum rc field_name(
 			bool is_it = label ? slice_eqis(o->word, label)
 			                   : slice_eq(o->word, der_oid_text(a, oid));
 			if (is_it && der_next(&pair.in, &v))
-				*VEC_PUSH(a, &values, slice_t) = cert_string_text(a, &v);
+				add_element(&sb, o->sep, "", cert_string_text(a, &v), &count);
 		}
 	}
-	for (size_t i = values.count; i-- > 0;) /* in the order of the text */
-		add_element(&sb, o->sep, "", *VEC_AT(&values, slice_t, i), &count);
 	return count ? text_of(&sb, out) : none(out);
 }
 
@@ -133,6 +129,8 @@ static enum rc field_time(
 	char *text = arena_bytes(a, 64);
 	if (!localtime_r(&t, &tm))
 		return none(out);
+	if (tm.tm_gmtoff == 0 && strcmp(tm.tm_zone, "UTC") == 0)
+		(void)gmtime_r(&t, &tm); /* which is called GMT, as Exim has it */
 	*out = slice_of(text, strftime(text, 64, "%b %e %T %Y %Z", &tm), HEDDLE_CLEAN);
 	return RC_OK;
 }
@@ -169,7 +167,7 @@ static enum rc field_signature(
 		return none(out);
 	d.p++; /* unused bits: none */
 	strbuf_init(&sb, a, FIELD_TEXT_MAX);
-	add_hex(&sb, d);
+	add_hex(&sb, d, true);
 	return text_of(&sb, out);
 }
 

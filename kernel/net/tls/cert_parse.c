@@ -2,7 +2,6 @@
 /* A certificate taken apart (RFC 5280 4.1, 4.2), its key, its names; nothing here believes what it
  * says. */
 #include "base/strbuf.h"
-#include "base/vec.h"
 #include "net/tls/der.h"
 
 #include <arpa/inet.h>
@@ -378,26 +377,23 @@ static void add_attribute(struct arena *a, struct strbuf *sb, struct der pair)
 		add_raw(sb, &v);
 }
 
+/* The escapes are RFC 4514's; the order is the certificate's, as Debian's exim4 has it (RFC 4514
+ * would turn it round). */
 slice_t cert_name_text(struct arena *a, struct der name)
 {
-	struct vec rdns = {0};
 	struct strbuf sb;
-	struct der_item it;
+	struct der_item set, pair;
 	strbuf_init(&sb, a, 64 << 10);
-	while (der_next(&name, &it))
-		if (it.tag == DER_SET)
-			*VEC_PUSH(a, &rdns, struct der) = it.in;
-	for (size_t i = rdns.count; i-- > 0;) { /* the last one first */
-		struct der set = *VEC_AT(&rdns, struct der, i);
-		bool first = true;
-		while (der_next(&set, &it)) {
+	while (der_next(&name, &set)) {
+		if (set.tag != DER_SET)
+			continue;
+		if (sb.len)
+			strbuf_char(&sb, ',');
+		for (bool first = true; der_next(&set.in, &pair); first = false) {
 			if (!first)
 				strbuf_char(&sb, '+');
-			add_attribute(a, &sb, it.in);
-			first = false;
+			add_attribute(a, &sb, pair.in);
 		}
-		if (i)
-			strbuf_char(&sb, ',');
 	}
 	slice_t s = strbuf_slice(&sb);
 	return slice_tainted(s.ptr, s.len);

@@ -73,7 +73,7 @@ enum cert_key cert_key_kind(const struct cert *c, unsigned *out_bits);
 bool cert_signature_is_weak(const struct cert *c);
 /* The digest of RFC 5929's tls-server-end-point: 256, 384, 512; 0: the signature names none. */
 unsigned cert_signature_digest(const struct cert *c);
-/* RFC 4514. */
+/* "C=DE,O=Test\, Inc.,CN=x" */
 slice_t cert_name_text(struct arena *a, struct der name);
 /* A value of a name's, as UTF-8 where its type is a text's; others in hex behind a #. */
 slice_t cert_string_text(struct arena *a, const struct der_item *value);

@@ -95,7 +95,7 @@ struct tls_facts { /* texts in the arena given */
 	slice_t cipher_std; /* the RFC's name */
 	slice_t ver;        /* "TLS1.3" */
 	slice_t sni;        /* tainted */
-	slice_t peerdn;     /* RFC 4514, tainted; ABSENT: no certificate */
+	slice_t peerdn;     /* "C=DE,O=x,CN=y", tainted; ABSENT: no certificate */
 	slice_t peercert, ourcert; /* DER; ABSENT: none */
 	slice_t alpn;
 	int64_t bits;

@@ -55,20 +55,21 @@ TEST(every_field_of_a_certificate)
 	static const struct row rows[] = {
 	    {"${certextract{version}{$tls_in_peercert}}", "3"},
 	    {"${certextract{subject}{$tls_in_peercert}}",
-	        "CN=Joe \\\"x\\\" M\303\274ller,OU=Two,OU=One,O=Test\\, Inc.,C=DE"},
-	    {"${certextract{subject,OU}{$tls_in_peercert}}", "Two\nOne"},
-	    {"${certextract{subject,ou,>;}{$tls_in_peercert}}", "Two;One"},
+	        "C=DE,O=Test\\, Inc.,OU=One,OU=Two,CN=Joe \\\"x\\\" M\303\274ller"},
+	    {"${certextract{subject,OU}{$tls_in_peercert}}", "One\nTwo"},
+	    {"${certextract{subject,ou,>;}{$tls_in_peercert}}", "One;Two"},
 	    {"${certextract{subject,O,>,}{$tls_in_peercert}}", "Test,, Inc."},
 	    {"${certextract{subject,DC}{$tls_in_peercert}{yes}{no}}", "no"},
-	    {"${certextract{issuer}{$tls_in_peercert}}", "CN=The Root,O=Test\\, Inc.,C=DE"},
+	    {"${certextract{issuer}{$tls_in_peercert}}", "C=DE,O=Test\\, Inc.,CN=The Root"},
 	    {"${certextract{issuer,CN}{$tls_in_peercert}{<$value>}{no}}", "<The Root>"},
 	    {"${certextract{notbefore,int}{$tls_in_peercert}}", "1704164645"},
 	    {"${certextract{notafter,int}{$tls_in_peercert}}", "2506666150"},
 	    {"${certextract{notbefore,raw}{$tls_in_peercert}}", "240102030405Z"},
-	    {"${certextract{notbefore}{$tls_in_peercert}}", "Jan  2 03:04:05 2024 UTC"},
+	    {"${certextract{notbefore}{$tls_in_peercert}}", "Jan  2 03:04:05 2024 GMT"},
 	    {"${certextract{sig_algorithm}{$tls_in_peercert}}", "ECDSA-SHA256"},
 	    {"${strlen:${certextract{serial_number}{$tls_in_peercert}}}", "4"},
-	    {"${if match{${certextract{signature}{$tls_in_peercert}}}{^30[0-9a-f]+\\$}{yes}{no}}",
+	    {"${if match{${certextract{signature}{$tls_in_peercert}}}{^30( "
+	     "[0-9a-f][0-9a-f])+\\$}{yes}{no}}",
 	        "yes"},
 	    {"${certextract{subj_altname}{$tls_in_peercert}}",
 	        "MAIL=joe@example.org\nDNS=host.example.org\nURI=https://example.org/"
@@ -146,7 +147,10 @@ TEST(fingerprints)
 		    &f, arena_printf(f.arena, "${%s:$tls_in_peercert}", commands[i]).ptr);
 		slice_t of_bytes =
 		    fixture_result(&f, arena_printf(f.arena, "${%s:$value}", commands[i]).ptr);
-		CHECK(of_cert.len >= 32 && slice_eq(of_cert, of_bytes));
+		CHECK(of_cert.len >= 32 && slice_eqi(of_cert, of_bytes));
+		CHECK(slice_eq(
+		    of_cert, fixture_result(&f,
+		                 arena_printf(f.arena, "${uc:${%s:$value}}", commands[i]).ptr)));
 	}
 	CHECK(slice_eq(
 	    fixture_result(&f, "${base64:$tls_in_peercert}"), base64_encode(f.arena, der)));
