@@ -463,6 +463,8 @@ static void finish(struct attempt *t)
 		complete(t);
 		return;
 	}
+	if (t->deferred.count && bounce_send_warning(t, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "a warning could not be queued: %s", err.text);
 	if (n && record(t, o, n, next, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "the attempt could not be recorded: %s", err.text);
 	if (t->freeze)

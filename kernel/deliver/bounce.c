@@ -13,6 +13,8 @@ static slice_t errors_address(const struct attempt *t, const struct address *a)
 	return slice_is_absent(a->errors_to) ? t->m->sender : a->errors_to;
 }
 
+enum bounce_kind { BOUNCE_FAILED, BOUNCE_SUCCESS, BOUNCE_DELAYED };
+
 /* RFC 3461: NOTIFY= without FAILURE.  Whom a redirection names instead of the sender has not asked for that. */
 static bool is_unwanted(const struct attempt *t, const struct address *a)
 {
@@ -225,6 +227,106 @@ static slice_t make_success_body(struct attempt *t, struct arena *a, slice_t bou
 	return strbuf_slice(&sb);
 }
 
+/* ---- what takes long: the specification's delay_warning ---- */
+
+#define WARNINGS_MAX 10
+
+static bool is_slow(const struct attempt *t, const struct address *a)
+{
+	uint32_t asked = t->m->recipients[a->recipient].dsn_flags;
+
+	return (!asked || (asked & HEDDLE_DSN_DELAY)) && slice_eq(errors_address(t, a), t->m->sender);
+}
+
+static slice_t make_delay_body(struct attempt *t, struct arena *a, slice_t boundary)
+{
+	const struct header *subject = header_find(&t->m->headers, SL("Subject"), NULL);
+	struct strbuf sb;
+
+	strbuf_init(&sb, a, RETURN_MAX * 2);
+	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_printf(&sb,
+	    "This message was created automatically by mail delivery software.\n"
+	    "A message that you sent has not yet been delivered to one or more of its\n"
+	    "recipients after more than %.*s on the queue on %.*s.\n\n"
+	    "The message identifier is:     %.*s\n",
+	    SL_ARG(t->delayed), SL_ARG(config_process(t->cfg)->primary_hostname), SL_ARG(t->id_text));
+	if (subject)
+		strbuf_printf(&sb, "The subject of the message is: %.*s\n", SL_ARG(header_value(subject)));
+	strbuf_text(&sb, "\nThe addresses to which the message has not yet been delivered are:\n\n");
+	VEC_FOREACH(&t->deferred, struct address *, it)
+	if (is_slow(t, *it))
+		strbuf_printf(&sb, "  %.*s\n", SL_ARG((*it)->text));
+	strbuf_text(&sb, "\nNo action is required on your part. Delivery attempts will continue for\n"
+	                 "some time, and this warning may be repeated at intervals if the message\n"
+	                 "remains undelivered. Eventually the mail delivery software will give up,\n"
+	                 "and when that happens, the message will be returned to you.\n");
+	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
+	put_reporter(t, &sb);
+	VEC_FOREACH(&t->deferred, struct address *, it)
+	{
+		if (!is_slow(t, *it))
+			continue;
+		put_original_recipient(t, &sb, (*it)->recipient);
+		strbuf_printf(&sb, "Action: delayed\nFinal-Recipient: rfc822;%.*s\nStatus: 4.0.0\n\n", SL_ARG((*it)->text));
+	}
+	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
+	put_headers(t, &sb);
+	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
+	return strbuf_slice(&sb);
+}
+
+/* How many warnings a message of this age has had, and the age that the last of them was for. */
+static int64_t warnings_due(const struct attempt *t, int64_t age_ms, int64_t *out_at_ms)
+{
+	slice_t rest = config_text(t->cfg, MO_delay_warning), item;
+	int64_t at[WARNINGS_MAX], n = 0, due = 0;
+
+	*out_at_ms = 0;
+	while (n < WARNINGS_MAX && slice_next(&rest, ':', &item))
+		if (!slice_to_ms(slice_trim(item), &at[n]) || at[n] <= 0)
+			return 0;
+		else
+			n++;
+	while (due < n && age_ms >= at[due])
+		*out_at_ms = at[due++];
+	if (due == 0 || due < n)
+		return due;
+	int64_t every = n > 1 ? at[n - 1] - at[n - 2] : at[0];
+	if (every <= 0)
+		return due;
+	int64_t more = (age_ms - at[n - 1]) / every;
+	*out_at_ms += more * every;
+	return due + more;
+}
+
+static slice_t delay_text(struct arena *a, int64_t ms)
+{
+	int64_t minutes = ms / 60000, n = minutes;
+	const char *unit = "minute";
+
+	if (minutes >= 60 && minutes % 60 == 0) {
+		n = minutes / 60;
+		unit = "hour";
+	}
+	return arena_printf(a, "%lld %s%s", (long long)n, unit, n == 1 ? "" : "s");
+}
+
+static bool is_worth_a_warning(struct attempt *t, const struct address *first, bool one_domain)
+{
+	struct address_facts *saved = t->ev.address, facts = first->facts;
+	struct error err;
+	slice_t text = slice_absent();
+
+	t->ev.address = one_domain ? &facts : NULL;
+	enum rc rc = config_expand(&t->ev, MO_delay_warning_condition, &text, &err);
+	t->ev.address = saved;
+	text = slice_trim(text);
+	if (rc == RC_ERROR || rc == RC_DEFER)
+		log_panic(t->log, t->id_text, "delay_warning_condition: %s", err.text);
+	return rc == RC_OK && text.len && !slice_eqs(text, "0") && !slice_eqis(text, "no") && !slice_eqis(text, "false");
+}
+
 /* ---- the message ---- */
 
 static slice_t dsn_from(struct attempt *t)
@@ -271,16 +373,17 @@ static void make_received(struct attempt *t, struct message *b, slice_t to)
 }
 
 /* From "From:" to "Date:"; good news have their subject before the rest, as Exim's have. */
-static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary, bool success)
+static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary, enum bounce_kind kind)
 {
 	struct arena *a = b->arena;
 	slice_t reply = config_text(t->cfg, MO_errors_reply_to), about = message_header_id(&t->m->headers);
 
+	bool success = kind == BOUNCE_SUCCESS;
 	make_received(t, b, to);
-	if (!success) {
+	if (kind == BOUNCE_FAILED)
 		put_failed(t, b, to);
+	if (!success)
 		add(b, SL("Auto-Submitted: auto-replied\n"));
-	}
 	add(b, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
 	if (!slice_is_absent(reply) && reply.len)
 		add(b, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
@@ -293,13 +396,15 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 		add(b, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
 	add(b, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n", SL_ARG(boundary)));
 	add(b, SL("MIME-Version: 1.0\n"));
-	if (!success)
+	if (kind == BOUNCE_FAILED)
 		add(b, SL("Subject: Mail delivery failed: returning message to sender\n"));
+	if (kind == BOUNCE_DELAYED)
+		add(b, arena_printf(a, "Subject: Warning: message %.*s delayed %.*s\n", SL_ARG(t->id_text), SL_ARG(t->delayed)));
 	add(b, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id, SL_ARG(config_process(t->cfg)->primary_hostname)));
 	add(b, arena_printf(a, "Date: %.*s\n", SL_ARG(clock_rfc5322(a, b->received_us))));
 }
 
-static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id, bool success)
+static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id, enum bounce_kind kind)
 {
 	struct message *b = message_new();
 	struct arena *a = b->arena;
@@ -315,9 +420,11 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	b->recipients->errors_to = b->recipients->orcpt = slice_absent();
 	b->recipient_count = 1;
 	slice_t boundary = arena_printf(a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
-	make_headers(t, b, to, boundary, success);
+	make_headers(t, b, to, boundary, kind);
 	slice_t *chunk = ARENA_NEW(a, slice_t);
-	*chunk = success ? make_success_body(t, a, boundary) : make_body(t, a, to, boundary);
+	*chunk = kind == BOUNCE_SUCCESS   ? make_success_body(t, a, boundary)
+	         : kind == BOUNCE_DELAYED ? make_delay_body(t, a, boundary)
+	                                  : make_body(t, a, to, boundary);
 	b->body = (struct body){.chunks = chunk, .chunk_count = 1, .fd = -1, .bytes = chunk->len};
 	for (uint32_t i = 0; i < chunk->len; i++)
 		b->body.lines += chunk->ptr[i] == '\n';
@@ -326,10 +433,10 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	return b;
 }
 
-static enum rc queue_bounce(struct attempt *t, slice_t to, bool success, struct error *err)
+static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind, struct error *err)
 {
 	struct queue_id id = store_next_id(t->d->cfg.store);
-	struct message *b = make_bounce(t, to, id, success);
+	struct message *b = make_bounce(t, to, id, kind);
 	struct queue_message q;
 	struct queue_entry *e = NULL;
 	enum rc rc = smtp_queue_message(b, &q, err);
@@ -382,7 +489,7 @@ enum rc bounce_send(struct attempt *t, struct error *err)
 		}
 		if (map_get(told, to))
 			continue;
-		enum rc rc = queue_bounce(t, to, false, err);
+		enum rc rc = queue_bounce(t, to, BOUNCE_FAILED, err);
 		if (rc != RC_OK)
 			return rc;
 		map_put(told, to, t);
@@ -402,5 +509,30 @@ enum rc bounce_send_success(struct attempt *t, struct error *err)
 		t->good[i].is_due = t->good[i].is_due && t->left[i] == 0;
 		any = any || t->good[i].is_due;
 	}
-	return any && t->m->sender.len ? queue_bounce(t, t->m->sender, true, err) : RC_OK;
+	return any && t->m->sender.len ? queue_bounce(t, t->m->sender, BOUNCE_SUCCESS, err) : RC_OK;
+}
+
+/* Notes "W n" say how many the sender has had. */
+enum rc bounce_send_warning(struct attempt *t, struct error *err)
+{
+	const struct address *first = NULL;
+	bool one_domain = true;
+	int64_t at_ms, due = warnings_due(t, (clock_wall_us() - t->m->received_us) / 1000, &at_ms);
+
+	if (due == 0 || t->m->sender.len == 0 || map_get(t->done, arena_printf(t->arena, "W %lld", (long long)due)))
+		return RC_OK;
+	VEC_FOREACH(&t->deferred, struct address *, it)
+	{
+		if (!is_slow(t, *it))
+			continue;
+		first = first ? first : *it;
+		one_domain = one_domain && slice_eqi(first->facts.domain, (*it)->facts.domain);
+	}
+	if (!first || !is_worth_a_warning(t, first, one_domain))
+		return RC_OK;
+	t->delayed = delay_text(t->arena, at_ms);
+	enum rc rc = queue_bounce(t, t->m->sender, BOUNCE_DELAYED, err);
+	if (rc == RC_OK)
+		strbuf_printf(&t->note, "W %lld\n", (long long)due);
+	return rc;
 }

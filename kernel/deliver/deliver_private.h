@@ -112,6 +112,7 @@ struct attempt {
 	bool bounce_failed;             /* why it is frozen */
 	uint32_t *left;                 /* addresses still undelivered, for each recipient */
 	struct good_news *good;         /* for each recipient */
+	slice_t delayed;                /* "24 hours", for a warning */
 	int64_t began_us;
 };
 
@@ -219,6 +220,8 @@ void retry_forget(struct attempt *t, const struct address *a, const struct group
 enum rc bounce_send(struct attempt *t, struct error *err);
 /* One message to the sender about the recipients whose good_news is due. */
 enum rc bounce_send_success(struct attempt *t, struct error *err);
+/* One message to the sender about what is deferred, where delay_warning wants one now. */
+enum rc bounce_send_warning(struct attempt *t, struct error *err);
 /* lines.c */
 void line_delivered(struct attempt *t, const struct group *g);
 void line_discarded(struct attempt *t, const struct address *a);

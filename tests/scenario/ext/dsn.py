@@ -164,6 +164,32 @@ with Site("dsn_advertise_hosts = *\nqueue_only\n", routers=ROUTERS, transports=T
     equal(all_reports.count("Action: failed"), 1, "the one with NEVER is not in it")
     unlike(all_reports, "body of kept", "RET=HDRS")
 
+# delays: who asked for it, or for nothing, is told when it is time, once for each time
+SLOW = ROUTERS.replace("OLD", "1").replace("NEW", "1")
+with Site("dsn_advertise_hosts = *\ndelay_warning = 1s:90d\n", routers=SLOW, transports=TRANSPORTS, retry="* * F,1h,1s\n") as site:
+    client = site.connect()
+    client.ask("EHLO client.example")
+    send(client, "<sender@test.example> ENVID=late RET=FULL", "<a@old.example> NOTIFY=DELAY ORCPT=rfc822;late", "<b@old.example> NOTIFY=NEVER", "<c@old.example>",
+         "<d@old.example> NOTIFY=FAILURE", subject="late")
+    send(client, "<sender@test.example>", "<e@old.example> NOTIFY=SUCCESS,FAILURE", subject="silent")
+    client.ask("MAIL FROM:<sender@test.example>")
+    client.ask("RCPT TO:<f@old.example>")
+    client.ask("DATA")
+    like(client.ask("Subject: list\r\nPrecedence: bulk\r\n\r\nx\r\n."), "^250")
+    client.close()
+    wait_for("a warning", lambda: site.maildir("sender"))
+    message, types, human, machine, original = report(site.maildir("sender")[0])
+    like(message["Subject"], r"^Warning: message \S{16} delayed 0 minutes$")
+    equal(types, ["text/plain", "message/delivery-status", "text/rfc822-headers"])
+    like(human, "^The subject of the message is: late$")
+    like(human, "\n\n  (a@old.example\n  c@old.example|c@old.example\n  a@old.example)\n\n", "those who asked for it, or for nothing")
+    like(machine, "^Original-Envelope-ID: late$")
+    like(machine, "^Original-Recipient: rfc822;late\nAction: delayed\nFinal-Recipient: rfc822;a@old.example\nStatus: 4.0.0$")
+    equal(machine.count("Action: "), 2)
+    tries = site.mainlog().count(" == ")
+    wait_for("more attempts", lambda: site.mainlog().count(" == ") > tries + 6)
+    equal(len(site.maildir("sender")), 1, "one warning for one time; none for who did not ask, none for a list's mail")
+
 with Site("dsn_advertise_hosts =\n") as site:
     client = site.connect()
     unlike(client.ask("EHLO client.example"), "DSN")

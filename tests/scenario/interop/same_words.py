@@ -71,7 +71,7 @@ def plain(text):
     text = re.sub(r"(Exim|Heddle) [\d.]+", "MTA", text)
     text = re.sub(r"\bU=(Debian-exim|heddle)", "U=SELF", text)
     text = re.sub(r"\bS=\d+", "S=N", text)
-    return re.sub(r"^250-(PIPECONNECT|CHUNKING|STARTTLS|PRDR|SMTPUTF8)\n", "", text, flags=re.M)
+    return re.sub(r"^250-(LIMITS [^\n]*|PIPECONNECT|CHUNKING|STARTTLS|PRDR|SMTPUTF8)\n", "", text, flags=re.M)
 
 
 def ask(port, source, lines):
