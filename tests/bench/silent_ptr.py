@@ -4,7 +4,7 @@
 
 usage: silent_ptr.py [--clients 500] [--rounds 5]
 Heddle looks everybody's name up (host_lookup = *) at a name server of ours, which says NXDOMAIN at once, and nothing for
-198.18.0.0/15, where those clients come from: the script makes itself a network of its own for that.  In each round: the rate alone, then the clients connect, then ten greetings of a normal client are
+198.18.0.0/15, where those clients come from: the script makes itself a network of its own for that (root).  In each round: the rate alone, then the clients connect, then ten greetings of a normal client are
 timed and the rate is measured again while none of the others has been greeted yet.
 """
 import argparse
@@ -26,7 +26,10 @@ def own_network():
     """This script again, where 198.18.0.0/15 is this host's."""
     if os.environ.get("SILENT_PTR_NET") != "own":
         os.environ["SILENT_PTR_NET"] = "own"
-        os.execvp("unshare", ["unshare", "-n" if os.geteuid() == 0 else "-rn", sys.executable, *sys.argv])
+        if os.geteuid() != 0:
+            print("needs root, for a network of its own: skipped")
+            sys.exit()
+        os.execvp("unshare", ["unshare", "-n", sys.executable, *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "route", "add", "local", "198.18.0.0/15", "dev", "lo"], check=True)
 
