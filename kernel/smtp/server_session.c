@@ -140,6 +140,8 @@ static void end_session(struct run *r)
 	server_remove(s);
 	park_free(&park);
 	(void)close(fd);
+	if (s->held)
+		explicit_bzero(s->held, s->held_len);
 	free(s->held);
 	free(s->unsent);
 	config_unref(&cfg);
