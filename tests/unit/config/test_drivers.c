@@ -10,6 +10,7 @@
 #define TAIL      "\t\t1.0\tMIT\tme\t/x.so\n"
 #define BOOL(n)   "option\t1\t0\t1\t0\t" n "\tfalse\t-\t\n"
 #define TEXT(n)   "option\t6\t1\t1\t0\t" n "\t-\t-\t\n" /* expanded */
+#define HOSTS(n)  "option\t9\t1\t1\t0\t" n "\t-\t-\t\n"
 static const char description[] =
     "heddle-drivers 1\n" ROUTER "accept" TAIL ROUTER
     "dnslookup" TAIL BOOL("same_domain_copy_routing") ROUTER "redirect" TAIL TEXT("data")
@@ -17,7 +18,7 @@ static const char description[] =
             TEXT("file_transport") TEXT("pipe_transport") TEXT("reply_transport") TRANSPORT
     "smtp" TAIL TEXT(
         "helo_data") "option\t5\t0\t1\t0\tcommand_timeout\t5m\t-\t\n"
-                     "option\t1\t1\t1\t0\tmulti_domain\ttrue\t-\t\n" TRANSPORT
+                     "option\t1\t1\t1\t0\tmulti_domain\ttrue\t-\t\n" HOSTS("hosts_require_tls") HOSTS("tls_verify_hosts") TRANSPORT
                      "appendfile" TAIL TEXT(
                          "file") "option\t3\t0\t1\t0\tmode\t0600\t-\t\n"
                                  "option\t14\t0\t1\t0\tfile_format_choice\tmbox\tmbox|"
@@ -107,7 +108,7 @@ TEST(a_site_loads)
 	    "\nfile = /var/spool/heddle-test/mail/$local_part_data\n"));
 	CHECK(text_has(printed(&r, "transport local_delivery", true), "\nmode = 0600\n"));
 	CHECK(text_has(printed(&r, "transport remote_smtp", true),
-	    "\ncommand_timeout = 5m\nhelo_data = \nmulti_domain\n"));
+	    "\ncommand_timeout = 5m\nhelo_data = \nhosts_require_tls = \nmulti_domain\n"));
 	loaded_free(&r);
 	drivers_free(&d);
 }
@@ -129,7 +130,7 @@ TEST(upstreams_default_configuration_loads_unmodified)
 	struct loaded r = load_source(d, path, slice_absent());
 	check_site(&r);
 	if (r.cfg) {
-		CHECK_EQ_INT(config_acl_count(r.cfg), 2); /* no PRDR */
+		CHECK_EQ_INT(config_acl_count(r.cfg), 3); /* with PRDR's */
 		CHECK_EQ_STR(printed(&r, "router_list", true),
 		    "dnslookup\nsystem_aliases\nuserforward\nlocaluser\n");
 		CHECK_EQ_INT(config_int(r.cfg, MO_timeout_frozen_after), 7 * 86400000);
@@ -151,8 +152,8 @@ static const struct {
         "did you mean \"command_timeout\"?"},
     {"begin transports\nt:\n driver = smtp\n dkim_domain = a\n",
         "transport t: option \"dkim_domain\": not supported yet: dkim_domain"},
-    {"begin transports\nt:\n driver = smtp\n hosts_require_tls = *\n",
-        "not supported yet: hosts_require_tls"},
+    {"begin transports\nt:\n driver = smtp\n hosts_require_dane = *\n",
+        "not supported yet: hosts_require_dane"},
     {"begin transports\nt:\n driver = appendfile\n maildir_format = true\n",
         "not supported yet: maildir_format"},
     {"begin transports\nt:\n driver = appendfile\n mode = 9\n",
