@@ -148,6 +148,17 @@ static enum rc domain_literal(struct parser *p, bool emit)
 	return RC_OK;
 }
 
+/* How many bytes the UTF-8 character here has that are not its first, by its look; 0: it is none. */
+static size_t utf8_more(const struct parser *p)
+{
+	unsigned char c = (unsigned char)peek(p);
+	size_t n = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 0;
+	for (size_t i = 1; i <= n; i++)
+		if (p->at + i >= p->text.len || ((unsigned char)p->text.ptr[p->at + i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
 /* at: behind the @ */
 static enum rc domain(struct parser *p, bool emit)
 {
@@ -158,13 +169,15 @@ static enum rc domain(struct parser *p, bool emit)
 	bool label = false; /* inside one */
 	for (;; p->at++) {
 		char c = peek(p);
+		size_t more = utf8_more(p);
 		/* outside ASCII: whoever takes addresses from a peer looks whether that was asked for */
-		if (ascii_isalnum(c) || ((unsigned char)c >= 0x80) || (c == '-' && label))
+		if (more || ascii_isalnum(c) || (c == '-' && label))
 			label = true;
 		else if (c == '.' && label)
 			label = false;
 		else
 			break;
+		p->at += more;
 	}
 	if (!label || p->at - start > 255)
 		return error_set(p->err, RC_FAIL, "domain missing or malformed");

@@ -50,6 +50,7 @@ static const struct path_case paths[] = {
     {"<a@b!c>", "malformed address: !c> may not follow <a@b", true},
     {"<a\x01@b>", "\"@\" or \".\" expected after \"a\"", true},
     {"<a@\xe9>", "domain missing or malformed", true},
+    {"<a@b\xc3\xbc.example>", "a@b\xc3\xbc.example", false},
     {"<a@b,c@d>", "malformed address: ,c@d> may not follow <a@b", true},
     {"<@x a@b>", "no local part", true},
     {"<a@b>x", "malformed address: x may not follow <a@b>", true},
