@@ -338,7 +338,8 @@ struct heddle_route_host {
     int32_t preference;                /* equal values are shuffled, unless ORDERED */
     uint32_t flags;
 };
-enum { HEDDLE_H_ORDERED = 1, HEDDLE_H_MX = 2, HEDDLE_H_SECURE = 4 }; /* flags of a host */
+enum { HEDDLE_H_ORDERED = 1, HEDDLE_H_MX = 2, HEDDLE_H_SECURE = 4, /* flags of a host */
+       HEDDLE_H_WAITS = 8 /* in a job, after session() gave DEFER: it was not tried, as its retry time has not come */ };
 /* ---- layout on 64-bit machines ---------------------------------------------------------------------- */
 #if UINTPTR_MAX == UINT64_MAX
 static_assert(sizeof(struct heddle_slice) == 16 && offsetof(struct heddle_slice, flags) == 12, "slice");

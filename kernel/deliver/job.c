@@ -55,6 +55,10 @@ static int32_t job_host(struct heddle_call *c, const struct heddle_job *j, uint3
 	if (i >= j->group->hosts->count)
 		return HEDDLE_FAIL;
 	*out = *VEC_AT(j->group->hosts, struct heddle_route_host, i);
+	out->flags &= ~(uint32_t)HEDDLE_H_WAITS;
+	VEC_FOREACH(&j->group->host_tries, const struct host_try, h)
+	if (h->host == i && h->waits)
+		out->flags |= HEDDLE_H_WAITS;
 	return HEDDLE_OK;
 }
 

@@ -125,14 +125,39 @@ static int32_t try_host(struct delivery *d, uint32_t i)
 	return rc == HEDDLE_OK ? d->service->send(d->call, session, d->job) : rc;
 }
 
+static struct heddle_route_host host_at(struct delivery *d, uint32_t i)
+{
+	struct heddle_route_host h = {.struct_size = sizeof h};
+	if (d->service->host(d->call, d->job, i, &h) != HEDDLE_OK)
+		h.flags = 0;
+	return h;
+}
+
+/* The first host from i on whose MX record is worse than that of the one before; end: none. */
+static uint32_t next_mx(struct delivery *d, uint32_t i, uint32_t end)
+{
+	struct heddle_route_host last = host_at(d, i - 1);
+	for (; i < end; i++) {
+		struct heddle_route_host h = host_at(d, i);
+		if ((h.flags & HEDDLE_H_MX) && (last.flags & HEDDLE_H_MX) && h.preference > last.preference)
+			return i;
+	}
+	return end;
+}
+
+/* Specification, 30.5: hosts whose time has not come do not count; when enough have been tried, one more of each worse MX is.  All
+ * that are looked at count for the hard limit. */
 static int32_t try_all(struct delivery *d, uint32_t first, uint32_t end)
 {
 	int32_t rc = HEDDLE_DEFER;
-	int64_t tries = 0;
-	for (uint32_t i = first; i < end && tries < d->in->hosts_max_try; i++, tries++) {
+	int64_t tries = 0, looked = 0;
+	for (uint32_t i = first; i < end && (d->in->hosts_max_try_hardlimit <= 0 || looked < d->in->hosts_max_try_hardlimit); i++, looked++) {
+		if (tries >= d->in->hosts_max_try && (i = next_mx(d, i, end)) == end)
+			break;
 		rc = try_host(d, i);
 		if (rc == HEDDLE_OK || rc == HEDDLE_FAIL || d->host->time_left(d->call) == 0)
 			return rc;
+		tries += !(host_at(d, i).flags & HEDDLE_H_WAITS);
 	}
 	return rc;
 }
