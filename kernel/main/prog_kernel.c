@@ -79,24 +79,42 @@ static void follow_master(struct kernel *k)
 	}
 }
 
+/* " for SMTP on [::]:25 [0.0.0.0]:25 and for SMTPS on [0.0.0.0]:465" */
+static void say_listeners(struct kernel *k, struct arena *a, struct strbuf *sb)
+{
+	struct config *cfg = kernel_snapshot(k);
+	bool said = false;
+
+	for (int tls = 0; cfg && tls < 2; tls++) {
+		bool first = true;
+		for (unsigned i = 0; i < k->listener_count; i++) {
+			struct net_addr at;
+			char buf[NET_ADDR_TEXT];
+			if (!net_local_addr(k->listeners[i], &at) || smtp_server_port_is_tls(cfg, a, at.port) != (tls != 0))
+				continue;
+			if (first)
+				strbuf_printf(sb, "%s for SMTP%s on", said ? " and" : "", tls ? "S" : "");
+			first = false;
+			said = true;
+			strbuf_printf(sb, " %.*s", SL_ARG(net_addr_port_text(&at, buf)));
+		}
+	}
+	config_unref(&cfg);
+}
+
 static void log_start(struct kernel *k)
 {
 	struct arena *a = arena_new(0);
 	struct strbuf sb;
 
 	strbuf_init(&sb, a, 0);
-	for (unsigned i = 0; i < k->listener_count; i++) {
-		struct net_addr at;
-		char buf[NET_ADDR_TEXT];
-		if (net_local_addr(k->listeners[i], &at))
-			strbuf_printf(&sb, " %.*s", SL_ARG(net_addr_port_text(&at, buf)));
-	}
+	say_listeners(k, a, &sb);
 	if (k->queue_interval_ms > 0)
-		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, -q%.*s, listening for SMTP on%.*s",
+		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, -q%.*s, listening%.*s",
 		    HEDDLE_VERSION, (long)getppid(), SL_ARG(clock_interval(a, k->queue_interval_ms / 1000)),
 		    SL_ARG(strbuf_slice(&sb)));
 	else
-		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, no queue runs, listening for SMTP on%.*s",
+		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, no queue runs, listening%.*s",
 		    HEDDLE_VERSION, (long)getppid(), SL_ARG(strbuf_slice(&sb)));
 	arena_free(&a);
 }

@@ -115,6 +115,8 @@ struct smtp_server_stats {
 };
 void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *out);
 
+/* Does TLS begin at once on this port, by tls_on_connect_ports? */
+bool smtp_server_port_is_tls(const struct config *cfg, struct arena *scratch, int64_t port);
 /* Before a configuration is taken: do the certificates and keys exist that it names in so many words, and do they belong
  * together?  ERROR names file or option.  contexts has them loaded then (may be NULL).  *out_self_signed: TLS is offered,
  * but with no certificate. */

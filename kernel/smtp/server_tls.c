@@ -129,25 +129,30 @@ bool session_tls_offered(struct run *r)
 	       host_matches(r, MO_tls_advertise_hosts);
 }
 
-bool session_tls_begins_at_once(const struct session *s)
+bool smtp_server_port_is_tls(const struct config *cfg, struct arena *scratch, int64_t port)
 {
-	slice_t rest = config_text(s->cfg, MO_tls_on_connect_ports), item;
+	slice_t ports = config_text(cfg, MO_tls_on_connect_ports), item;
 	uint64_t pos = 0;
-	int64_t port;
-	if (s->local || s->server->cfg.played)
+	int64_t n;
+	if (!is_set(ports))
 		return false;
-	if (s->server->cfg.tls_on_connect)
-		return true;
-	if (!is_set(rest))
-		return false;
-	while (expand_list_next(s->arena, rest, &pos, &item)) {
+	while (expand_list_next(scratch, ports, &pos, &item)) {
 		if (slice_eqis(item, "smtps") || slice_eqis(item, "ssmtp") ||
 		    slice_eqis(item, "submissions"))
 			item = SL("465");
-		if (slice_to_i64(item, 10, false, &port) && port == s->facts.interface_port)
+		if (slice_to_i64(item, 10, false, &n) && n == port)
 			return true;
 	}
 	return false;
+}
+
+bool session_tls_begins_at_once(const struct session *s)
+{
+	const struct smtp_server_config *c = &s->server->cfg;
+	if (s->local || c->played)
+		return false;
+	return c->tls_on_connect ||
+	       smtp_server_port_is_tls(s->cfg, s->arena, s->facts.interface_port);
 }
 
 /* ---- the beginning ---- */

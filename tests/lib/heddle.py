@@ -256,7 +256,7 @@ class Site:
         return self
 
     def start(self, *arguments, wait=True):
-        seen = len(re.findall(r"listening for SMTP on", self.mainlog()))
+        seen = len(re.findall(r"listening for SMTPS? on", self.mainlog()))
         with open(self.path("stderr"), "ab") as err:
             self.process = subprocess.Popen(
                 [os.path.join(self.programs, "heddle"), "-C", self.config, "-bdf", *self.arguments, *arguments],
@@ -266,7 +266,7 @@ class Site:
 
     def _wait_until_it_listens(self, seen):
         def listening():
-            lines = re.findall(r"listening for SMTP on (.*)", self.mainlog())
+            lines = re.findall(r"listening for SMTPS? on (.*)", self.mainlog())
             return lines[seen:] or self.process.poll() is not None
         lines = wait_for("the daemon listens", listening)
         if not isinstance(lines, list):

@@ -20,6 +20,7 @@ check_rcpt:
 
 with Site(f"tls_on_connect_ports = {PORT} : submissions\nacl_smtp_connect = connect\nqueue_only\nlog_selector = +smtp_no_mail +smtp_connection\n",
           acl=ACL) as site:
+    like(site.mainlog(), rf"listening for SMTP on \[127\.0\.0\.1\]:\d+ and for SMTPS on \[127\.0\.0\.1\]:{PORT}$")
     client = at_once(PORT)
     like(client.greeting, r"^220 mx\.test\.example ESMTP Heddle ", "the greeting comes within TLS")
     site.wait_for_log(rf"connected with <TLS1\.3> to {PORT}")
