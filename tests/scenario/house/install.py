@@ -49,7 +49,7 @@ drivers = os.path.join(place, "usr/lib/heddle/drivers")
 with open(os.path.join(place, "heddle.conf"), "w", encoding="ascii") as out:
     out.write(f"spool_directory = {place}/spool\nbegin retry\n")
 config = ["-C", os.path.join(place, "heddle.conf")]
-like(run(heddle, *config, "-bV").stdout, "^Routers: accept dnslookup manualroute redirect$", "it finds its drivers")
+like(run(heddle, *config, "-bV").stdout, "^Routers: accept dnslookup ipliteral manualroute redirect$", "it finds its drivers")
 
 source = os.path.join(place, "echo.c")
 with open(source, "w", encoding="ascii") as out:

@@ -64,7 +64,7 @@ OPTIONS = ["acl_smtp_rcpt", "primary_hostname", "never_users", "nosuch", "router
 
 
 def plain(text):
-    """Without what must differ: identifiers, times, names of the programs, what only one of them advertises."""
+    """Without what must differ: identifiers, times, names of the programs."""
     text = re.sub(r"\b\w{6}-\w{6,11}-\w{2,4}\b", "ID", text or "")
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
     text = re.sub(r"\w{3}, \d\d \w{3} \d{4} [\d:]+ [+-]\d{4}", "DATE", text)

@@ -292,6 +292,8 @@ TEST(local_deliveries)
 	CHECK(!retry_local_waits(&at, &group)); /* the first attempt of a message */
 	struct retry_state rs = {.first_failed_us = 5, .last_try_us = 5, .tries = 1, .why = SL("")};
 	recipient.retry = retry_encode(m.arena, &rs);
+	CHECK(!retry_local_waits(&at, &group)); /* what failed in this very attempt was another copy */
+	at.began_us = clock_mono_us() + US_PER_SEC;
 	CHECK(retry_local_waits(&at, &group));
 	CHECK_EQ_STR(group.outcomes[0].text, "Retry time not yet reached");
 	CHECK_EQ_INT(line_defer_number(&group, &group.outcomes[0]), -53);

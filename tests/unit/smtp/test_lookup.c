@@ -131,7 +131,7 @@ TEST(names)
 	rig_wants.resolver = start_dns();
 	if (rig_start(&g, CONFIG)) {
 		rig_connect_from(&g, &waiting, "192.0.2.4"); /* nobody will say who that is */
-		hello("192.0.2.1", "250 mx.test.example Hello x [192.0.2.1]");
+		hello("192.0.2.1", "250 mx.test.example Hello good.test [192.0.2.1]");
 		CHECK_LOGGED(&g, " H=good.test (x) [192.0.2.1] unrecognized command\n");
 		hello("192.0.2.2", "250 mx.test.example Hello x [192.0.2.2]");
 		CHECK_LOGGED(&g, " H=(x) [192.0.2.2] unrecognized command\n");
