@@ -19,7 +19,7 @@ static const struct {
         "\nno_delivery_date_add\nno_disable_logging\ndriver = smtp\n"
         "no_envelope_to_add\nevent_action = \ngroup = \nheaders_add = "
         "\nno_headers_only\nheaders_remove = \n"
-        "headers_rewrite = \nhome_directory = \nno_initgroups\nmax_parallel = \nmessage_size_limit "
+        "headers_rewrite = \nhome_directory = \nno_initgroups\nno_isolate\nmax_parallel = \nmessage_size_limit "
         "= 0\n"
         "no_rcpt_include_affixes\nno_retry_use_local_part\nreturn_path = "
         "\nno_return_path_add\nshadow_condition = \n"
