@@ -295,6 +295,19 @@ TEST(giving_up)
 	mill_stop(&m);
 }
 
+/* The interval grows from one attempt to the next, also in another process: what is known of the last one was kept. */
+TEST(the_last_attempt_is_remembered)
+{
+	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE("") RETRY("* * G,1h,1s,20\n"));
+	struct queue_id id = mill_post(&m, "ok-s@from.example", "defer@x.example");
+	CHECK(mill_settle(&m));
+	usleep(1100000);
+	mill_restart(&m);
+	try_again(id);
+	CHECK(only_entry().next_attempt_us - clock_wall_us() > 10 * US_PER_SEC);
+	mill_stop(&m);
+}
+
 TEST(what_an_administrator_does)
 {
 	begin(plain);
