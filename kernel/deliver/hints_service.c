@@ -94,7 +94,7 @@ struct swap {
 static enum hints_verb swap_if_same(void *ctx, const struct hint *old, slice_t *value)
 {
 	struct swap *s = ctx;
-	slice_t present;
+	slice_t present = slice_absent();
 
 	bool there = old && value_of(old->value, s->now_s, &present);
 	s->done = slice_is_absent(s->was) ? !there : there && slice_eq(present, s->was);
