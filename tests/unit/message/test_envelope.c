@@ -88,4 +88,24 @@ TEST(recipient_parameters)
 	arena_free(&a);
 }
 
+/* What MAIL said for notifications; in a record of before there was any, it is unset. */
+TEST(dsn)
+{
+	struct message *m = sample(), *n = message_new(), *old = message_new();
+	m->facts.dsn_ret = m->facts.dsn_envid = slice_absent();
+	CHECK_EQ_INT(message_decode_envelope(old, message_encode_envelope(m->arena, m), NULL), RC_OK);
+	CHECK(slice_is_absent(old->facts.dsn_ret) && slice_is_absent(old->facts.dsn_envid));
+	m->facts.dsn_ret = SL("HDRS");
+	m->facts.dsn_envid = slice_tainted("en+2Bv", 6);
+	m->downconvert = 3;
+	CHECK_EQ_INT(message_decode_envelope(n, message_encode_envelope(m->arena, m), NULL), RC_OK);
+	CHECK_EQ_STR(n->facts.dsn_ret, "HDRS");
+	CHECK_EQ_STR(n->facts.dsn_envid, "en+2Bv");
+	CHECK(!slice_is_clean(n->facts.dsn_envid));
+	CHECK_EQ_INT(n->downconvert, 3);
+	message_unref(&m);
+	message_unref(&n);
+	message_unref(&old);
+}
+
 TAP_MAIN()
