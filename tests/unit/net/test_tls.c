@@ -118,6 +118,7 @@ static const struct chain chains[] = {
     {"notyet.pem", "notyet.key", "ca.pem", NULL, "mx.example.org", "not yet valid"},
     {"usage.pem", "usage.key", "ca.pem", NULL, "mx.example.org", ""},
     {"sha1.pem", "sha1.key", "ca.pem", NULL, "mx.example.org", "SHA-1"},
+    {"nul.pem", "nul.key", "ca.pem", NULL, "mx.example.org", "not for mx"},
     {"self.pem", "self.key", "ca.pem", NULL, "mx.example.org", "self-signed"},
     {"self.pem", "self.key", "self.pem", NULL, "mx.example.org", NULL},
     {"self.pem", "self.key", "self.pem", NULL, "other.example.org", "not for other"},

@@ -384,6 +384,7 @@ static bool resumed_after(
 	}
 	pair_close(&p);
 	ok = ok && shake(&p, ss, cs, slice_cstr(key2));
+	CHECK(ok);
 	if (ok) {
 		tls_session_facts(p.c.t, arena, &g);
 		struct tls_facts s;

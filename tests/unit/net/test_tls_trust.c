@@ -37,7 +37,7 @@ TEST(chains_that_nobody_serves)
 	static const struct row rows[] = {
 	    {{"ec.pem"}, NULL},
 	    {{"critical.pem"}, "critical extension"},
-	    {{"nul.pem"}, "ASN parsing error"},
+	    {{"nul.pem"}, NULL}, /* in order by itself; for no name, see below */
 	    {{"weak.pem"}, "1024 bits is too weak"},
 	    {{"veryweak.pem"}, "512 bits is too weak"},
 	    {{"many.pem"}, NULL},

@@ -94,7 +94,7 @@ issue critical "/CN=leaf" ca "$both
 1.2.3.4.5=critical,ASN1:UTF8:strange"
 cp leaf.key nul.key
 # dNSName "mx.example.org\0.evil.example", and the same as common name
-issue nul "/CN=leaf" ca "subjectAltName=DER:30:1f:82:1d:6d:78:2e:65:78:61:6d:70:6c:65:2e:6f:72:67:00:2e:65:76:69:6c:2e:65:78:61:6d:70:6c:65"
+issue nul "/CN=leaf" ca "subjectAltName=DER:30:1e:82:1c:6d:78:2e:65:78:61:6d:70:6c:65:2e:6f:72:67:00:2e:65:76:69:6c:2e:65:78:61:6d:70:6c:65"
 key weak 1024; issue weak "/CN=leaf" ca "$both"
 key veryweak 512; issue veryweak "/CN=leaf" ca "$both"
 cp leaf.key self.key
