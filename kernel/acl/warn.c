@@ -47,7 +47,7 @@ static void warn_of(struct acl_compile *c, const struct acl *acl, const struct m
 	uint32_t phases = phases_of(acl);
 	VEC_FOREACH(&acl->uses, const struct var_use, u)
 	{
-		struct error e;
+		struct error e = {0};
 		bool wrong = u->kind == USE_READ && var_use_is_unset(u, phases, &e);
 		if (u->kind != USE_READ && !map_get(sets, u->name)) {
 			var_use_warn_empty(u, &e);

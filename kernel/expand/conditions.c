@@ -4,6 +4,7 @@
  * at facts. What matches against regexes and lists, and passwords, is in cond_match.c.
  */
 #include "expand/conditions.h"
+#include "expand/notes.h"
 
 #include <sys/stat.h>
 

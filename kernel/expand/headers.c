@@ -5,7 +5,7 @@
  * name>:".
  */
 #include "base/codec.h"
-#include "expand/tree.h"
+#include "expand/notes.h"
 
 enum { HEADER_TEXT_MAX = 64 << 10 };
 

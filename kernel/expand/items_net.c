@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "driver/call.h"
-#include "expand/tree.h"
+#include "expand/text.h"
 #include "net/dns/dns_hosts.h"
 #include "net/net.h"
 #include "thread/cancel.h"

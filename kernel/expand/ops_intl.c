@@ -238,7 +238,7 @@ static enum rc op_local_to(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
-	uint32_t count;
+	uint32_t count = 0;
 	struct strbuf sb;
 	*out = in;
 	if (is_ascii(in))
@@ -256,7 +256,7 @@ static enum rc op_local_from(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n;
-	uint32_t count;
+	uint32_t count = 0;
 	struct strbuf sb;
 	if (!slice_starts(in, "xn--"))
 		return no_utf8(ev, in, "bad alabel prefix", err);
@@ -342,7 +342,7 @@ static enum rc item_imapfolder(
 	if (args[1].len != 1)
 		return error_set(err, RC_ERROR, "IMAP folder separator must be one character, found \"%.*s\"",
 		    SL_ARG(args[1]));
-	uint32_t count;
+	uint32_t count = 0;
 	const uint32_t *code = decode_utf8(ev, args[0], &count);
 	if (!code)
 		return error_set(err, RC_ERROR,

@@ -4,7 +4,7 @@
  * ...}", and the braces that items are made of.  The words of errors are Exim's; where Exim only
  * finds out when it comes to that branch, this finds out when the text is compiled.
  */
-#include "expand/tree.h"
+#include "expand/notes.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The table of phases, and what a text that is compiled reads. */
 #include "expand/phases.h"
-#include "expand/tree.h"
+#include "expand/notes.h"
 
 enum {
 	/* bits of rows */

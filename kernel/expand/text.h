@@ -17,4 +17,7 @@ MUST_USE enum rc text_hash(struct arena *a, slice_t text, const struct text_numb
 slice_t text_quote(struct arena *a, slice_t text);
 /* Bytes of the UTF-8 character at i, 0: malformed; *code is what it stands for. */
 uint32_t text_utf8_char(slice_t s, uint32_t i, uint32_t *code);
+/* Newlines become eol.  The text is the caller's own copy. */
+MUST_USE enum rc replace_newlines(
+    struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err);
 #endif

@@ -117,14 +117,6 @@ unsigned parse_regex_flags(const struct parser *p);
 /* h_ header_ rh_ rheader_ bh_ bheader_ lh_ lheader_: 'h' 'r' 'b' 'l', else 0. */
 char header_form(slice_t name);
 MUST_USE enum rc parse_header(struct parser *p, struct node *n);
-/* phases.c: what is read; a header by its name as written; the name behind "def:"; a number. */
-void parse_note_read(struct parser *p, slice_t name);
-void parse_note_header(struct parser *p, slice_t written);
-void parse_note_def(struct parser *p, slice_t name);
-void parse_note_number(struct parser *p, const struct expr *e, bool computed);
-void parse_uses_done(struct parser *p);
-/* "acl_m_x" and its kind, which nothing need have set: the name; else empty. */
-slice_t parse_user_variable(const struct node *n);
 /* Warn if e can only come out tainted whenever it is not empty: `where` will refuse it. */
 void warn_tainted(struct parser *p, const struct expr *e, const char *where);
 /* Words that exist in Exim and are not built. */
@@ -280,9 +272,6 @@ bool list_next(struct arena *a, struct list_iter *it, slice_t *out_item);
 void list_add(struct strbuf *sb, char sep, bool first, slice_t item);
 
 /* ---- others ---- */
-/* Newlines become eol.  The text is the caller's own copy. */
-MUST_USE enum rc replace_newlines(
-    struct eval *ev, slice_t text, slice_t eol, slice_t *out, struct error *err);
 node_fn header_eval;
 /* $h_x: and its like, for drivers' var_get and def: */
 MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *out);

@@ -3,7 +3,7 @@
  * The variables: one row says the name, which facts it is read from, where in them, and how it
  * becomes text. Sorted by name: the row is found by bisection, when a text is compiled.
  */
-#include "expand/tree.h"
+#include "expand/notes.h"
 
 #include <stdio.h>
 
