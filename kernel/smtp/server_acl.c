@@ -136,7 +136,10 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 		r->ev.address = &facts;
 	}
 	enum rc rc = config_expand(&r->ev, option, &text, &err);
-	if (rc == RC_FAIL || (!rc && (slice_is_absent(text) || !text.len))) {
+	bool empty = !rc && !slice_is_absent(text) && !text.len;
+	if (empty) /* an ACL without a statement, which ends as each does */
+		outcome_clear(out, ACL_DENY);
+	if (empty || rc == RC_FAIL || (!rc && slice_is_absent(text))) {
 		r->ev.address = NULL;
 		return out->verdict;
 	}
