@@ -171,11 +171,11 @@ static void *recover(void *arg)
 	struct kernel *k = arg;
 	struct error err = {.text = ""};
 
+	kernel_open_hints(k); /* first: what is accepted meanwhile is tried at once */
 	queue_index_gather(k->index, true);
 	if (store_recover(k->store, found_message, k, &err) != RC_OK)
 		log_panic(k->services.log, slice_absent(), "queue: %s", err.text);
 	queue_index_gather(k->index, false);
-	kernel_open_hints(k);
 	(void)malloc_trim(0); /* what reading the segments took */
 	deliver_enable(k->deliverer, true);
 	return NULL;
