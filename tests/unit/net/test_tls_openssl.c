@@ -9,7 +9,7 @@
 #include <sys/un.h>
 
 /* wolfSSL 5.5.4 loses what it parsed of its own certificate whenever it staples: known, see kernel/net/tls/README.md. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libwolfssl";
