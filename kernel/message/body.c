@@ -177,6 +177,13 @@ void body_builder_add(struct body_builder *b, const char *p, size_t n)
 	}
 }
 
+bool body_builder_may_write(const struct body_builder *b, size_t n)
+{
+	if (!b->spill || b->failed || (b->last && b->last->len + n <= BODY_CHUNK))
+		return false;
+	return b->file || b->bytes + n > b->threshold || !may_take(b);
+}
+
 bool body_builder_blocks(const struct body_builder *b)
 {
 	return b->file != NULL;

@@ -117,9 +117,10 @@ enum step serve_chunk(struct run *r)
 	struct session *s = r->s;
 	slice_t in = run_pending(r);
 	size_t n = s->chunk_left < in.len ? (size_t)s->chunk_left : in.len;
+	size_t used;
 	bool end;
-	if (n && !s->chunk_refused)
-		(void)data_reader_feed(s->reader, in.ptr, n, &end);
+	if (n && !s->chunk_refused && !data_feed(r, slice_sub(in, 0, n), &used, &end))
+		return STEP_WAIT;
 	r->in_at += n;
 	s->chunk_left -= n;
 	return s->chunk_left ? STEP_INPUT : chunk_end(r);

@@ -438,13 +438,30 @@ enum step data_end(struct run *r)
 	return hand_over(r);
 }
 
+bool data_feed(struct run *r, slice_t in, size_t *out_used, bool *out_end)
+{
+	struct session *s = r->s;
+	struct error busy = {0};
+	bool writes = body_builder_may_write(s->body, in.len);
+	s->awaits_disk = writes && pool_blocking_begin(r->w, POOL_FOR_DISK, 0, &busy);
+	if (s->awaits_disk)
+		return false;
+	*out_used = data_reader_feed(s->reader, in.ptr, in.len, out_end);
+	if (writes)
+		pool_blocking_end(r->w);
+	return true;
+}
+
 enum step serve_data(struct run *r)
 {
 	slice_t in = run_pending(r);
+	size_t used;
 	bool end;
 	if (!in.len)
 		return STEP_INPUT;
-	r->in_at += data_reader_feed(r->s->reader, in.ptr, in.len, &end);
+	if (!data_feed(r, in, &used, &end))
+		return STEP_WAIT;
+	r->in_at += used;
 	return end ? data_end(r) : STEP_INPUT;
 }
 

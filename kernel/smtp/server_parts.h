@@ -153,6 +153,8 @@ void serve_connected(struct run *r); /* after TLS, where it begins at once */
 void serve_greet(struct run *r);  /* after the look-ups: the connect ACL */
 void serve_banner(struct run *r);
 enum step serve_auth_line(struct run *r, slice_t line);
+/* To the reader; what may go to a body file, as a blocking section.  false: it is not this one's turn, nothing was taken. */
+bool data_feed(struct run *r, slice_t in, size_t *out_used, bool *out_end);
 enum step serve_data(struct run *r);
 /* server_prdr.c: the recipients' own answers; false: none is left, and that has been answered. */
 bool prdr_check(struct run *r);

@@ -118,6 +118,7 @@ struct session {
 	char *unsent;
 	uint32_t unsent_len, unsent_at;
 	int64_t delay_until_us; /* unsent waits for it; 0: no delay */
+	bool awaits_disk;       /* what came for a body file is held until it may be written */
 	int64_t deadline_us;    /* of the present wait for input */
 	bool skipping;          /* the rest of an overlong line */
 	/* what the client may do, worked out once */

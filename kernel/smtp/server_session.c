@@ -465,8 +465,8 @@ static void wait_post(struct run *r)
 		wait_for(r, 0, now + US_PER_SEC, "client's name");
 	else if (s->state == ST_COMMIT)
 		wait_for(r, 0, now + COMMIT_POLL_US, "commit");
-	else if (s->state == ST_SYNC_BODY)
-		wait_for(r, 0, now + US_PER_SEC / 20, "turn to sync a body");
+	else if (s->state == ST_SYNC_BODY || s->awaits_disk)
+		wait_for(r, 0, now + US_PER_SEC / 20, "turn to write a body");
 	else {
 		hold_rest(r);
 		park_yield(s->park);
@@ -569,11 +569,12 @@ void session_run(void *owner, enum wake why, struct worker *w)
 	r.command = CMD_UNKNOWN;
 	take_held(&r);
 	session_begin_eval(&r);
+	bool late = why == WAKE_TIMEOUT && !s->delay_until_us && !s->awaits_disk;
 	if (why == WAKE_CANCEL && waits_for_client(s))
 		shut_down(&r);
-	else if (why == WAKE_TIMEOUT && !s->delay_until_us && s->unsent_len)
+	else if (late && s->unsent_len)
 		s->lost = true;
-	else if (why == WAKE_TIMEOUT && !s->delay_until_us && !grew_long(s))
+	else if (late && !grew_long(s))
 		timed_out(&r);
 	else if (s->state == ST_COMMAND && why == WAKE_IO && snapshot_too_old(s))
 		shut_down(&r);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define BODY_BUDGET   ((int64_t)256 << 20) /* bodies that are being received, all sessions together */
+#define WRITERS_MAX   64
 #define STOP_SESSIONS (20 * US_PER_SEC)
 #define STOP_DELIVERY (5 * US_PER_SEC)
 #define STOP_PARKS    (2 * US_PER_SEC)
@@ -53,7 +54,8 @@ static void store_event(void *ctx, const struct store_event *ev)
 
 static enum rc make_threads(struct kernel *k, struct error *err)
 {
-	struct pool_config pc = {.name = "worker"};
+	/* more writers at a time only wait for each other, and each is a thread with a stack */
+	struct pool_config pc = {.name = "worker", .limits[POOL_FOR_DISK].total = WRITERS_MAX};
 	struct reactor_config rc_cfg = {.name = "reactor"};
 	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	/* these never block, and each holds some MiB of the library's */

@@ -57,6 +57,35 @@ static void fill(struct body_builder *b, size_t n)
 	}
 }
 
+/* Every write to the file was foreseen, and not each piece was taken for one. */
+TEST(says_before_when_it_may_write)
+{
+	static const struct {
+		size_t threshold, limit;
+	} cases[] = {{50000, 1 << 20}, {1000000, 40000}};
+	static const char piece[700];
+	for (size_t k = 0; k < 2; k++) {
+		struct body_budget budget = {.limit = (int64_t)cases[k].limit};
+		struct file f = {0};
+		struct body_builder b;
+		int foreseen = 0, unforeseen = 0;
+		body_builder_init(&b, &budget, &spill, &f, cases[k].threshold, "id");
+		for (int i = 0; i < 500; i++) {
+			size_t before = f.len;
+			int begun = f.begun;
+			bool may = body_builder_may_write(&b, sizeof piece);
+			body_builder_add(&b, piece, sizeof piece);
+			foreseen += may;
+			unforeseen += !may && (f.len != before || f.begun != begun);
+		}
+		CHECK_EQ_INT(f.begun, 1);
+		CHECK_EQ_INT(unforeseen, 0);
+		CHECK(foreseen > 10 && foreseen < 100);
+		body_builder_drop(&b);
+		free(f.bytes);
+	}
+}
+
 TEST(small_stays_in_memory)
 {
 	struct body_budget budget = {.limit = 1 << 20};
