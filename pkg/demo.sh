@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make demo: starts Heddle on loopback, sends messages with a real client, and shows where they arrived: a Maildir, an mbox,
-# a command, several places through an alias, and a second server.  Cleans up after itself.
+# a command, several places through an alias, and a second server; one over STARTTLS with AUTH, by someone who may relay.
+# Cleans up after itself.
 set -eu
+umask 022
 build=${1:-build}
 top=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/heddle-demo-XXXXXX")
@@ -46,6 +48,12 @@ EOF
 printf '#!/bin/sh\nexec cat >%s/mail/robot.out\n' "$dir" >"$dir/robot"
 chmod 755 "$dir/robot"
 printf 'alice: alice\nbob: bob\n' >"$dir/users"
+printf 'carol: let me in\n' >"$dir/passwords"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=a.example.org \
+	-addext subjectAltName=DNS:a.example.org -keyout "$dir/a/tls.key" -out "$dir/a/tls.pem" 2>"$dir/openssl.err" || {
+	cat "$dir/openssl.err" >&2
+	exit 1
+}
 {
 	config b
 	cat <<EOF
@@ -88,8 +96,12 @@ second=$port
 	cat <<EOF
 domainlist local_domains = demo.example
 acl_smtp_rcpt = check_rcpt
+tls_certificate = $dir/a/tls.pem
+tls_privatekey = $dir/a/tls.key
+log_selector = +tls_cipher +tls_peerdn
 begin acl
 check_rcpt:
+  accept  authenticated = *
   accept  domains = +local_domains
           verify = recipient
   accept  domains = elsewhere.example
@@ -126,17 +138,28 @@ maildir:
   maildir_format
 begin retry
 * * F,1h,1m
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_advertise_condition = \${if def:tls_in_cipher}
+  server_prompts = :
+  server_condition = \${if eq{\$auth3}{\${lookup{\$auth2}lsearch{$dir/passwords}{\$value}fail}}}
+  server_set_id = \$auth2
 EOF
 } >"$dir/a.conf"
 start a
 
 say "Sending with swaks to 127.0.0.1:$port"
-send() { # RECIPIENT SUBJECT
-	if swaks --server "127.0.0.1:$port" --from sender@client.example --to "$1" --h-Subject "$2" --body "Hello from the demo." \
-		--hide-all; then
-		echo "accepted for $1"
+send() { # RECIPIENT SUBJECT WHAT-ELSE...: TLS is used where it is said
+	to=$1
+	subject=$2
+	shift 2
+	if swaks --server "127.0.0.1:$port" --from sender@client.example --to "$to" --h-Subject "$subject" \
+		--body "Hello from the demo." --hide-all "$@"; then
+		echo "accepted for $to"
 	else
-		echo "refused for $1"
+		echo "refused for $to"
 	fi
 }
 send alice@demo.example 'to a Maildir'
@@ -144,6 +167,10 @@ send team@demo.example 'through an alias'
 send robot@demo.example 'to a command'
 send someone@elsewhere.example 'to the second server'
 send nobody@demo.example 'to nobody (refused: no such user)'
+send anyone@third.example 'to a third domain (refused: no relaying for strangers)'
+send alice@demo.example 'over STARTTLS, authenticated as carol' \
+	--tls --auth PLAIN --auth-user carol --auth-password 'let me in'
+send alice@demo.example 'with a wrong password (refused)' --tls --auth PLAIN --auth-user carol --auth-password 'let me out'
 
 queue() { $run "$bin/heddle" -C "$dir/a.conf" "$@"; }
 for _ in $(seq 100); do
@@ -165,11 +192,18 @@ show() { # TITLE FILES
 		fi
 	done
 }
-show "Alice's Maildir (two messages)" "$dir"/mail/alice/new/*
+show "Alice's Maildir (three messages)" "$dir"/mail/alice/new/*
 show "Bob's Maildir" "$dir"/mail/bob/new/*
 show "The mbox of the alias" "$dir/mail/team.mbox"
 show "What the command got" "$dir/mail/robot.out"
 show "What the second server got" "$dir/mail/second-server.mbox"
+say "The message that came over STARTTLS with AUTH: its log line, and what its Received: line says"
+if grep ' <= .* X=TLS.* A=plain:carol ' "$dir/a/mainlog" && secret=$(grep -l '^Subject: over STARTTLS' "$dir"/mail/alice/new/*); then
+	awk '/^Received:/ { on = 1; print; next } !/^[ \t]/ { if (on) exit } on' "$secret"
+else
+	echo "MISSING: no such line or message"
+	ok=0
+fi
 say "The log"
 cat "$dir/a/mainlog"
 say "The queue (empty when all is delivered)"
