@@ -115,6 +115,7 @@ static void take_apart(struct play *t)
 		_exit(0);
 	if (t->pool)
 		pool_stop(t->pool);
+	dns_resolver_free(&t->loaded.sv->resolver); /* its thread may still be waking a worker for an answer that has been taken */
 	reactor_free(&t->reactor);
 	if (t->pool)
 		pool_free(&t->pool);

@@ -263,6 +263,7 @@ void kernel_take_apart(struct kernel *k)
 	/* whoever posts to a park or wakes a worker has ended before either is freed */
 	pool_stop(k->handshake_pool);
 	pool_stop(k->pool);
+	dns_resolver_free(&k->resolver);
 	reactor_free(&k->reactor);
 	pool_free(&k->handshake_pool);
 	pool_free(&k->pool);
@@ -272,7 +273,6 @@ void kernel_take_apart(struct kernel *k)
 	agents_free(&k->agents);
 	hints_free(&k->hints);
 	hints_free(&k->driver_hints);
-	dns_resolver_free(&k->resolver);
 	queue_index_free(&k->index);
 	storage_real_free(&k->io);
 	tls_contexts_free(&k->services.tls);
