@@ -26,9 +26,11 @@ struct heddle_outcome { /* for one recipient; the worst of them is the job's */
     char enhanced[12];          /* "5.1.1" or empty, NUL-terminated */
     uint32_t flags;             /* HEDDLE_X_: what the failure is about; drives the retry key */
     struct heddle_slice text;   /* the remote's reply or our words */
+    int64_t idle_s;             /* with HEDDLE_X_QUOTA: seconds since anybody read the mailbox, -1: not known */
 };
 enum { HEDDLE_X_HOST = 1, HEDDLE_X_MESSAGE = 2, HEDDLE_X_RECIPIENT = 4, HEDDLE_X_FREEZE = 8,
-       HEDDLE_X_DSN = 16 /* delivered to a server that offers DSN and was given the parameters: it notifies now */ };
+       HEDDLE_X_DSN = 16 /* delivered to a server that offers DSN and was given the parameters: it notifies now */,
+       HEDDLE_X_QUOTA = 32 /* the mailbox, or what holds it, is full */ };
 #define HEDDLE_DELIVERY_ID "heddle.delivery.1"
 struct heddle_delivery_service {
     uint32_t struct_size, reserved;
@@ -62,7 +64,7 @@ struct heddle_transport_ops {
 };
 /* ---- layout on 64-bit machines ---------------------------------------------------------------------- */
 #if UINTPTR_MAX == UINT64_MAX
-static_assert(sizeof(struct heddle_outcome) == 48 && sizeof(struct heddle_job_info) == 56, "transport");
+static_assert(sizeof(struct heddle_outcome) == 56 && sizeof(struct heddle_job_info) == 56, "transport");
 #endif
 #ifdef __cplusplus
 }

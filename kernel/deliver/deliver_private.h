@@ -52,6 +52,7 @@ struct outcome {
 	char enhanced[12];
 	slice_t text;
 	const struct outcome_via *via; /* of a session; or NULL */
+	int64_t idle_s;            /* with HEDDLE_X_QUOTA: since anybody read the mailbox; -1: not known */
 	int64_t waits_until_us;    /* not tried: its retry time has not come */
 };
 

@@ -87,6 +87,7 @@ static int32_t keep(struct heddle_job *j, struct outcome *o, const struct heddle
 	o->smtp = in->smtp >= 200 && in->smtp <= 599 ? in->smtp : 0;
 	o->host = in->host >= 0 && (size_t)in->host < j->group->hosts->count ? in->host : -1;
 	o->about = in->flags;
+	o->idle_s = in->struct_size >= sizeof *in ? in->idle_s : -1;
 	memcpy(o->enhanced, in->enhanced, sizeof o->enhanced);
 	o->enhanced[sizeof o->enhanced - 1] = '\0';
 	o->text = arena_dup(j->attempt->arena, in->text);

@@ -193,6 +193,7 @@ int line_defer_number(const struct group *g, const struct outcome *o)
 	    {"SMTP error from remote mail server after end of data", -46},
 	    {"retry time not reached", -54},
 	    {"TLS session:", -37},
+	    {"mailbox is full (MTA-imposed", -22},
 	    {"a TLS session is required", -38},
 	    {"Retry time not yet reached", -53},
 	};

@@ -49,8 +49,6 @@ static const struct {
     {"timeout", "timed out", NULL},
     {"refused", "Connection refused", NULL},
     {"lost_connection", "closed connection", NULL},
-    {"quota", "quota", NULL},
-    {"quota", "No space left on device", NULL},
     {"auth_failed", "uthentication required but", NULL},
     {"tls_required", "TLS session", NULL},
     {"tls_required", "after STARTTLS", NULL},
@@ -63,7 +61,16 @@ static const struct heddle_route_host *host_of(const struct group *g, const stru
 	return VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
 }
 
-/* quota_TIME is never met: how long nobody has read a mailbox is not known here. */
+/* "quota", or "quota_TIME": the mailbox is full, and nobody has read it for that long. */
+static bool quota_matches(slice_t name, const struct outcome *o)
+{
+	int64_t ms;
+
+	if (!(o->about & HEDDLE_X_QUOTA))
+		return false;
+	return name.len == 5 || (slice_to_ms(slice_sub(name, 6, name.len), &ms) && o->idle_s >= 0 && o->idle_s >= ms / 1000);
+}
+
 static bool error_matches(slice_t name, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	if (slice_eqs(name, "*"))
@@ -72,6 +79,8 @@ static bool error_matches(slice_t name, const struct address *a, const struct gr
 		return slice_eqs(name, "lookup") && !slice_is_absent(a->logged) && text_has(a->logged, "host lookup");
 	if (slice_starts(name, "rcpt_") || slice_starts(name, "mail_") || slice_starts(name, "data_"))
 		return reply_matches(name, o);
+	if (slice_eqs(name, "quota") || slice_starts(name, "quota_"))
+		return quota_matches(name, o);
 	const struct heddle_route_host *h = host_of(g, o);
 	bool mx = h && (h->flags & HEDDLE_H_MX);
 	if (ends(name, "_MX") || ends(name, "_A")) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * appendfile: into a file or a folder: mbox, Maildir, a plain file for each message.  Exim specification, chapter 26.
- * What this version does not do (quotas, mbx, mailstore, batch SMTP) is refused when the configuration is loaded.
+ * What this version does not do (maildirsize files, mbx, mailstore, batch SMTP) is refused when the configuration is loaded.
  */
 #include "appendfile.h"
 
@@ -36,6 +36,8 @@ __attribute__((format(printf, 4, 0))) static int32_t say_list(
     struct delivery *d, int32_t result, int errnum, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX], buf[128];
+	if (errnum == ENOSPC || errnum == EDQUOT)
+		d->flags |= HEDDLE_X_QUOTA;
 	int n = errnum ? snprintf(text, sizeof text, "%s: ", strerror_r(errnum, buf, sizeof buf)) : 0;
 	int more = vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
 	size_t len = more < 0 ? (size_t)n : (size_t)n + (size_t)more;
@@ -280,7 +282,8 @@ static int32_t find_path(struct delivery *d)
 static int32_t tell(struct delivery *d, int32_t result)
 {
 	struct heddle_job_info info = {.struct_size = sizeof info};
-	struct heddle_outcome o = {.struct_size = sizeof o, .result = result, .host = -1, .flags = d->flags, .text = d->why};
+	struct heddle_outcome o = {.struct_size = sizeof o, .result = result, .host = -1, .flags = d->flags, .text = d->why,
+	    .idle_s = d->unread_s};
 	if (result != HEDDLE_OK)
 		d->host->reason(d->call, 0, heddle_text(NULL), d->why);
 	int32_t rc = d->service->info(d->call, d->job, &info);
@@ -298,9 +301,14 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		in->host->reason(call, 0, heddle_text(NULL), heddle_text("the kernel offers no messages to deliver"));
 		return HEDDLE_DEFER;
 	}
+	d.unread_s = -1;
 	int32_t rc = find_path(&d);
 	if (rc == HEDDLE_OK)
+		rc = quota_read(&d);
+	if (rc == HEDDLE_OK)
 		rc = d.to_folder ? deliver_new_file(&d) : deliver_mbox(&d);
+	if (rc == HEDDLE_OK)
+		quota_warn(&d);
 	return tell(&d, rc);
 }
 
@@ -335,8 +343,8 @@ static const struct heddle_option options[OPT_COUNT] = {
     [OPT_LOCK_RETRIES] = ROW("lock_retries", "10", HEDDLE_T_INT, 0, "attempts to lock"),
     [OPT_LOCKFILE_MODE] = ROW("lockfile_mode", "0600", HEDDLE_T_OCTAL, 0, "mode of lock files"),
     [OPT_LOCKFILE_TIMEOUT] = ROW("lockfile_timeout", "30m", HEDDLE_T_TIME, 0, "a lock file older than this is removed"),
-    [OPT_MAILBOX_FILECOUNT] = ROW("mailbox_filecount", NULL, HEDDLE_T_STRING, 0, "files in the mailbox, for quota_filecount"),
-    [OPT_MAILBOX_SIZE] = ROW("mailbox_size", NULL, HEDDLE_T_STRING, 0, "size of the mailbox, for quota"),
+    [OPT_MAILBOX_FILECOUNT] = ROW("mailbox_filecount", NULL, HEDDLE_T_STRING, X, "files in the mailbox, for quota_filecount"),
+    [OPT_MAILBOX_SIZE] = ROW("mailbox_size", NULL, HEDDLE_T_STRING, X, "size of the mailbox, for quota"),
     [OPT_MAILDIR_FORMAT] = ROW("maildir_format", "false", HEDDLE_T_BOOL, 0, "the folder is a Maildir"),
     [OPT_MAILDIR_QUOTA_DIRECTORY_REGEX] = ROW("maildir_quota_directory_regex", NULL, HEDDLE_T_STRING, 0,
 	"folders that count for quota"),
@@ -355,14 +363,15 @@ static const struct heddle_option options[OPT_COUNT] = {
     [OPT_MODE] = ROW("mode", "0600", HEDDLE_T_OCTAL, 0, "mode of the file"),
     [OPT_MODE_FAIL_NARROWER] = ROW("mode_fail_narrower", "true", HEDDLE_T_BOOL, 0, "defer if an existing file has less than mode"),
     [OPT_NOTIFY_COMSAT] = ROW("notify_comsat", "false", HEDDLE_T_BOOL, 0, "tell the comsat daemon; not supported yet"),
-    [OPT_QUOTA] = ROW("quota", NULL, HEDDLE_T_STRING, 0, "limit of the mailbox's size; not supported yet"),
-    [OPT_QUOTA_DIRECTORY] = ROW("quota_directory", NULL, HEDDLE_T_STRING, 0, "folder that quota is about"),
-    [OPT_QUOTA_FILECOUNT] = ROW("quota_filecount", "0", HEDDLE_T_STRING, 0, "limit of the number of files; not supported yet"),
+    [OPT_QUOTA] = ROW("quota", NULL, HEDDLE_T_STRING, X, "limit of the mailbox's size"),
+    [OPT_QUOTA_DIRECTORY] = ROW("quota_directory", NULL, HEDDLE_T_STRING, X, "folder that quota is about"),
+    [OPT_QUOTA_FILECOUNT] = ROW("quota_filecount", "0", HEDDLE_T_STRING, X, "limit of the number of files in a folder"),
     [OPT_QUOTA_IS_INCLUSIVE] = ROW("quota_is_inclusive", "true", HEDDLE_T_BOOL, 0, "the message itself counts"),
     [OPT_QUOTA_SIZE_REGEX] = ROW("quota_size_regex", NULL, HEDDLE_T_STRING, 0, "finds sizes in file names"),
-    [OPT_QUOTA_WARN_MESSAGE] = ROW("quota_warn_message", NULL, HEDDLE_T_STRING, 0, "for quota_warn_threshold"),
-    [OPT_QUOTA_WARN_THRESHOLD] = ROW("quota_warn_threshold", "0", HEDDLE_T_STRING, 0,
-	"size at which a warning is sent; not supported yet"),
+    [OPT_QUOTA_WARN_MESSAGE] = ROW("quota_warn_message", NULL, HEDDLE_T_STRING, X,
+	"header and body of the warning"),
+    [OPT_QUOTA_WARN_THRESHOLD] = ROW("quota_warn_threshold", "0", HEDDLE_T_STRING, X,
+	"size, or with % a part of quota, above which a warning is sent"),
     [OPT_USE_BSMTP] = ROW("use_bsmtp", "false", HEDDLE_T_BOOL, 0, "batch SMTP; not supported yet"),
     [OPT_USE_CRLF] = ROW("use_crlf", "false", HEDDLE_T_BOOL, 0, "lines end with CR and LF"),
     [OPT_USE_FCNTL_LOCK] = ROW("use_fcntl_lock", "true", HEDDLE_T_BOOL, 0, "lock the file with fcntl"),
@@ -372,8 +381,7 @@ static const struct heddle_option options[OPT_COUNT] = {
 };
 
 static const uint32_t not_yet[] = {OPT_DIRECTORY_FILE, OPT_FILE_FORMAT, OPT_MAILDIR_USE_SIZE_FILE, OPT_MAILDIRFOLDER_CREATE_REGEX,
-    OPT_MAILSTORE_FORMAT, OPT_MBX_FORMAT, OPT_NOTIFY_COMSAT, OPT_QUOTA, OPT_QUOTA_FILECOUNT, OPT_QUOTA_WARN_THRESHOLD,
-    OPT_USE_BSMTP, OPT_USE_FLOCK_LOCK, OPT_USE_MBX_LOCK};
+    OPT_MAILSTORE_FORMAT, OPT_MBX_FORMAT, OPT_NOTIFY_COMSAT, OPT_USE_BSMTP, OPT_USE_FLOCK_LOCK, OPT_USE_MBX_LOCK};
 
 struct setup {
 	struct heddle_call *call;
@@ -441,6 +449,7 @@ static void read_numbers(const struct setup *s, struct appendfile *in)
 	in->file_must_exist = number(s, OPT_FILE_MUST_EXIST) != 0;
 	in->maildir = number(s, OPT_MAILDIR_FORMAT) != 0;
 	in->mode_fail_narrower = number(s, OPT_MODE_FAIL_NARROWER) != 0;
+	in->quota_is_inclusive = number(s, OPT_QUOTA_IS_INCLUSIVE) != 0;
 	in->use_crlf = number(s, OPT_USE_CRLF) != 0;
 	in->use_fcntl = number(s, OPT_USE_FCNTL_LOCK) != 0;
 	in->use_lockfile = number(s, OPT_USE_LOCKFILE) != 0;
@@ -454,15 +463,35 @@ static void read_numbers(const struct setup *s, struct appendfile *in)
 	in->fcntl_timeout_ms = number(s, OPT_LOCK_FCNTL_TIMEOUT);
 }
 
+static int32_t read_regex(const struct setup *s, struct appendfile *in)
+{
+	struct heddle_slice v;
+	int32_t rc = s->host->opt_text(s->call, s->cfg, OPT_QUOTA_SIZE_REGEX, &v);
+	if (rc != HEDDLE_OK)
+		return rc;
+	return (v.flags & HEDDLE_ABSENT) || quota_compile(&v, &in->size_regex)
+		   ? HEDDLE_OK
+		   : refuse(s, "quota_size_regex is not a regular expression", "");
+}
+
 static int32_t check(const struct setup *s, struct appendfile *in)
 {
 	int32_t rc = check_not_yet(s);
 	read_numbers(s, in);
 	if (rc == HEDDLE_OK)
 		rc = read_create(s, in);
+	if (rc == HEDDLE_OK)
+		rc = read_regex(s, in);
 	if (rc == HEDDLE_OK && !in->use_fcntl && !in->use_lockfile)
 		rc = refuse(s, "no locking configured", "");
 	return rc;
+}
+
+static void instance_free(void *inst)
+{
+	struct appendfile *in = inst;
+	quota_free(in->size_regex);
+	free(in);
 }
 
 static int32_t instance_new(struct heddle_call *call, const struct heddle_host *host, void *state,
@@ -479,7 +508,7 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	in->cfg = cfg;
 	int32_t rc = check(&s, in);
 	if (rc != HEDDLE_OK) {
-		free(in);
+		instance_free(in);
 		return rc;
 	}
 	*out = in;
@@ -506,5 +535,5 @@ const struct heddle_driver heddle_driver_v1 = {
     .option_size = sizeof(struct heddle_option),
     .ops = &ops,
     .instance_new = instance_new,
-    .instance_free = free,
+    .instance_free = instance_free,
 };

@@ -5,6 +5,7 @@
  *	mbox.c        one file that messages are appended to: locks, checks, undoing a failure
  *	maildir.c     a new file for each message: Maildir, or a plain folder
  *	write.c       the message on its way to a descriptor
+ *	quota.c       how full the mailbox may be
  * A delivery belongs to one thread.  It runs as the user it delivers for: the system's own checks hold.
  */
 #ifndef HEDDLE_APPENDFILE_H
@@ -25,7 +26,15 @@ struct appendfile { /* one section; constant after instance_new but for the cloc
 	mode_t mode, directory_mode, lockfile_mode;
 	int64_t lock_retries, maildir_retries, lock_interval_ms, lockfile_timeout_ms, fcntl_timeout_ms;
 	enum create_where create;
+	int quota_is_inclusive;
+	void *size_regex; /* quota_size_regex, compiled; or NULL */
 	_Atomic int64_t last_us; /* of the last name made: each gets a microsecond of its own */
+};
+
+struct quota { /* of a delivery; 0: no limit */
+	int64_t limit, count_limit, warn_above;
+	int64_t size, count; /* of the mailbox before this message; -1: not counted yet */
+	int is_wanted, size_unchecked, count_unchecked;
 };
 
 struct delivery {
@@ -40,6 +49,8 @@ struct delivery {
 	struct heddle_slice why; /* of the failure */
 	uint32_t flags;          /* HEDDLE_X_FREEZE */
 	uint64_t written;
+	struct quota quota;
+	int64_t unread_s;        /* since the user read the mailbox; -1: not known */
 };
 
 enum { OPT_ALLOW_FIFO, OPT_ALLOW_SYMLINK, OPT_BATCH_ID, OPT_BATCH_MAX, OPT_CHECK_GROUP, OPT_CHECK_OWNER, OPT_CHECK_STRING,
@@ -71,4 +82,18 @@ const char *format(struct delivery *d, const char *fmt, ...) __attribute__((form
 int32_t write_message(struct delivery *d, int fd, const char *name);
 int32_t deliver_mbox(struct delivery *d);
 int32_t deliver_new_file(struct delivery *d);
+
+/* The options, before anything is touched. */
+int32_t quota_read(struct delivery *d);
+/* How much is in the folder, unless an option has said it. */
+int32_t quota_count_folder(struct delivery *d);
+/* Is there room for the message?  name: what would be written. */
+int32_t quota_check(struct delivery *d, const char *name);
+/* It was delivered: does that call for a warning? */
+void quota_warn(struct delivery *d);
+/* When the mailbox was last read. */
+void quota_unread_since(struct delivery *d, int64_t when);
+/* Of quota_size_regex; 0: it is none. */
+int quota_compile(const struct heddle_slice *text, void **out);
+void quota_free(void *code);
 #endif

@@ -158,6 +158,18 @@ static int32_t maildir_publish(struct delivery *d, const char *temporary, const 
 	return HEDDLE_OK;
 }
 
+/* Before the file is there: it would count itself. */
+static int32_t maildir_room(struct delivery *d)
+{
+	struct stat st;
+	const char *fresh = format(d, "%s/new", d->path);
+	int32_t rc = d->quota.is_wanted ? quota_count_folder(d) : HEDDLE_OK;
+	/* nothing new comes while there is no room: what changed it since was the user */
+	if (fresh && stat(fresh, &st) == 0)
+		quota_unread_since(d, (int64_t)st.st_mtime);
+	return rc == HEDDLE_OK ? quota_check(d, d->path) : rc;
+}
+
 static int32_t deliver_maildir(struct delivery *d)
 {
 	const char *name = NULL, *temporary = NULL, *tag = "", *host = host_part(d);
@@ -165,6 +177,8 @@ static int32_t deliver_maildir(struct delivery *d)
 	if (!host)
 		return say(d, HEDDLE_DEFER, 0, "out of memory");
 	int32_t rc = make_subfolders(d);
+	if (rc == HEDDLE_OK)
+		rc = maildir_room(d);
 	if (rc == HEDDLE_OK)
 		rc = maildir_open(d, host, &name, &temporary, &fd);
 	if (rc != HEDDLE_OK)
@@ -198,6 +212,10 @@ static int32_t deliver_plain(struct delivery *d)
 	struct stat st;
 	int fd = -1;
 	int32_t rc = make_folder(d, d->path);
+	if (rc == HEDDLE_OK)
+		rc = quota_count_folder(d);
+	if (rc == HEDDLE_OK)
+		rc = quota_check(d, d->path);
 	for (int i = 0; rc == HEDDLE_OK && fd < 0; i++) {
 		temporary = host ? format(d, "%s/temp.%ld.%lld.%s", d->path, (long)getpid(), (long long)own_microsecond(d->in),
 		    host) : NULL;

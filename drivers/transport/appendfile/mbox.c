@@ -330,7 +330,12 @@ static int32_t append(struct mbox *m)
 	struct stat at; /* the length now that we have the lock: another may have appended since */
 	if (fstat(m->fd, &at) != 0)
 		return say(d, HEDDLE_DEFER, errno, "while fstatting opened mailbox %s", d->path);
-	int32_t rc = write_message(d, m->fd, d->path);
+	if (d->quota.size < 0)
+		d->quota.size = m->is_fifo ? 0 : (int64_t)at.st_size;
+	quota_unread_since(d, (int64_t)at.st_atime);
+	int32_t rc = m->is_fifo ? HEDDLE_OK : quota_check(d, d->path);
+	if (rc == HEDDLE_OK)
+		rc = write_message(d, m->fd, d->path);
 	if (rc == HEDDLE_OK)
 		rc = sync_all(m);
 	if (rc != HEDDLE_OK)

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# appendfile needs no library.
+# for quota_size_regex
+driver_pkgs_transport/appendfile := libpcre2-8
