@@ -9,18 +9,17 @@
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "main/cli.h"
+#include "main/cli_relay.h"
 #include "net/net.h"
 #include "net/tls/tls.h"
 #include "smtp/server.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIECE  16384
 #define BUDGET ((int64_t)256 << 20)
 
 struct play {
@@ -33,8 +32,6 @@ struct play {
 	struct body_budget budget;
 	struct smtp_queue_hooks queue;
 	uint32_t ids;
-	int sock; /* our end */
-	bool after_cr;
 };
 
 /* ---- the queue that forgets ---- */
@@ -125,53 +122,6 @@ static void take_apart(struct play *t)
 }
 
 /* ---- the client's side ---- */
-static bool up(struct play *t, bool *open)
-{
-	char in[PIECE], out[2 * PIECE];
-	size_t n_out = 0;
-	ssize_t n = read(STDIN_FILENO, in, sizeof in);
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n <= 0) {
-		*open = false;
-		(void)shutdown(t->sock, SHUT_WR);
-		return true;
-	}
-	for (ssize_t i = 0; i < n; i++) { /* typed lines end in LF alone */
-		if (in[i] == '\n' && !t->after_cr)
-			out[n_out++] = '\r';
-		out[n_out++] = in[i];
-		t->after_cr = in[i] == '\r';
-	}
-	return io_write_full(t->sock, out, n_out) >= 0;
-}
-
-static bool down(struct play *t)
-{
-	char buf[PIECE];
-	ssize_t n = read(t->sock, buf, sizeof buf);
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	return n > 0 && io_write_full(STDOUT_FILENO, buf, (size_t)n) >= 0;
-}
-
-static void talk(struct play *t)
-{
-	bool open = true;
-
-	for (bool on = true; on;) {
-		struct pollfd f[2] = {{.fd = t->sock, .events = POLLIN}, {.fd = open ? STDIN_FILENO : -1, .events = POLLIN}};
-		if (poll(f, 2, -1) < 0 && errno != EINTR)
-			break;
-		if (f[0].revents)
-			on = down(t);
-		else if (f[1].revents)
-			on = up(t, &open);
-	}
-}
-
 /* The form that Exim gives an address here: IPv6 in full. */
 static const char *canonical(struct arena *a, const struct net_addr *addr)
 {
@@ -197,7 +147,7 @@ static enum rc addresses(const struct cli *c, struct net_addr *peer, struct smtp
 
 int cli_run_host_test(struct process *p, const struct cli *c)
 {
-	struct play t = {.p = p, .sock = -1};
+	struct play t = {.p = p};
 	struct smtp_played facts = {.login = NULL};
 	struct error err = {.text = ""};
 	struct net_addr peer;
@@ -217,11 +167,10 @@ int cli_run_host_test(struct process *p, const struct cli *c)
 		       "**** This is not for real!\n\n",
 		    facts.address);
 		(void)fflush(stdout);
-		t.sock = pair[1];
 		(void)io_nonblock(pair[0]);
 		smtp_server_take(t.server, pair[0], &peer);
-		talk(&t);
-		close(t.sock);
+		cli_relay(pair[1]);
+		close(pair[1]);
 	}
 	take_apart(&t);
 	cli_unload(&t.loaded);

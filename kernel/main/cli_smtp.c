@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * -bs and -bS: messages of a user of this host, by SMTP on standard input; the running daemon takes them through its
- * submission socket.  Lines may end in LF alone here: the daemon gets CRLF.
+ * submission socket.
  */
 #include "base/io.h"
 #include "config/config.h"
 #include "main/cli.h"
+#include "main/cli_relay.h"
 #include "main/cli_submit.h"
 #include "smtp/server.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,74 +59,24 @@ enum rc cli_submit_open(struct process *p, const struct cli *c, const char *mode
 	return RC_OK;
 }
 
-/* ---- -bs ---- */
-#define PIECE 16384
-
-struct relay {
-	int sock;
-	bool after_cr; /* the last byte that went up was CR */
-	bool stdin_open;
-};
-
-/* What was typed, with CRLF at the end of each line.  false: the end, of one side or the other. */
-static bool up(struct relay *r)
-{
-	char in[PIECE], out[2 * PIECE];
-	size_t n_out = 0;
-	ssize_t n = read(STDIN_FILENO, in, sizeof in);
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n <= 0) {
-		r->stdin_open = false;
-		(void)shutdown(r->sock, SHUT_WR);
-		return true;
-	}
-	for (ssize_t i = 0; i < n; i++) {
-		if (in[i] == '\n' && !r->after_cr)
-			out[n_out++] = '\r';
-		out[n_out++] = in[i];
-		r->after_cr = in[i] == '\r';
-	}
-	return io_write_full(r->sock, out, n_out) >= 0;
-}
-
-static bool down(struct relay *r)
-{
-	char buf[PIECE];
-	ssize_t n = read(r->sock, buf, sizeof buf);
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	return n > 0 && io_write_full(STDOUT_FILENO, buf, (size_t)n) >= 0;
-}
-
 int cli_run_smtp(struct process *p, const struct cli *c)
 {
 	struct error err = {.text = ""};
-	struct relay r = {.sock = -1, .stdin_open = true};
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof peer;
+	int sock = -1;
 
 	if (getpeername(STDIN_FILENO, (struct sockaddr *)&peer, &len) == 0 &&
 	    (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)) {
 		(void)error_set(&err, RC_FAIL, "not supported yet: -bs for a TCP/IP client, as from inetd");
 		return cli_fail(&err);
 	}
-	enum rc rc = cli_submit_open(p, c, "smtp", &r.sock, &err);
+	enum rc rc = cli_submit_open(p, c, "smtp", &sock, &err);
 	if (rc != RC_OK) {
 		printf("421 %s\r\n", err.text);
 		return fflush(stdout) == 0 && rc == RC_DEFER ? EX_TEMPFAIL : 1;
 	}
-	for (bool on = true; on;) {
-		struct pollfd f[2] = {{.fd = r.sock, .events = POLLIN}, {.fd = r.stdin_open ? STDIN_FILENO : -1, .events = POLLIN}};
-		if (poll(f, 2, -1) < 0 && errno != EINTR)
-			break;
-		if (f[0].revents)
-			on = down(&r);
-		else if (f[1].revents)
-			on = up(&r);
-	}
-	close(r.sock);
+	cli_relay(sock);
+	close(sock);
 	return 0;
 }
