@@ -7,13 +7,16 @@ import os
 import resource
 import time
 
-from heddle import Client, Site, check, equal, wait_for
+from heddle import BUILD, Client, Site, check, equal, wait_for
 
 COUNT = int(os.environ.get("HEDDLE_SLOW", "1600"))
 PIECE, PIECES = 25600, 10
 BUDGET, SESSION = 256 << 20, 32 << 10
 # what a sanitizer keeps of memory that was given back is not the kernel's
 KEEP_LITTLE = {"ASAN_OPTIONS": ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=8")))}
+# tsan keeps several bytes for each byte, and takes ten times as long
+IS_TSAN = "tsan" in os.path.basename(os.path.abspath(BUILD))
+PATIENT = 10 if IS_TSAN else 1
 LINE = b"a line of a slow sender, 64 characters long with its ending..\r\n"
 
 
@@ -52,8 +55,8 @@ with Site(f"queue_only\nsmtp_accept_max = {COUNT + 100}\nsmtp_connect_backlog = 
     time.sleep(0.5)
     most = max(most, memory(site.kernel_pid()))
     print(f"# {COUNT} senders, {COUNT * PIECE * PIECES >> 20} MiB begun: memory grew by {most - before >> 20} MiB; the normal client waited {max(waits):.3f} s")
-    check(most - before <= BUDGET + COUNT * SESSION + (32 << 20), "memory stays within the budget and what sessions take", f"{most - before >> 20} MiB")
-    check(sorted(waits)[PIECES // 2] < 1 and max(waits) < 5, "a normal client is served within a second", waits)
+    check(IS_TSAN or most - before <= BUDGET + COUNT * SESSION + (32 << 20), "memory stays within the budget and what sessions take", f"{most - before >> 20} MiB")
+    check(sorted(waits)[PIECES // 2] < PATIENT and max(waits) < 5 * PATIENT, "a normal client is served within a second", waits)
     for client in clients[60:]:
         client.vanish()
     answers = []
