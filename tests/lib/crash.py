@@ -15,13 +15,13 @@ from heddle import Client, check, equal, wait_for
 
 FEW = int(os.environ.get("HEDDLE_KILLS", "0"))
 LARGE = 300 * 1024  # over the size from which a body has a file of its own
-IN_FLIGHT = 200     # attempts that the kernel runs at a time
+NAMES = ("alice", "bob", "carol")  # one after the other, so that at a kill some of a message's outcomes are on record
 
 
 class Senders:
     """Threads that keep sending; what they were promised is in acknowledged: number -> message id."""
 
-    def __init__(self, site, count=6, recipients=("alice", "bob"), large_every=40, pause=0.0):
+    def __init__(self, site, count=6, recipients=NAMES, large_every=40, pause=0.0):
         self.site, self.recipients, self.large_every, self.pause = site, recipients, large_every, pause
         self.acknowledged, self.lock, self.stopping = {}, threading.Lock(), threading.Event()
         self.held = threading.Event()
@@ -79,58 +79,130 @@ class Senders:
             thread.join(30)
 
 
-def in_maildir(site, name):
-    """number -> how many whole copies; and the files that are not whole."""
-    copies, torn = {}, []
+class Runs:
+    """What was there when each run of the kernel was killed."""
+
+    def __init__(self):
+        self.agents, self.log_ends, self.times = {}, [], []
+
+    def ended(self, site, agents):
+        """A run has ended, or cannot do anything any more."""
+        for pid in agents:
+            self.agents.setdefault(pid, len(self.times))
+        self.log_ends.append(os.path.getsize(site.path("spool/log/mainlog")))
+        self.times.append(time.time())
+
+    def of_copy(self, pid, began):
+        if pid in self.agents:
+            return self.agents[pid]
+        return sum(began > at for at in self.times)
+
+    def logs(self, site):
+        with open(site.path("spool/log/mainlog"), "rb") as file:
+            text = file.read()
+        return [text[a:b].decode("latin-1") for a, b in zip([0] + self.log_ends, self.log_ends)]
+
+
+class Copy:
+    def __init__(self, runs, name, file, text):
+        found = re.match(r"(\d+)\.H(\d+)P(\d+)\.", file)
+        self.began = int(found.group(1)) + int(found.group(2)) / 1e6
+        self.run = runs.of_copy(int(found.group(3)), self.began)
+        self.name, self.id = name, re.search(r"\bid (\w{6}-\w{6}-\w\w)\b", text).group(1)
+        number = re.search(r"^Subject: (\S+)$", text, re.M).group(1)
+        self.number, self.whole = number, text.endswith(f"end of {number}\n")
+
+
+def copies_of(site, runs, name):
     folder = site.path(f"mail/{name}/new")
-    for file in os.listdir(folder) if os.path.isdir(folder) else []:
-        text = site.read(f"mail/{name}/new/{file}")
-        found = re.search(r"^Subject: (\S+)$", text, re.M)
-        number = found.group(1) if found else None
-        if number is None or not text.endswith(f"end of {number}\n"):
-            torn.append(file)
-        else:
-            copies[number] = copies.get(number, 0) + 1
-    return copies, torn
+    return [Copy(runs, name, file, site.read(f"mail/{name}/new/{file}"))
+            for file in (os.listdir(folder) if os.path.isdir(folder) else [])]
 
 
-def account(site, senders, kills, patience=120):
-    """After the last start: wait until the queue is empty, then every acknowledged message must be there."""
+def told(log):
+    """id -> recipients in the order of their "=>" lines; and the ids that were completed."""
+    delivered, completed = {}, []
+    for line in log.splitlines():
+        found = re.match(r"\S+ \S+ (\S+) (?:[=-]> (\S+)|Completed$)", line)
+        if found and found.group(2):
+            delivered.setdefault(found.group(1), []).append(found.group(2))
+        elif found:
+            completed.append(found.group(1))
+    return delivered, completed
+
+
+def in_flight(copies, logs):
+    """Of each run the (id, name) that it delivered without a sign that this is on record."""
+    flights = []
+    for run, log in enumerate(logs):
+        delivered, completed = told(log)
+        now, latest = [c for c in copies if c.run == run], {}
+        for c in now:
+            latest[c.id] = max(latest.get(c.id, 0), c.began)
+        def recorded(c):
+            names = delivered.get(c.id, [])
+            return c.id in completed or c.name in names and (names[-1] != c.name or latest[c.id] > c.began)
+        flights.append({(c.id, c.name) for c in now if not recorded(c)})
+    return flights
+
+
+def account(site, senders, runs, patience=120):
+    """After the last start: wait until the queue is empty, then every acknowledged message must be there, and what came twice
+    must have been in flight at the kill in between."""
     wait_for("the queue empties", lambda: site.queued() == 0, patience)
-    acknowledged, twice = senders.acknowledged, 0
+    kills = len(runs.times)
+    runs.ended(site, site.pids("heddle-agent"))
+    acknowledged, copies, logs = senders.acknowledged, [], runs.logs(site)
     for name in senders.recipients:
-        copies, torn = in_maildir(site, name)
-        lost = sorted(f"{number} {acknowledged[number]}" for number in set(acknowledged) - set(copies))
+        here = copies_of(site, runs, name)
+        lost = sorted(f"{number} {acknowledged[number]}" for number in set(acknowledged) - {c.number for c in here})
         equal(lost[:20], [], f"none of {len(acknowledged)} acknowledged messages is lost for {name} after {kills} kills")
-        equal(torn, [], "what was delivered is whole")
-        more = sum(copies.values()) - len(copies)
-        twice += more
-        most = max(copies.values(), default=0)
-        check(most <= 1 + kills, "a message comes again only by a kill", most)
-    print(f"# {len(acknowledged)} acknowledged, {kills} kills, {twice} duplicates")
-    check(twice <= kills * IN_FLIGHT, "duplicates are no more than the deliveries in flight", twice)
-    returned = [i for i, n in _completed(site).items() if n > 1]
-    check(len(returned) <= kills * IN_FLIGHT, "what was finished does not return", len(returned))
-    return twice
+        equal([c.id for c in here if not c.whole], [], "what was delivered is whole")
+        copies += here
+    flights, deliveries = in_flight(copies, logs), {}
+    for c in sorted(copies, key=lambda c: (c.run, c.began)):
+        deliveries.setdefault((c.id, c.name), []).append(c.run)
+    again = [(before, what) for what, of in deliveries.items() for before, _ in zip(of, of[1:])]
+    equal([f"{what} in run {run}" for run, what in again if what not in flights[run]], [],
+          f"{len(again)} came again, each of which was in flight at the kill")
+    equal([what for what, of in deliveries.items() if len(set(of)) < len(of)], [], "once in a run")
+    most = [sum(run == k for run, _ in again) for k in range(kills)]
+    print(f"# {len(acknowledged)} acknowledged, {kills} kills; in flight at each {[len(f) for f in flights[:kills]]}, again {most}")
+    check(all(n <= len(f) for n, f in zip(most, flights)), "duplicates are no more than the deliveries in flight", most)
+    finished = {}
+    for run, log in enumerate(logs):
+        for name in told(log)[1]:
+            finished.setdefault(name, []).append(run)
+    equal([name for name, of in finished.items() if len(of) > 1], [], "what was finished does not return")
+    equal([c.id for c in copies if c.run > finished.get(c.id, [len(logs)])[0]], [], "nor is it delivered again")
 
 
-def _completed(site):
-    counts = {}
-    for name in re.findall(r"^\S+ \S+ (\S+) Completed$", site.mainlog(), re.M):
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+def stopped(pid):
+    """None of its threads runs."""
+    states = []
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{tid}/stat", encoding="latin-1") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        except OSError:
+            pass
+    return all(state == "T" for state in states)
 
 
-def kill_kernel(site):
-    """SIGKILL for the kernel; master starts another."""
+def kill_kernel(site, runs):
+    """SIGKILL for the kernel; master starts another.  It is stopped for an instant before, so that the log's end is known."""
     old = site.kernel_pid()
+    os.kill(old, signal.SIGSTOP)
+    wait_for("it stands still", lambda: stopped(old))
+    runs.ended(site, site.pids("heddle-agent"))
     os.kill(old, signal.SIGKILL)
     return wait_for("another kernel comes up", lambda: [p for p in site.pids("heddle-kernel") if p != old])
 
 
-def kill_tree(site):
+def kill_tree(site, runs):
     """SIGKILL for every process of the daemon, at once and in any order."""
-    pids = [site.process.pid] + site.pids("heddle-kernel") + site.pids("heddle-agent") + site.pids("heddle-nss")
+    agents = site.pids("heddle-agent")
+    pids = [site.process.pid] + site.pids("heddle-kernel") + agents + site.pids("heddle-nss")
     random.shuffle(pids)
     for pid in pids:
         try:
@@ -140,3 +212,4 @@ def kill_tree(site):
     site.process.wait()
     site.process = None
     wait_for("all of them are gone", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+    runs.ended(site, agents)
