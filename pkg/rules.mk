@@ -21,7 +21,8 @@ put = $(INSTALL) -m $(1) $(2) $(3)/.$(notdir $(2)).new && mv $(3)/.$(notdir $(2)
 install: all
 	$(INSTALL) -d -m 755 $(addprefix $(DESTDIR),$(PREFIX)/sbin $(PREFIX)/bin $(PREFIX)/include/heddle $(PKGLIB)/libexec \
 		$(addprefix $(PKGLIB)/drivers/,auth router transport lookup) $(PREFIX)/share/man/man8 \
-		$(PREFIX)/share/man/man5 $(LIBDIR)/pkgconfig)
+		$(PREFIX)/share/man/man5 $(LIBDIR)/pkgconfig \
+		$(addprefix $(PREFIX)/share/doc/heddle/drivers/,auth router transport lookup))
 	$(call put,755,$(B)/heddle,$(DESTDIR)$(PREFIX)/sbin)
 	$(call put,755,$(B)/heddlectl,$(DESTDIR)$(PREFIX)/sbin)
 	$(call put,755,$(B)/heddle-driver-check,$(DESTDIR)$(PREFIX)/bin)
@@ -34,4 +35,6 @@ install: all
 	$(INSTALL) -m 644 abi/heddle/*.h $(DESTDIR)$(PREFIX)/include/heddle
 	$(INSTALL) -m 644 pkg/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(INSTALL) -m 644 pkg/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	set -e; for d in $(DRIVER_BUILD); do [ ! -e drivers/$$d/$${d#*/}.md ] || \
+		$(INSTALL) -m 644 drivers/$$d/$${d#*/}.md $(DESTDIR)$(PREFIX)/share/doc/heddle/drivers/$$d.md; done
 	sed -e 's,@PREFIX@,$(PREFIX),; s,@PKGLIB@,$(PKGLIB),' pkg/heddle.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/heddle.pc
