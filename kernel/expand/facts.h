@@ -55,7 +55,7 @@ struct session_facts {
 	slice_t tls_in_cipher, tls_in_cipher_std, tls_in_ver, tls_in_sni, tls_in_peerdn;
 	slice_t tls_in_peercert, tls_in_ourcert; /* DER */
 	slice_t tls_in_alpn, tls_in_binding[3];  /* for drivers; by enum tls_binding */
-	int64_t tls_in_bits, tls_in_certificate_verified, tls_in_resumption;
+	int64_t tls_in_bits, tls_in_certificate_verified, tls_in_resumption, tls_in_ocsp;
 	int64_t sender_host_port, interface_port, smtp_count_at_connection_start,
 	    authentication_failed;
 	int64_t connection_start_us; /* wall clock */
@@ -106,7 +106,7 @@ struct host_facts {
 	slice_t tls_out_cipher, tls_out_cipher_std, tls_out_ver, tls_out_sni, tls_out_peerdn;
 	slice_t tls_out_peercert, tls_out_ourcert; /* DER */
 	slice_t tls_out_alpn, tls_out_binding[3];
-	int64_t tls_out_bits, tls_out_certificate_verified, tls_out_resumption;
+	int64_t tls_out_bits, tls_out_certificate_verified, tls_out_resumption, tls_out_ocsp;
 };
 
 /* What net/tls says of a session, in its place here (the texts are not copied); NULL: in clear. */

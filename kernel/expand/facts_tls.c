@@ -49,6 +49,7 @@ void facts_tls_in(struct session_facts *s, const struct tls_facts *f)
 	s->tls_in_bits = f->bits;
 	s->tls_in_certificate_verified = f->verified;
 	s->tls_in_resumption = resumption_bits(f);
+	s->tls_in_ocsp = f->ocsp;
 	for (int i = 0; i < BINDINGS; i++)
 		s->tls_in_binding[i] = f->binding[i];
 }
@@ -68,6 +69,7 @@ void facts_tls_out(struct host_facts *h, const struct tls_facts *f)
 	h->tls_out_bits = f->bits;
 	h->tls_out_certificate_verified = f->verified;
 	h->tls_out_resumption = resumption_bits(f);
+	h->tls_out_ocsp = f->ocsp;
 	for (int i = 0; i < BINDINGS; i++)
 		h->tls_out_binding[i] = f->binding[i];
 }

@@ -178,6 +178,7 @@ static const struct var_row rows[] = {
     {"tls_in_certificate_verified", SI(tls_in_certificate_verified)},
     {"tls_in_cipher", S(tls_in_cipher)},
     {"tls_in_cipher_std", S(tls_in_cipher_std)},
+    {"tls_in_ocsp", SI(tls_in_ocsp)},
     {"tls_in_ourcert", SC(tls_in_ourcert)},
     {"tls_in_peercert", SC(tls_in_peercert)},
     {"tls_in_peerdn", S(tls_in_peerdn)},
@@ -188,6 +189,7 @@ static const struct var_row rows[] = {
     {"tls_out_certificate_verified", HI(tls_out_certificate_verified)},
     {"tls_out_cipher", H(tls_out_cipher)},
     {"tls_out_cipher_std", H(tls_out_cipher_std)},
+    {"tls_out_ocsp", HI(tls_out_ocsp)},
     {"tls_out_ourcert", HC(tls_out_ourcert)},
     {"tls_out_peercert", HC(tls_out_peercert)},
     {"tls_out_peerdn", H(tls_out_peerdn)},
@@ -230,8 +232,8 @@ static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc
     "regex_match_string", "sender_helo_dnssec", "sender_host_dnssec",
     "sender_rate", "sender_rate_limit", "sender_rate_period", "smtp_command_history", "spam_action",
     "spam_bar", "spam_report", "spam_score", "spam_score_int", "spf_header_comment", "spf_received",
-    "spf_result", "spf_result_guessed", "spf_smtp_comment", "tls_in_ocsp",
-    "tls_out_dane", "tls_out_ocsp", "tls_out_tlsa_usage",
+    "spf_result", "spf_result_guessed", "spf_smtp_comment",
+    "tls_out_dane", "tls_out_tlsa_usage",
     "warn_message_delay", "warn_message_recipients", NULL};
 
 const struct var_row *var_row_at(uint32_t i)

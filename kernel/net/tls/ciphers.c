@@ -267,6 +267,40 @@ enum rc tls_cipher_list(
 	return RC_OK;
 }
 
+_Static_assert(SUITES <= 32, "a bit for each suite");
+
+uint32_t tls_suites_of(slice_t list)
+{
+	uint32_t found = 0;
+	slice_t name;
+	while (slice_next(&list, ':', &name))
+		for (unsigned i = 0; i < SUITES; i++)
+			if (slice_eqs(name, suites[i].wolf))
+				found |= UINT32_C(1) << i;
+	return found;
+}
+
+/* Ed25519 keys go with the suites of ECDSA (RFC 8422, 5.4). */
+static bool goes_with(unsigned attrs, enum tls_key_kind kind, bool tls13)
+{
+	if (attrs & A_TLS13)
+		return tls13;
+	return attrs & (kind == TLS_KEY_RSA ? A_RSA : A_ECDSA);
+}
+
+bool tls_suites_meet(uint32_t permitted, const struct tls_hello *hello, enum tls_key_kind kind)
+{
+	for (unsigned i = 0; i < SUITES; i++) {
+		if (!(permitted >> i & 1) || !goes_with(suites[i].attrs, kind, hello->tls13))
+			continue;
+		for (uint32_t at = 0; at + 1 < hello->suites.len; at += 2)
+			if ((unsigned char)hello->suites.ptr[at] == suites[i].id >> 8 &&
+			    (unsigned char)hello->suites.ptr[at + 1] == (suites[i].id & 0xff))
+				return true;
+	}
+	return false;
+}
+
 bool tls_cipher_names(int suite, slice_t *out_openssl, slice_t *out_rfc, int *out_bits)
 {
 	for (unsigned i = 0; i < SUITES; i++) {
@@ -320,4 +354,18 @@ enum rc tls_group_list(
 	}
 	*out_count = n;
 	return RC_OK;
+}
+
+bool tls_groups_meet(const struct tls_context *c, const struct tls_hello *hello)
+{
+	if (!c->tls13 || !hello->tls13 || slice_is_absent(hello->groups))
+		return true;
+	for (uint32_t at = 0; at + 1 < hello->groups.len; at += 2) {
+		int id = (unsigned char)hello->groups.ptr[at] << 8 |
+		         (unsigned char)hello->groups.ptr[at + 1];
+		for (int i = 0; i < c->n_groups; i++)
+			if (c->groups[i] == id)
+				return true;
+	}
+	return false;
 }

@@ -239,17 +239,18 @@ static enum rc configure(
     struct tls_context *c, struct arena *scratch, WOLFSSL_CTX *wolf, struct error *err)
 {
 	const struct tls_settings *s = &c->settings;
-	int groups[TLS_GROUPS_MAX], n_groups;
 	slice_t list, dh = slice_trim(s->dhparam);
 	bool dhe = !s->server || (dh.len && !slice_eqs(dh, "none"));
 	if (tls_cipher_list(scratch, s->ciphers, s->server, dhe, &list, err) != RC_OK ||
-	    tls_group_list(s->groups, groups, &n_groups, err) != RC_OK ||
+	    tls_group_list(s->groups, c->groups, &c->n_groups, err) != RC_OK ||
 	    set_dh(c, scratch, wolf, err) != RC_OK)
 		return RC_ERROR;
+	c->suites = tls_suites_of(list);
 	/* an end that says it speaks a version without having a suite for it makes the other fail
 	 */
 	bool tls13 = slice_search(list, SL("TLS13-")) != SIZE_MAX,
 	     tls12 = slice_search(list, SL("DHE-")) != SIZE_MAX;
+	c->tls13 = tls13;
 	if (wolfSSL_CTX_SetMinVersion(wolf, tls12 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) !=
 	        WOLFSSL_SUCCESS ||
 	    (!tls13 &&
@@ -257,7 +258,7 @@ static enum rc configure(
 	    wolfSSL_CTX_set_cipher_list(wolf, arena_cstr(scratch, list)) != WOLFSSL_SUCCESS)
 		return error_set(
 		    err, RC_ERROR, "wolfSSL takes no cipher of \"%.*s\"", SL_ARG(list));
-	if (wolfSSL_CTX_set_groups(wolf, groups, n_groups) != WOLFSSL_SUCCESS)
+	if (wolfSSL_CTX_set_groups(wolf, c->groups, c->n_groups) != WOLFSSL_SUCCESS)
 		return error_set(
 		    err, RC_ERROR, "wolfSSL takes no group of \"%.*s\"", SL_ARG(s->groups));
 	/* the session-id cache is one for the process: a session made here would be resumed where

@@ -34,7 +34,8 @@ static enum tls_key_kind kind_of(enum cert_key kind)
 	}
 }
 
-static enum rc check_leaf(slice_t der, const char *name, enum tls_key_kind *out, struct error *err)
+static enum rc check_leaf(
+    slice_t der, const char *name, enum tls_key_kind *out, unsigned *out_bits, struct error *err)
 {
 	struct cert cert;
 	unsigned bits;
@@ -51,6 +52,7 @@ static enum rc check_leaf(slice_t der, const char *name, enum tls_key_kind *out,
 	if (*out == TLS_KEY_OTHER)
 		return error_set(
 		    err, RC_ERROR, "tls_certificate %s: this kind of key is not served", name);
+	*out_bits = bits;
 	return RC_OK;
 }
 
@@ -119,7 +121,7 @@ static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t ce
 	if (!tls_pem_next(scratch, &rest, "CERTIFICATE", &der))
 		return error_set(
 		    err, RC_ERROR, "tls_certificate %s: there is no certificate in it", cert_name);
-	if (check_leaf(der, cert_name, &cred->kind, err) != RC_OK)
+	if (check_leaf(der, cert_name, &cred->kind, &cred->bits, err) != RC_OK)
 		return RC_ERROR;
 	cred->cert = arena_dup(c->arena, slice_tainted(der.ptr, der.len));
 	if (tls_pem_next(scratch, &rest, "CERTIFICATE", &der))

@@ -39,6 +39,15 @@ static slice_t alpn_text(struct tls_session *t, struct arena *a)
 	return p && n ? arena_dup(a, slice_tainted(p, n)) : slice_absent();
 }
 
+/* A resumed session shows no certificate, and so no proof of it. */
+static enum tls_ocsp ocsp_fact(const struct tls_session *t)
+{
+	if (!t->status_asked)
+		return TLS_OCSP_NOT_ASKED;
+	return !t->resumed && t->ctx->ocsp[t->cred - t->ctx->cred].len ? TLS_OCSP_NOT_VERIFIED
+	                                                               : TLS_OCSP_NONE;
+}
+
 void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts *out)
 {
 	struct cert peer;
@@ -57,6 +66,7 @@ void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts 
 	}
 	out->verified = t->peer_seen && t->verified;
 	out->resumed = t->resumed;
+	out->ocsp = ocsp_fact(t);
 	if (t->peer_seen && !t->verified && t->verify_error)
 		out->verify_error =
 		    arena_dup(a, slice_tainted(t->verify_error, strlen(t->verify_error)));

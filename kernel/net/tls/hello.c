@@ -37,7 +37,7 @@ static struct cursor take_vector(struct cursor *c, unsigned length_bytes)
 	return v;
 }
 
-enum { EXT_SNI = 0, EXT_SIGALGS = 13, EXT_VERSIONS = 43, SNI_MAX = 255 };
+enum { EXT_SNI = 0, EXT_STATUS = 5, EXT_GROUPS = 10, EXT_SIGALGS = 13, EXT_VERSIONS = 43, SNI_MAX = 255 };
 
 static void read_sni(struct cursor ext, struct tls_hello *out)
 {
@@ -59,11 +59,21 @@ static void read_sigalgs(struct cursor ext, struct tls_hello *out)
 	struct cursor list = take_vector(&ext, 2);
 	while (!list.bad && list.p < list.end) {
 		unsigned alg = take(&list, 2);
-		out->ecdsa |= alg == 0x0403 || alg == 0x0503 || alg == 0x0603;
+		out->p256 |= alg == 0x0403;
+		out->p384 |= alg == 0x0503;
+		out->p521 |= alg == 0x0603;
 		out->ed25519 |= alg == 0x0807;
 		out->rsa |= alg == 0x0401 || alg == 0x0804 || alg == 0x0501 || alg == 0x0805 ||
 		            alg == 0x0601 || alg == 0x0806;
 	}
+	out->ecdsa = out->p256 || out->p384 || out->p521;
+}
+
+static void read_groups(struct cursor ext, struct tls_hello *out)
+{
+	struct cursor list = take_vector(&ext, 2);
+	if (!list.bad)
+		out->groups = slice_tainted(list.p, (size_t)(list.end - list.p));
 }
 
 static void read_versions(struct cursor ext, struct tls_hello *out)
@@ -90,7 +100,7 @@ static void read_suites(struct cursor suites, bool *ecdsa, bool *rsa)
 
 static enum rc read_hello(struct cursor c, struct tls_hello *out, struct error *err)
 {
-	struct tls_hello h = {.sni = slice_absent()};
+	struct tls_hello h = {.sni = slice_absent(), .groups = slice_absent()};
 	bool ecdsa_suite = false, rsa_suite = false, sigalgs = false;
 	for (int i = 0; i < 2 + 32; i++) /* version, random */
 		(void)take(&c, 1);
@@ -99,6 +109,7 @@ static enum rc read_hello(struct cursor c, struct tls_hello *out, struct error *
 	(void)take_vector(&c, 1); /* compression */
 	if (c.bad || suites.p == suites.end)
 		return error_set(err, RC_FAIL, "the ClientHello is malformed");
+	h.suites = slice_tainted(suites.p, (size_t)(suites.end - suites.p));
 	read_suites(suites, &ecdsa_suite, &rsa_suite);
 	struct cursor exts = {c.p, c.p, false};
 	if (c.p < c.end)
@@ -110,8 +121,12 @@ static enum rc read_hello(struct cursor c, struct tls_hello *out, struct error *
 			break;
 		if (type == EXT_SNI)
 			read_sni(ext, &h);
+		else if (type == EXT_STATUS)
+			h.status = true;
 		else if (type == EXT_VERSIONS)
 			read_versions(ext, &h);
+		else if (type == EXT_GROUPS)
+			read_groups(ext, &h);
 		else if (type == EXT_SIGALGS) {
 			read_sigalgs(ext, &h);
 			sigalgs = true;

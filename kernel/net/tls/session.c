@@ -167,14 +167,27 @@ static struct tls_session *session_new(
 	return t;
 }
 
-/* The client's best kind that we have; the first if it can verify none of ours. */
+/* TLS 1.3 has a signature algorithm for each curve. */
+static bool can_verify(const struct tls_hello *h, const struct tls_credential *cred)
+{
+	if (cred->kind == TLS_KEY_RSA)
+		return h->rsa;
+	if (cred->kind == TLS_KEY_ED25519)
+		return h->ed25519;
+	if (!h->tls13)
+		return h->ecdsa;
+	return cred->bits == 256 ? h->p256 : cred->bits == 384 ? h->p384 : h->p521;
+}
+
+/* The client's best kind that we have, of those for which both sides permit a suite; the first if
+ * there is none. */
 static const struct tls_credential *choose(const struct tls_context *c, const struct tls_hello *h)
 {
 	static const enum tls_key_kind order[] = {TLS_KEY_ECDSA, TLS_KEY_RSA, TLS_KEY_ED25519};
-	const bool can[] = {h->ecdsa, h->rsa, h->ed25519};
 	for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
-		for (unsigned i = 0; can[k] && i < c->creds; i++)
-			if (c->cred[i].kind == order[k])
+		for (unsigned i = 0; i < c->creds; i++)
+			if (c->cred[i].kind == order[k] && can_verify(h, &c->cred[i]) &&
+			    tls_suites_meet(c->suites, h, order[k]))
 				return &c->cred[i];
 	return &c->cred[0];
 }
@@ -185,6 +198,12 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 	MUST(c->settings.server && c->creds);
 	if (before.len > IN_CAP)
 		return error_set(err, RC_FAIL, "%u bytes before the handshake", before.len);
+	/* wolfSSL would ask for a group that was not offered */
+	if (!tls_groups_meet(c, hello)) {
+		static const char handshake_failure[] = {0x15, 3, 3, 0, 2, 2, 40};
+		(void)send(fd, handshake_failure, sizeof handshake_failure, MSG_NOSIGNAL);
+		return error_set(err, RC_FAIL, "no group for TLS 1.3 in common");
+	}
 	struct tls_session *t = session_new(c, choose(c, hello), fd);
 	if (!t || !(t->in = malloc(IN_CAP))) {
 		tls_free(&t, false);
@@ -192,6 +211,7 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 	}
 	memcpy(t->in, before.len ? before.ptr : "", before.len);
 	t->in_len = before.len;
+	t->status_asked = hello->status;
 	if (!slice_is_absent(hello->sni))
 		t->sni = copy_text(hello->sni);
 	*out = t;

@@ -53,7 +53,11 @@ struct tls_hello {
 	slice_t sni;   /* of the first host_name; ABSENT: none; points into the bytes */
 	bool tls13;    /* offers it */
 	bool ecdsa;    /* can verify ECDSA certificates */
+	bool p256, p384, p521; /* in TLS 1.3, where the signature names the curve, those with such keys */
 	bool rsa, ed25519; /* and these */
+	bool status;       /* asks for the proof of tls_ocsp_file */
+	slice_t suites;    /* what it offers, two bytes each; points into the bytes */
+	slice_t groups;    /* the same; ABSENT: it names none */
 };
 /* RC_OK: whole; RC_DEFER: more bytes are needed; RC_FAIL: no TLS, or absurd (err says what). */
 MUST_USE enum rc tls_hello_parse(slice_t bytes, struct tls_hello *out, struct error *err);
@@ -90,6 +94,9 @@ void tls_free(struct tls_session **t, bool say_goodbye);
 void tls_thread_exit(void);
 
 /* ---- what it proved: after the handshake ---- */
+/* Values of $tls_in_ocsp.  A proof that is stapled is the site's own: it is passed on, not verified; as client none is
+ * asked for. */
+enum tls_ocsp { TLS_OCSP_NOT_ASKED, TLS_OCSP_NONE, TLS_OCSP_NOT_VERIFIED };
 struct tls_facts { /* texts in the arena given */
 	slice_t cipher;     /* "TLS1.3:TLS_AES_128_GCM_SHA256:128", as Exim's log has it */
 	slice_t cipher_std; /* the RFC's name */
@@ -101,6 +108,7 @@ struct tls_facts { /* texts in the arena given */
 	int64_t bits;
 	bool verified;      /* a certificate is there, and chain, dates, use and (client) name are right */
 	bool resumed;
+	enum tls_ocsp ocsp;
 	slice_t verify_error; /* why not, ABSENT if verified or no certificate */
 	slice_t binding[3];   /* by enum tls_binding; ABSENT: none */
 };

@@ -46,10 +46,11 @@ enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_ED25519, TLS_KEY_OTHER }
 struct tls_credential {
 	WOLFSSL_CTX *wolf;
 	enum tls_key_kind kind;
+	unsigned bits;  /* of the key; of the curve */
 	slice_t cert;   /* DER of the leaf, in the context's arena; ABSENT: a client without one */
 	slice_t issuer; /* of the next one in the file; empty: none */
 };
-enum { TLS_CREDENTIALS_MAX = 4, TLS_RSA_BITS_MIN = 2048, TLS_CHAIN_MAX = 10 };
+enum { TLS_CREDENTIALS_MAX = 4, TLS_GROUPS_MAX = 8, TLS_RSA_BITS_MIN = 2048, TLS_CHAIN_MAX = 10 };
 
 struct tls_trust; /* counted: roots and revocation lists */
 
@@ -64,6 +65,9 @@ struct tls_context {
 	char *alpn;        /* names with commas between, for wolfSSL; NULL: none */
 	uint64_t identity; /* hash of the texts */
 	int64_t made_us;   /* monotonic */
+	uint32_t suites;   /* by tls_suites_of */
+	bool tls13;        /* speaks it */
+	int groups[TLS_GROUPS_MAX], n_groups; /* as IANA numbers them */
 	slice_t ocsp[TLS_CREDENTIALS_MAX];
 	/* reference count */
 	_Atomic unsigned refs;
@@ -85,7 +89,12 @@ bool tls_list_next(struct arena *a, slice_t *rest, char *sep, slice_t *out);
 /* wolfSSL's list of names for a tls_require_ciphers; empty: the default. */
 MUST_USE enum rc tls_cipher_list(
     struct arena *a, slice_t wanted, bool server, bool dhe, slice_t *out, struct error *err);
-enum { TLS_GROUPS_MAX = 8 };
+/* The suites of such a list, a bit each; and does one of them go with this kind of key, which the
+ * client offers as well? */
+uint32_t tls_suites_of(slice_t list);
+bool tls_suites_meet(uint32_t permitted, const struct tls_hello *hello, enum tls_key_kind kind);
+/* Would TLS 1.3 between the two have a group? */
+bool tls_groups_meet(const struct tls_context *c, const struct tls_hello *hello);
 MUST_USE enum rc tls_group_list(
     slice_t wanted, int groups[TLS_GROUPS_MAX], int *out_count, struct error *err);
 /* OpenSSL's and the RFC's names of a suite, effective key bits; false: not in the table. */
@@ -135,7 +144,7 @@ struct tls_session {
 	uint32_t held_len;
 	bool was_blocked; /* a send took less than it was given: what follows is a rest */
 	/* the verdict on the peer's certificate */
-	bool peer_seen, verified, resumed, alpn_refused;
+	bool peer_seen, verified, resumed, alpn_refused, status_asked;
 	char *verify_error; /* malloc */
 	char *verify_name;
 	unsigned char *peer_der;

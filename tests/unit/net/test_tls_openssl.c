@@ -132,7 +132,11 @@ TEST(a_proof_of_the_certificates_status_is_stapled)
 		s.ocsp_file = in_dir("ec.ocsp");
 		struct client c =
 		    start(path.ptr, arena_printf(arena, "-status %s", versions[i % 2]).ptr);
-		CHECK(serve(l, &s, &e));
+		struct tls_facts f;
+		if (CHECK(serve(l, &s, &e))) {
+			tls_session_facts(e.t, arena, &f);
+			CHECK_EQ_INT(f.ocsp, TLS_OCSP_NOT_VERIFIED);
+		}
 		slice_t log = finish(&c, &e);
 		CHECK(says(log, "OCSP Response Status: successful"));
 		CHECK(says(log, "Cert Status: good"));
@@ -142,6 +146,36 @@ TEST(a_proof_of_the_certificates_status_is_stapled)
 	struct tls_settings s = server_settings("ec.pem", "ec.key");
 	s.ocsp_file = in_dir("ec.pem");
 	CHECK_EQ_INT(tls_context_get(cache, &s, arena, &ctx, NULL, NULL), RC_ERROR);
+}
+
+/* In TLS 1.3 a signature algorithm names its curve, and a group that was not offered may not be asked for. */
+TEST(groups_and_signatures_are_what_both_can_do)
+{
+	static const struct {
+		const char *words, *says;
+		bool good;
+	} rows[] = {
+	    {"-groups X25519", "Peer signature type: ECDSA", true},
+	    {"-groups X448:P-384", "Server Temp Key: ECDH, secp384r1", true},
+	    {"-groups X448", "alert handshake failure", false},
+	    {"-sigalgs ECDSA+SHA384:RSA-PSS+SHA384", "Peer signature type: RSA-PSS", true},
+	    {"-sigalgs ECDSA+SHA256:RSA-PSS+SHA384", "Peer signature type: ECDSA", true},
+	};
+	if (!CHECK(tls_setup()))
+		return;
+	struct tls_settings s = server_settings("ec.pem", "ec.key");
+	s.certificate = arena_printf(arena, "%s/ec.pem : %s/rsa.pem", certs, certs);
+	s.privatekey = arena_printf(arena, "%s/ec.key : %s/rsa.key", certs, certs);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct end e;
+		slice_t path = in_dir("s");
+		int l = listen_at(path.ptr);
+		struct client c =
+		    start(path.ptr, arena_printf(arena, "-tls1_3 %s", rows[i].words).ptr);
+		CHECK_EQ_INT(serve(l, &s, &e), rows[i].good);
+		CHECK(says(finish(&c, &e), rows[i].says));
+		(void)close(l);
+	}
 }
 
 TEST(a_client_that_asks_for_renegotiation_is_hung_up_on)

@@ -168,11 +168,14 @@ TEST(garbage_in_a_handshake_ends_it)
 TEST(the_certificate_is_of_the_kind_that_the_client_can_verify)
 {
 	static const struct {
-		const char *client, *cipher;
+		const char *client, *server, *cipher;
 	} rows[] = {
-	    {"", "ec.pem"},
-	    {"aRSA:!TLSv1.3", "rsa.pem"},
-	    {"aECDSA:!TLSv1.3", "ec.pem"},
+	    {"", "", "ec.pem"},
+	    {"aRSA:!TLSv1.3", "", "rsa.pem"},
+	    {"aECDSA:!TLSv1.3", "", "ec.pem"},
+	    {"DEFAULT:!TLSv1.3", "aRSA", "rsa.pem"},
+	    {"", "aRSA:!TLSv1.3", "rsa.pem"},
+	    {"aRSA:ECDHE-ECDSA-AES128-GCM-SHA256:!TLSv1.3", "aRSA:ECDHE-ECDSA-AES256-GCM-SHA384", "rsa.pem"},
 	};
 	if (!CHECK(tls_setup()))
 		return;
@@ -186,6 +189,7 @@ TEST(the_certificate_is_of_the_kind_that_the_client_can_verify)
 		struct tls_settings only = server_settings(
 		    rows[i].cipher, strcmp(rows[i].cipher, "ec.pem") ? "rsa.key" : "ec.key");
 		cs.ciphers = slice_cstr(rows[i].client);
+		ss.ciphers = slice_cstr(rows[i].server);
 		if (!CHECK(shake(&p, &ss, &cs, NO)) || !CHECK(shake(&q, &only, &cs, NO)))
 			return;
 		tls_session_facts(p.c.t, arena, &f);
