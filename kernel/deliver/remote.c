@@ -77,9 +77,8 @@ void remote_done(struct heddle_job *j)
 static void set_host_facts(struct heddle_job *j, const struct heddle_route_host *h)
 {
 	j->host_facts = (struct host_facts){.host = h->name.len ? h->name : h->address, .host_address = h->address,
-	    .sending_ip_address = slice_absent(), .host_port = h->port, .tls_out_cipher = slice_absent(),
-	    .tls_out_cipher_std = slice_absent(), .tls_out_ver = slice_absent(), .tls_out_sni = slice_absent(),
-	    .tls_out_peerdn = slice_absent(), .tls_out_peercert = slice_absent(), .tls_out_ourcert = slice_absent()};
+	    .sending_ip_address = slice_absent(), .host_port = h->port};
+	facts_tls_out(&j->host_facts, NULL);
 	j->attempt->ev.host = &j->host_facts;
 }
 
@@ -103,18 +102,7 @@ static void take_facts(struct heddle_job *j)
 		f->sending_ip_address = via->interface = arena_dup(j->arena, net_addr_text(&own, buf));
 		f->sending_port = via->interface_port = own.port;
 	}
-	if (facts.is_tls) {
-		f->tls_out_cipher = facts.tls.cipher;
-		f->tls_out_cipher_std = facts.tls.cipher_std;
-		f->tls_out_ver = facts.tls.ver;
-		f->tls_out_sni = facts.tls.sni;
-		f->tls_out_peerdn = facts.tls.peerdn;
-		f->tls_out_peercert = facts.tls.peercert;
-		f->tls_out_ourcert = facts.tls.ourcert;
-		f->tls_out_bits = facts.tls.bits;
-		f->tls_out_certificate_verified = facts.verified;
-		f->tls_out_resumption = facts.tls.resumed;
-	}
+	facts_tls_out(f, facts.is_tls ? &facts.tls : NULL);
 	j->session->facts = facts;
 }
 

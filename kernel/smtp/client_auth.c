@@ -68,25 +68,6 @@ static bool wants(struct exchange *x)
 	return rc == RC_OK && !is_no(text);
 }
 
-/* ---- facts
- * ---------------------------------------------------------------------------------------------- */
-
-static void take_tls_facts(struct host_facts *f, const struct client_conn *c)
-{
-	if (!c->tls)
-		return;
-	f->tls_out_cipher = c->facts.cipher;
-	f->tls_out_cipher_std = c->facts.cipher_std;
-	f->tls_out_ver = c->facts.ver;
-	f->tls_out_sni = c->facts.sni;
-	f->tls_out_peerdn = c->facts.peerdn;
-	f->tls_out_peercert = c->facts.peercert;
-	f->tls_out_ourcert = c->facts.ourcert;
-	f->tls_out_bits = c->facts.bits;
-	f->tls_out_certificate_verified = c->facts.verified;
-	f->tls_out_resumption = c->facts.resumed;
-}
-
 static void begin_exchange(struct exchange *x, struct client_session *s,
     const struct heddle_instance *inst, struct client_outcome *why)
 {
@@ -105,7 +86,7 @@ static void begin_exchange(struct exchange *x, struct client_session *s,
 	x->ev.session = &x->session;
 	if (s->t.ev->host) {
 		x->host = *s->t.ev->host;
-		take_tls_facts(&x->host, s->conn);
+		facts_tls_out(&x->host, s->conn->tls ? &s->conn->facts : NULL);
 		x->ev.host = &x->host;
 	}
 	call_init(&x->call, &x->ev, inst);
