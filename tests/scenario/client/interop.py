@@ -21,6 +21,7 @@ EXIM = """primary_hostname = exim.example
 acl_smtp_rcpt = accept
 acl_smtp_data_prdr = prdr
 prdr_enable
+smtp_accept_queue_per_connection = 0
 tls_advertise_hosts = *
 tls_certificate = DIR/pki/exim.pem
 tls_verify_certificates = DIR/pki/ca.pem
