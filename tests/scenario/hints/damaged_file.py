@@ -5,26 +5,9 @@ import fcntl
 import os
 import time
 
+from _sections import ROUTERS, TRANSPORTS
 from heddle import Site, check, like, wait_for
 
-ROUTERS = """out:
-  driver = manualroute
-  domains = !+local_domains
-  route_list = * 127.0.0.1::1
-  self = send
-  transport = smtp
-inbox:
-  driver = accept
-  transport = maildir
-"""
-TRANSPORTS = """smtp:
-  driver = smtp
-  allow_localhost
-maildir:
-  driver = appendfile
-  maildir_format
-  directory = DIR/mail/in
-"""
 
 
 def garbage(path):

@@ -3,29 +3,12 @@
 """No room for hints: mail goes on, hosts are tried, the panic log says why nothing is remembered; the kernel lives."""
 import os
 
+from _sections import ROUTERS, TRANSPORTS
 from disk import may_mount, mount, unmount
 from heddle import Site, equal, skip, wait_for
 
 if not may_mount():
     skip("no small file system can be mounted here")
-ROUTERS = """out:
-  driver = manualroute
-  domains = !+local_domains
-  route_list = * 127.0.0.1::1
-  self = send
-  transport = smtp
-inbox:
-  driver = accept
-  transport = maildir
-"""
-TRANSPORTS = """smtp:
-  driver = smtp
-  allow_localhost
-maildir:
-  driver = appendfile
-  maildir_format
-  directory = DIR/mail/in
-"""
 site = Site(start=False, routers=ROUTERS, transports=TRANSPORTS, panics=r"retry hints: .*system error")
 site.make_directory("spool")
 db = site.make_directory("spool/db")

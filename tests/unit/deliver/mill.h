@@ -11,6 +11,7 @@
 
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct mill {
@@ -75,6 +76,29 @@ static inline bool mill_config(struct mill *m)
 	VEC_FOREACH(&problems, struct error, e)
 	printf("# %s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
 	return ok;
+}
+
+/* Configuration and drivers only, for a test of rules: no queue, nothing on disk.  Ends the program if they do not load. */
+static inline void mill_rules(struct mill *m, const char *sections, const char *retry)
+{
+	static char conf[4000];
+	struct error err = {.text = ""};
+
+	(void)snprintf(conf, sizeof conf, "%sbegin retry\n%s", sections, retry);
+	*m = (struct mill){.arena = arena_new(0), .dir = "/nowhere", .config_text = conf};
+	m->process.primary_hostname = SL("mx.example.org");
+	m->process.spool_directory = SL("/nowhere");
+	mill_drivers(m, &err);
+	if (!CHECK(mill_config(m)))
+		exit(1);
+}
+
+static inline void mill_rules_end(struct mill *m)
+{
+	config_unref(&m->cfg);
+	drivers_free(&m->drivers);
+	services_fini(&m->services);
+	arena_free(&m->arena);
 }
 
 static inline void mill_open_queue(struct mill *m)

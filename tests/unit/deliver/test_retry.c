@@ -16,21 +16,12 @@ static struct vec hosts;
 
 static void begin(const char *rules)
 {
-	static char conf[4000];
-	struct error err = {.text = ""};
-
-	(void)snprintf(conf, sizeof conf,
+	mill_rules(&m,
 	    "begin routers\nuser:\n driver = accept\n local_parts = joe\n transport = p\n"
 	    "all:\n driver = accept\n transport = p\n"
 	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n"
-	    "domainwide:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n no_retry_use_local_part\n"
-	    "begin retry\n%s", rules);
-	m = (struct mill){.arena = arena_new(0), .dir = "/nowhere", .config_text = conf};
-	m.process.primary_hostname = SL("mx.example.org");
-	m.process.spool_directory = SL("/nowhere");
-	mill_drivers(&m, &err);
-	if (!CHECK(mill_config(&m)))
-		exit(1);
+	    "domainwide:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n no_retry_use_local_part\n",
+	    rules);
 	static struct message msg;
 	msg.sender = SL("s@from.example");
 	recipient = (struct queue_recipient){.retry = slice_absent()};
@@ -49,10 +40,7 @@ static void begin(const char *rules)
 
 static void end(void)
 {
-	config_unref(&m.cfg);
-	drivers_free(&m.drivers);
-	services_fini(&m.services);
-	arena_free(&m.arena);
+	mill_rules_end(&m);
 }
 
 static void add_host(const char *name, const char *address, uint32_t flags)

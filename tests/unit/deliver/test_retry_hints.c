@@ -18,19 +18,12 @@ static char folder[64];
 
 static void begin(const char *rules)
 {
-	static char conf[4000];
 	struct error err = {.text = ""};
 
-	(void)snprintf(conf, sizeof conf,
+	mill_rules(&m,
 	    "begin routers\nall:\n driver = accept\n transport = p\n"
-	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n"
-	    "begin retry\n%s", rules);
-	m = (struct mill){.arena = arena_new(0), .dir = "/nowhere", .config_text = conf};
-	m.process.primary_hostname = SL("mx.example.org");
-	m.process.spool_directory = SL("/nowhere");
-	mill_drivers(&m, &err);
-	if (!CHECK(mill_config(&m)))
-		exit(1);
+	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n",
+	    rules);
 	(void)snprintf(folder, sizeof folder, "/tmp/test_retry_hints.XXXXXX");
 	if (!mkdtemp(folder))
 		exit(1);
@@ -68,10 +61,7 @@ static void end(void)
 	(void)snprintf(path, sizeof path, "%s/retry.kch", folder);
 	(void)unlink(path);
 	(void)rmdir(folder);
-	config_unref(&m.cfg);
-	drivers_free(&m.drivers);
-	services_fini(&m.services);
-	arena_free(&m.arena);
+	mill_rules_end(&m);
 }
 
 /* A new attempt at a remote group of one address. */
