@@ -110,7 +110,8 @@ static void take_recipients(struct message *m, const struct heddle_draft *d)
 
 static enum rc make_message(struct attempt *t, const struct heddle_draft *d, struct message *m, slice_t who, struct error *err)
 {
-	struct fixup_request fix = {.local = true, .trusted = true, .login = who, .full_name = slice_absent(),
+	struct fixup_request fix = {.local = true, .trusted = true, .login = who, .full_name = slice_absent(), .given_name = slice_absent(),
+	    .qualify_sender = true, .qualify_recipient = true,
 	    .submission_domain = slice_absent(), .submission_name = slice_absent()};
 	slice_t *chunk = ARENA_NEW(m->arena, slice_t);
 

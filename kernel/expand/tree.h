@@ -279,7 +279,6 @@ MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *
 char header_split(slice_t text, slice_t *out_name);
 bool header_exists(const struct eval *ev, slice_t name);
 slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8);
-slice_t rfc2047_encode(struct arena *a, slice_t s);
 MUST_USE bool parse_address_text(
     struct arena *a, slice_t s, slice_t *out_address, size_t *out_domain);
 MUST_USE enum rc eval_lookup_quote(

@@ -79,6 +79,11 @@ static enum rc take_oX(struct parse *p, slice_t tail)
 	p->c->ports = arena_cstr(p->a, tail);
 	return RC_OK;
 }
+static enum rc take_F(struct parse *p, slice_t tail)
+{
+	p->c->full_name = tail;
+	return RC_OK;
+}
 static enum rc take_oP(struct parse *p, slice_t tail)
 {
 	p->c->pid_file = arena_cstr(p->a, tail);
@@ -208,6 +213,7 @@ static const struct {
     {"-bS", TAIL_NONE, take_bS},
     {"-bnq", TAIL_NONE, take_bnq},
     {"-C", TAIL_NEEDED, take_C},
+    {"-F", TAIL_NEEDED, take_F},
     {"-D", TAIL_NEEDED, take_D},
     {"-d", TAIL_SAME_WORD, take_d},
     {"-M", TAIL_SAME_WORD, take_M},

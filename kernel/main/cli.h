@@ -24,6 +24,7 @@ struct cli {
 	bool debug;
 	bool callouts;              /* -bhc */
 	bool unqualified;           /* -bnq */
+	slice_t full_name;          /* -F; zeroed: not given */
 	const char *test_host;      /* of -bh */
 	const char *test_interface; /* -oMi */
 	const char *test_ident;     /* -oMt */

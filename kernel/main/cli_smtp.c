@@ -3,6 +3,7 @@
  * -bs and -bS: messages of a user of this host, by SMTP on standard input; the running daemon takes them through its
  * submission socket.
  */
+#include "base/codec.h"
 #include "base/io.h"
 #include "config/config.h"
 #include "main/cli.h"
@@ -49,7 +50,10 @@ enum rc cli_submit_open(struct process *p, const struct cli *c, const char *mode
 	if (fd < 0)
 		return error_errno(err, RC_DEFER, errno, "no daemon takes messages at %s", path);
 	slice_t first = arena_printf(
-	    p->arena, "heddle-submission 1 %s %.*s %s\n", mode, SL_ARG(login), c->unqualified ? "u" : "-");
+	    p->arena, "heddle-submission 1 %s %.*s %s", mode, SL_ARG(login), c->unqualified ? "u" : "-");
+	if (c->full_name.len)
+		first = arena_printf(p->arena, "%.*s %.*s", SL_ARG(first), SL_ARG(base64_encode(p->arena, c->full_name)));
+	first = arena_printf(p->arena, "%.*s\n", SL_ARG(first));
 	if (io_write_full(fd, first.ptr, first.len) < 0) {
 		rc = error_errno(err, RC_DEFER, errno, "%s", path);
 		close(fd);

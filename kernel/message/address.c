@@ -12,6 +12,7 @@
 struct parser {
 	slice_t text;
 	size_t at;
+	size_t local_from, local_to; /* where the last local part was */
 	struct strbuf out; /* the bare address */
 	bool allow_literal;
 	struct error *err;
@@ -87,10 +88,15 @@ static bool escapes(const struct parser *p)
 /* Words and dots; may come out empty. */
 static enum rc local_part(struct parser *p)
 {
-	bool word_allowed = true;
+	bool word_allowed = true, begun = false;
 	for (;;) {
+		if (begun)
+			p->local_to = p->at; /* white space and comments behind it are not its own */
 		skip_cfws(p);
 		char c = peek(p);
+		if (!begun)
+			p->local_from = p->local_to = p->at;
+		begun = true;
 		if (at_end(p))
 			return RC_OK;
 		if (c == '.') {
@@ -306,15 +312,15 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 	return at_end(p) ? RC_OK : malformed(p);
 }
 
-enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool allow_literal,
-    slice_t *out_address, struct error *err)
+static enum rc parse_path(
+    struct arena *a, struct parser *p, bool allow_null, slice_t *out_address, struct error *err)
 {
-	struct parser p = {.text = text, .allow_literal = allow_literal, .err = err};
-	strbuf_init(&p.out, a, 0);
-	enum rc rc = mailbox(&p, allow_null);
+	slice_t text = p->text;
+	strbuf_init(&p->out, a, 0);
+	enum rc rc = mailbox(p, allow_null);
 	if (rc)
 		return rc;
-	slice_t s = strbuf_slice(&p.out);
+	slice_t s = strbuf_slice(&p->out);
 	if (s.len > ADDRESS_MAX)
 		return error_set(err, RC_FAIL, "address is ridiculously long: %.64s...", s.ptr);
 	if (!s.len)
@@ -323,6 +329,13 @@ enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool 
 	s.quoter = 0;
 	*out_address = s;
 	return RC_OK;
+}
+
+enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool allow_literal,
+    slice_t *out_address, struct error *err)
+{
+	struct parser p = {.text = text, .allow_literal = allow_literal, .err = err};
+	return parse_path(a, &p, allow_null, out_address, err);
 }
 
 /* End of the item that begins at `from`: the next top-level comma, or the colon of a group's name,
@@ -360,6 +373,13 @@ static size_t item_end(slice_t list, size_t from)
 enum rc address_list_next(
     struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err)
 {
+	size_t from, to;
+	return address_list_next_at(a, list, pos, out_address, &from, &to, err);
+}
+
+enum rc address_list_next_at(struct arena *a, slice_t list, size_t *pos, slice_t *out_address,
+    size_t *out_from, size_t *out_to, struct error *err)
+{
 	while (*pos < list.len) {
 		size_t end = item_end(list, *pos);
 		slice_t item = slice_trim(slice_sub(list, *pos, end - *pos));
@@ -370,7 +390,12 @@ enum rc address_list_next(
 		skip_cfws(&blank);
 		if (at_end(&blank))
 			continue;
-		return address_parse_path(a, item, true, true, out_address, err);
+		struct parser p = {.text = item, .allow_literal = true, .err = err};
+		enum rc rc = parse_path(a, &p, true, out_address, err);
+		size_t base = (size_t)(item.ptr - list.ptr);
+		*out_from = base + p.local_from;
+		*out_to = base + p.local_to;
+		return rc;
 	}
 	*out_address = slice_absent();
 	return RC_OK;
@@ -396,4 +421,23 @@ bool address_split(slice_t address, slice_t *out_local, slice_t *out_domain)
 	}
 	*out_domain = slice_sub(address, at + 1, address.len - at - 1);
 	return true;
+}
+
+slice_t address_quote_local(struct arena *a, slice_t local)
+{
+	bool plain = local.len > 0 && local.ptr[0] != '.' && local.ptr[local.len - 1] != '.';
+	for (size_t i = 0; i < local.len && plain; i++)
+		plain = local.ptr[i] == '.' || is_atom(local.ptr[i]);
+	if (plain)
+		return local;
+	struct strbuf sb;
+	strbuf_init(&sb, a, 0);
+	strbuf_char(&sb, '"');
+	for (size_t i = 0; i < local.len; i++) {
+		if (local.ptr[i] == '"' || local.ptr[i] == '\\')
+			strbuf_char(&sb, '\\');
+		strbuf_char(&sb, local.ptr[i]);
+	}
+	strbuf_char(&sb, '"');
+	return strbuf_slice(&sb);
 }

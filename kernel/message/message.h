@@ -92,6 +92,11 @@ uint64_t header_section_size(const struct header_list *list);
  * ABSENT at the end. */
 MUST_USE enum rc address_list_next(
     struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err);
+/* The same, and where in the list its local part begins and ends. */
+MUST_USE enum rc address_list_next_at(struct arena *a, slice_t list, size_t *pos,
+    slice_t *out_address, size_t *out_from, size_t *out_to, struct error *err);
+/* A local part, quoted if it needs it. */
+slice_t address_quote_local(struct arena *a, slice_t local);
 /* One SMTP path or address: "<@a,@b:user@dom>", "<>", "user@dom"; checks syntax; empty for "<>".
  * Domain literals only if allowed.  RC_FAIL: err has Exim's words. */
 MUST_USE enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null,

@@ -166,7 +166,9 @@ static void set_addresses(struct session *s)
 	struct net_addr local;
 	session_facts_clear(&s->facts, s->arena);
 	if (s->local) {
-		s->facts.sender_ident = s->facts.authenticated_id = s->local->login;
+		s->facts.sender_ident = s->local->login;
+		if (!s->local->trusted) /* whoever may say who it is has not said it */
+			s->facts.authenticated_id = s->local->login;
 	} else {
 		s->facts.sender_host_address = arena_dup(s->arena, net_addr_text(&s->peer, buf));
 		s->facts.sender_host_port = s->peer.port;
@@ -195,6 +197,7 @@ static const struct local_user *keep_user(struct arena *a, const struct local_us
 	*kept = *u;
 	kept->login = arena_dup(a, u->login);
 	kept->full_name = arena_dup(a, u->full_name);
+	kept->given_name = arena_dup(a, u->given_name);
 	return kept;
 }
 

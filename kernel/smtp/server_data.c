@@ -244,7 +244,10 @@ static bool make_header(struct run *r)
 	    .local = s->local != NULL,
 	    .trusted = s->local && s->local->trusted,
 	    .login = s->local ? s->local->login : slice_absent(),
-	    .full_name = s->local ? s->local->full_name : slice_absent()};
+	    .full_name = s->local ? s->local->full_name : slice_absent(),
+	    .given_name = s->local ? s->local->given_name : slice_absent(),
+	    .qualify_sender = s->unqualified_sender_ok,
+	    .qualify_recipient = s->unqualified_recipient_ok};
 	enum rc rc = message_fixup(m, &r->ev, &fix, &err);
 	s->mf.sender_address = m->sender;
 	if (s->recipients.count == 1)

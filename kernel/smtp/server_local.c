@@ -2,12 +2,13 @@
 /*
  * Sessions of this host's own users: a unix socket to which the command line (-bs, -bS) connects.
  *
- * The first line says what is wanted: "heddle-submission 1 MODE LOGIN FLAGS", MODE smtp or bsmtp, FLAGS "-" or letters
- * ("u": addresses are not qualified, -bnq).  Who it is tells the socket (peer credentials); the name is believed if the
+ * The first line says what is wanted: "heddle-submission 1 MODE LOGIN FLAGS [NAME]", MODE smtp or bsmtp, FLAGS "-" or letters
+ * ("u": addresses are not qualified, -bnq), NAME what -F says, in base64, if it was given.  Who it is tells the socket (peer credentials); the name is believed if the
  * user data base gives the same uid for it.  Then a session begins, on the same connection, that differs from one over
  * TCP/IP only by what struct local_user says.
  * Threads: one park accepts, one park for each caller reads its line.  Looking the name up is bracketed.
  */
+#include "base/codec.h"
 #include "base/io.h"
 #include "smtp/server_private.h"
 
@@ -17,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define FIRST_LINE_MAX 256
+#define FIRST_LINE_MAX 2048
 #define FIRST_LINE_US  (10 * US_PER_SEC)
 #define NAME_LOOKUP_US (30 * US_PER_SEC)
 
@@ -49,13 +50,16 @@ static void caller_end(struct caller *c, const char *why)
 }
 
 /* The words of the first line; false: it is none. */
-static bool take_words(slice_t line, struct local_user *u, slice_t *login)
+static bool take_words(struct arena *a, slice_t line, struct local_user *u, slice_t *login)
 {
-	slice_t rest = slice_trim(line), word[5];
+	slice_t rest = slice_trim(line), word[6];
 	size_t n = 0;
-	while (n < 5 && slice_next(&rest, ' ', &word[n]))
+	while (n < 6 && slice_next(&rest, ' ', &word[n]))
 		n++;
-	if (n != 5 || !slice_eqs(word[0], "heddle-submission") || !slice_eqs(word[1], "1"))
+	u->given_name = slice_absent();
+	if (n == 6 && !base64_decode(a, word[5], &u->given_name))
+		return false;
+	if (n < 5 || !slice_eqs(word[0], "heddle-submission") || !slice_eqs(word[1], "1"))
 		return false;
 	u->batch = slice_eqs(word[2], "bsmtp");
 	u->unqualified = slice_find(word[4], 'u') != SIZE_MAX;
@@ -76,6 +80,22 @@ static bool listed_as_trusted(struct eval *ev, slice_t login, uid_t uid)
 		if (slice_eq(item, login) || (slice_to_i64(item, 10, false, &number) && number == (int64_t)uid))
 			return true;
 	return false;
+}
+
+/* The gecos field; '&' in it is the login with a capital. */
+static slice_t name_of_user(struct arena *a, slice_t gecos, slice_t login)
+{
+	struct strbuf sb;
+	strbuf_init(&sb, a, 0);
+	for (size_t i = 0; i < gecos.len; i++) {
+		if (gecos.ptr[i] != '&' || !login.len) {
+			strbuf_char(&sb, gecos.ptr[i]);
+			continue;
+		}
+		strbuf_char(&sb, login.ptr[0] >= 'a' && login.ptr[0] <= 'z' ? (char)(login.ptr[0] - 'a' + 'A') : login.ptr[0]);
+		strbuf_add(&sb, slice_sub(login, 1, login.len));
+	}
+	return strbuf_slice(&sb);
 }
 
 /* RC_FAIL: the name is not that of the uid; RC_DEFER: nobody can say. */
@@ -102,9 +122,10 @@ static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, 
 		return error_set(err, RC_FAIL, "the name is another user's");
 	u->login = arena_dup(a, login);
 	u->login.flags = HEDDLE_CLEAN; /* the system's own */
-	slice_t gecos = info.gecos;
-	size_t comma = slice_find(gecos, ',');
-	u->full_name = comma == SIZE_MAX ? gecos : slice_sub(gecos, 0, comma);
+	if (slice_is_absent(u->given_name))
+		u->full_name = name_of_user(a, info.gecos, u->login);
+	else
+		u->full_name = u->given_name;
 	eval_init(&ev, a, cfg);
 	ev.process = config_process(cfg);
 	ev.services = sv;
@@ -121,7 +142,7 @@ static void begin(struct caller *c, slice_t line, struct worker *w)
 	struct local_user *u = ARENA_NEW(a, struct local_user);
 	struct error err = {0};
 	slice_t login;
-	enum rc rc = !cfg ? RC_DEFER : take_words(line, u, &login) ? identify(c, w, cfg, login, a, u, &err) : RC_FAIL;
+	enum rc rc = !cfg ? RC_DEFER : take_words(a, line, u, &login) ? identify(c, w, cfg, login, a, u, &err) : RC_FAIL;
 	if (rc) {
 		config_unref(&cfg);
 		arena_free(&a);

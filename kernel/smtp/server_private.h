@@ -83,7 +83,7 @@ enum { COMMIT_GIVING = -1 };
 
 /* A user of this host who submits: see server_local.c. */
 struct local_user {
-	slice_t login, full_name;
+	slice_t login, full_name, given_name; /* given: -F, or ABSENT */
 	bool trusted;     /* may say who the sender is */
 	bool batch;       /* -bS: nothing but acl_not_smtp is asked */
 	bool unqualified; /* -bnq: addresses stay as they are */
