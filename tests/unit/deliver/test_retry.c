@@ -196,15 +196,15 @@ TEST(errors_by_name)
 	    {"refused_A", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"refused", "Connection timed out", 0, HEDDLE_X_HOST, true, false},
 	    {"lost_connection", "Remote host closed connection in response to EHLO", 0, HEDDLE_X_HOST, true, true},
-	    {"quota", "mailbox is over quota", 0, 0, true, true},
-	    {"quota", "No space left on device: mailbox is full: error while writing to /x", 0, 0, true, true},
+	    {"quota", "mailbox is over quota", 0, HEDDLE_X_QUOTA, true, true},
+	    {"quota", "mailbox is over quota", 0, 0, true, false}, /* a text is not enough: the driver says so */
 	    {"quota", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"auth_failed", "authentication required but authentication attempt(s) failed", 0, HEDDLE_X_HOST, true, true},
 	    {"auth_failed", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"tls_required", "a TLS session is required, but the server did not offer TLS support", 0, HEDDLE_X_HOST, true, true},
 	    {"tls_required", "SMTP error from remote mail server after STARTTLS: 454 later", 454, HEDDLE_X_HOST, true, true},
 	    {"tls_required", "SMTP error from remote mail server after EHLO mx: 454 later", 454, HEDDLE_X_HOST, true, false},
-	    {"quota_4d", "mailbox is over quota", 0, 0, true, false}, /* how long nobody read it is not known */
+	    {"quota_4d", "mailbox is over quota", 0, HEDDLE_X_QUOTA, true, false}, /* somebody read it just now */
 	    {"lookup", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"*", "whatever", 0, 0, true, true},
 	};
