@@ -5,8 +5,10 @@
 #include <strings.h>
 
 #define MAX_DEPTH     10
+#define MAX_INCLUDES  1000 /* in all: some files that include each other often are a bomb long before they are deep */
 #define INCLUDE_BYTES (16u << 20)
 #define MAX_ADDRESS   512
+#define MAX_CHILDREN  100000
 
 static slice part(slice s, size_t from, size_t to)
 {
@@ -67,7 +69,7 @@ static size_t item_end(slice s, size_t from)
 
 	for (; i < s.len; i++) {
 		char c = s.ptr[i];
-		if (c == '\\' && quoted && i + 1 < s.len)
+		if (c == '\\' && quoted && i + 1 < s.len && s.ptr[i + 1] != '\n')
 			i++;
 		else if (c == '"')
 			quoted = !quoted;
@@ -156,9 +158,12 @@ static int is_address(const char *p, size_t n, size_t *at)
 	if (n == 0)
 		return 0;
 	if (p[0] == '"') {
-		for (i = 1; i < n && p[i] != '"'; i++)
+		for (i = 1; i < n && p[i] != '"'; i++) {
 			if (p[i] == '\\')
 				i++;
+			if (i < n && ((unsigned char)p[i] < ' ' || p[i] == 127)) /* it would go into commands of SMTP */
+				return 0;
+		}
 		if (i >= n)
 			return 0;
 		i++;
@@ -175,7 +180,7 @@ static int is_address(const char *p, size_t n, size_t *at)
 		return 0;
 	for (i++; i < n; i++)
 		if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9') ||
-		        (p[i] & 0x80) || strchr(".-_[]:", p[i])))
+		        (p[i] & 0x80) || (p[i] && strchr(".-_[]:", p[i]))))
 			return 0;
 	return 1;
 }
@@ -201,7 +206,8 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 	struct heddle_route_child c = {.struct_size = sizeof c, .kind = kind, .text = text, .errors_to = heddle_text(NULL),
 	    .headers_add = heddle_text(NULL), .headers_remove = heddle_text(NULL)};
 
-	l->children++;
+	if (++l->children > MAX_CHILDREN)
+		return faulty(l, "too many items", heddle_text(""), "");
 	return l->r->routing->add_child(l->call, &c);
 }
 
@@ -305,6 +311,8 @@ static int32_t include(struct list *l, slice path, uint32_t depth)
 		return faulty(l, "\":include:\" is not permitted", heddle_text(""), "");
 	if (depth >= MAX_DEPTH)
 		return faulty(l, ":include: nested too deeply: ", path, "");
+	if (++l->includes > MAX_INCLUDES || l->included > INCLUDE_BYTES)
+		return faulty(l, "too much is included: ", path, "");
 	if (!(path.flags & HEDDLE_CLEAN))
 		return faulty(l, "Tainted name for included file: ", path, "");
 	if (path.len == 0 || path.ptr[0] != '/')
@@ -318,7 +326,10 @@ static int32_t include(struct list *l, slice path, uint32_t depth)
 	rc = r->file->read_all(l->call, path, l->as, INCLUDE_BYTES, &text);
 	if (rc == HEDDLE_FAIL)
 		return faulty(l, "failed to open included file ", path, ": No such file or directory");
-	return rc == HEDDLE_OK ? list_read(l, text, depth + 1) : rc;
+	if (rc != HEDDLE_OK)
+		return rc;
+	l->included += text.len;
+	return list_read(l, text, depth + 1);
 }
 
 /* *used: it was one; the whole rest of the list belongs to :fail: and :defer:. */

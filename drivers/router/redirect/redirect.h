@@ -27,7 +27,8 @@ struct list {
 	const struct redirect *r;
 	struct heddle_call *call;
 	const struct heddle_address *address;
-	uint32_t children;
+	uint32_t children, includes;
+	uint64_t included; /* bytes of them */
 	uint32_t as;      /* uid that reads included files; UINT32_MAX: the router's own */
 	int of_file;      /* the list is of a file: how faults in it are spoken of */
 	uint32_t verdict; /* HEDDLE_R_DISCARD when :blackhole: was met, else 0 */
