@@ -21,6 +21,12 @@ endef
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,replay,$(n),$(B)/obj/tests/fuzz/replay.o,)))
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,fuzz,$(n),,-fsanitize=fuzzer)))
 
+# A session is one with authenticators.  clang links its sanitizers' names into programs only, so these drivers find them there.
+$(foreach k,replay fuzz,$(B)/tests/fuzz/$(k)_smtp_session): | $(B)/drivers/auth/plaintext.so $(B)/drivers/auth/external.so
+ifeq ($(VARIANT),fuzz)
+$(B)/drivers/auth/%.so: LDFLAGS += -Wl,-z,undefs
+endif
+
 .PHONY: fuzz-programs check-fuzz
 unit-programs: $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ_NAMES))
 fuzz-programs: $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ_NAMES))
