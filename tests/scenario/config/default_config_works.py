@@ -16,7 +16,8 @@ if not EXAMPLE:
     skip("no example.conf: exim4-base's documentation is not installed and could not be fetched")
 USER = "alice" if namespace.AS_ROOT else pwd.getpwuid(namespace.UID).pw_name
 namespace.enter({
-    "/etc/passwd": "+alice:x:2001:2001:Alice:/tmp:/bin/sh\n" if namespace.AS_ROOT else "+",
+    # a home that is there: without one .forward is not known not to be
+    "/etc/passwd": "+alice:x:2001:2001:Alice:/tmp:/bin/sh\n" if namespace.AS_ROOT else f"+{USER}:x:{namespace.UID}:{namespace.GID}:Me:/tmp:/bin/sh\n",
     "/etc/aliases": f"postmaster: {USER}\nlist: {USER}, friend@far.example\ngone: :fail: gone away\nlater: :defer: not today\n",
 })
 print(f"# as {USER}")
