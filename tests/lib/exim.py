@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's exim4 as a peer: unpacked, never installed, with a spool of its own.  The scenario is in a namespace (namespace.enter
-with ACCOUNT among the files): the program wants the account that it was built for.  It also wants to be root."""
+"""Debian's exim4 as a peer: unpacked, never installed, with a spool of its own.  The scenario is in a namespace (enter(), or
+namespace.enter with ACCOUNT among the files): the program wants the account that it was built for.  It also wants to be root."""
 import os
 import re
 import signal
 import subprocess
 import time
 
+import namespace
 import packages
-from heddle import wait_for
+from heddle import IS_ROOT, skip, wait_for
 
 _UID, _GID = 9999, 9999
 ACCOUNT = {"/etc/passwd": f"+Debian-exim:x:{_UID}:{_GID}::/nonexistent:/usr/sbin/nologin\n",
@@ -16,6 +17,16 @@ ACCOUNT = {"/etc/passwd": f"+Debian-exim:x:{_UID}:{_GID}::/nonexistent:/usr/sbin
 MAIN = "spool_directory = DIR/exim\nlog_file_path = DIR/exim/log/%slog\nkeep_environment =\nrfc1413_query_timeout = 0s\n"
 
 CONFIG = "/etc/exim4/exim4.conf"
+
+
+def enter():
+    """From here on the scenario is where exim4 can run; it is skipped if that is nowhere."""
+    if not IS_ROOT:
+        skip("exim4 delivers only when root starts it")
+    program, why = packages.program("exim4", "exim4-daemon-light")
+    if program is None:
+        skip(why)
+    namespace.enter(ACCOUNT)
 
 
 class Exim:

@@ -4,18 +4,11 @@
 import re
 
 import exim
-import namespace
-import packages
 import pki
-from heddle import IS_ROOT, Site, equal, like, skip, wait_for
+from heddle import Site, equal, like, wait_for
 from peers import Dns
 
-if not IS_ROOT:
-    skip("exim4 delivers only when root starts it")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 
 BY = "  client_condition = ${if and{{def:tls_out_cipher}{eq{$sender_address_local_part}{NAME}}}}\n  client_set_id = NAME\n"
 TLS_ONLY = "  server_advertise_condition = ${if def:tls_in_cipher}\n"

@@ -5,17 +5,10 @@ lines, but that ours have no secret in them."""
 import re
 
 import exim
-import namespace
-import packages
-from heddle import IS_ROOT, Client, Site, check, equal, skip, unlike
+from heddle import Client, Site, check, equal, unlike
 from sasl_peer import b64
 
-if not IS_ROOT:
-    skip("exim4 wants to be started by root")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 CONFIG = """primary_hostname = mx.test.example
 host_lookup =
 tls_advertise_hosts =

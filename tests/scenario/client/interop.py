@@ -6,17 +6,10 @@ import os
 import re
 
 import exim
-import namespace
-import packages
 import pki
-from heddle import IS_ROOT, Site, check, equal, like, skip, wait_for
+from heddle import Site, check, equal, like, wait_for
 
-if not IS_ROOT:
-    skip("exim4 delivers only when root starts it")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 EXIM = """primary_hostname = exim.example
 acl_smtp_rcpt = accept
 acl_smtp_data_prdr = prdr

@@ -6,16 +6,9 @@ import os
 import re
 
 import exim
-import namespace
-import packages
-from heddle import IS_ROOT, Site, equal, like, skip, wait_for
+from heddle import Site, equal, like, wait_for
 
-if not IS_ROOT:
-    skip("exim4 delivers only when root starts it")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 
 BOXES = {  # the local part: where to, and the options
     "mbox": ("file", "quota = 1K"), "below": ("file", "quota = 0.4K"), "excl": ("file", "quota = 1K\n  no_quota_is_inclusive"),

@@ -5,16 +5,9 @@ import re
 import socket
 
 import exim
-import namespace
-import packages
-from heddle import IS_ROOT, PATIENCE, Site, equal, skip
+from heddle import PATIENCE, Site, equal
 
-if not IS_ROOT:
-    skip("exim4 is the one that delivers only when root starts it")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 
 MAIN = """acl_smtp_etrn = accept
 acl_smtp_expn = accept

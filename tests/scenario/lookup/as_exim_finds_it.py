@@ -5,16 +5,9 @@ import os
 import re
 
 import exim
-import namespace
-import packages
-from heddle import IS_ROOT, Site, equal, skip
+from heddle import Site, equal
 
-if not IS_ROOT:
-    skip("exim4 wants to be root")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 NETWORKS = """1.2.3.4:           data for 1.2.3.4
 192.168.0.0/16:    data for 192.168.0.0/16
 "abcd::cdab":      data for abcd::cdab

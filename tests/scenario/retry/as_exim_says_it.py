@@ -6,17 +6,10 @@ import subprocess
 import time
 
 import exim
-import namespace
-import packages
-from heddle import IS_ROOT, Site, check, equal, skip, wait_for
+from heddle import Site, check, equal, wait_for
 from peers import Sink
 
-if not IS_ROOT:
-    skip("exim4 delivers only when root starts it")
-PROGRAM, WHY = packages.program("exim4", "exim4-daemon-light")
-if PROGRAM is None:
-    skip(WHY)
-namespace.enter(exim.ACCOUNT)
+exim.enter()
 ROUTERS = """dac:
   driver = manualroute
   domains = dac.example
