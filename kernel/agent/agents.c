@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PER_IDENTITY 8U
+#define PER_IDENTITY 16U
 #define TOTAL        64U
 #define IDLE_US      (60 * US_PER_SEC)
 #define AGE_US       (500 * US_PER_SEC) /* master ends one after an hour, a call ends within 50 minutes */
