@@ -491,10 +491,10 @@ TEST(a_childs_path)
 
 TEST(what_it_cannot_do_is_refused_at_once)
 {
-	static const struct given refused[][3] = {{{"quota", "10M"}}, {{"mbx_format", "true"}}, {{"mailstore_format", "true"}},
+	static const struct given refused[][3] = {{{"mbx_format", "true"}}, {{"mailstore_format", "true"}},
 	    {{"use_flock_lock", "true"}}, {{"use_bsmtp", "true"}}, {{"create_file", "somewhere"}}, {{"file_format", "a:b"}},
 	    {{"use_fcntl_lock", "false"}, {"use_lockfile", "false"}}};
-	static const struct given fine[][2] = {{{"quota", "0"}}, {{"batch_max", "10"}}, {{"quota_size_regex", "x"}}};
+	static const struct given fine[][2] = {{{"quota", "0"}}, {{"quota", "10M"}}, {{"batch_max", "10"}}, {{"quota_size_regex", "x"}}};
 	struct heddle_call c;
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
 		void *inst = NULL;
