@@ -109,6 +109,13 @@ static void put_duration(const struct attempt *t, struct strbuf *sb, enum log_it
 		strbuf_printf(sb, " %s=%.*s", name, SL_ARG(clock_interval(sb->arena, us / US_PER_SEC)));
 }
 
+/* Since it was accepted; with the time that it took to come in unless that is excluded. */
+static int64_t queued_us(const struct attempt *t)
+{
+	int64_t before = log_selected(t->log, LOG_QUEUE_TIME_EXCLUSIVE) ? 0 : t->m->received_in_us;
+	return clock_wall_us() - t->m->received_us + before;
+}
+
 static void write_line(struct attempt *t, const struct strbuf *sb)
 {
 	log_text(t->log, LOG_TO_MAIN, t->id_text, strbuf_slice(sb), slice_absent());
@@ -135,7 +142,7 @@ void line_delivered(struct attempt *t, const struct group *g)
 		put_via(t, &sb, o->via);
 		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && (!g->is_local || o->smtp) && o->text.len)
 			strbuf_printf(&sb, " C=\"%.*s\"", SL_ARG(o->text));
-		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", clock_wall_us() - t->m->received_us);
+		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", queued_us(t));
 		put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g->took_us);
 		write_line(t, &sb);
 		arrow = "->";
@@ -174,6 +181,7 @@ void line_failed(struct attempt *t, const struct address *a, const struct group 
 		put_names(&sb, a, false);
 	}
 	strbuf_printf(&sb, ": %.*s", SL_ARG(why));
+	put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g ? g->took_us : 0);
 	write_line(t, &sb);
 }
 
@@ -222,6 +230,7 @@ void line_deferred(struct attempt *t, const struct address *a, const struct grou
 	strbuf_printf(&sb, " defer (%d)", line_defer_number(g, o));
 	if (g && o && o->smtp)
 		put_host(t, &sb, g, o);
+	put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g ? g->took_us : 0);
 	if (why.len)
 		strbuf_printf(&sb, ": %.*s", SL_ARG(why));
 	if (slice_eqs(why, "retry time not reached for any host"))
@@ -235,6 +244,6 @@ void line_completed(struct attempt *t)
 
 	strbuf_init(&sb, t->arena, 0);
 	strbuf_text(&sb, "Completed");
-	put_duration(t, &sb, LOG_QUEUE_TIME_OVERALL, "QT", clock_wall_us() - t->m->received_us);
+	put_duration(t, &sb, LOG_QUEUE_TIME_OVERALL, "QT", queued_us(t));
 	write_line(t, &sb);
 }

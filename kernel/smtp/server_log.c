@@ -169,9 +169,11 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 	slice_t id = message_header_id(&m->headers);
 	if (log_selected(s->log, LOG_M8BITMIME))
 		strbuf_printf(sb, " M8S=%d", m->body_8bit ? 8 : 0);
-	if (log_selected(s->log, LOG_RECEIVE_TIME))
+	if (log_selected(s->log, LOG_RECEIVE_TIME) && log_selected(s->log, LOG_MILLISEC))
 		strbuf_printf(sb, " RT=%lld.%03llds", (long long)(m->received_in_us / US_PER_SEC),
 		    (long long)(m->received_in_us / 1000 % 1000));
+	else if (log_selected(s->log, LOG_RECEIVE_TIME))
+		strbuf_printf(sb, " RT=%.*s", SL_ARG(clock_interval(sb->arena, m->received_in_us / US_PER_SEC)));
 	/* one that was added has the message's own id in it */
 	bool made = id.len > 1 && id.ptr[0] == 'E' && slice_starts(slice_sub(id, 1, id.len), m->id);
 	if (has(id) && log_selected(s->log, made ? LOG_MSG_ID_CREATED : LOG_MSG_ID)) {
