@@ -140,6 +140,7 @@ struct retry_rule {
 	struct vec steps;           /* struct retry_step */
 };
 const struct vec *config_retry_rules(const struct config *cfg); /* struct retry_rule */
+bool config_is_retry_error(slice_t name); /* one that a rule may name */
 
 struct rewrite_rule {
 	const char *file;

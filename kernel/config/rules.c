@@ -128,6 +128,21 @@ static bool is_reply_tail(slice_t s)
 	       (ascii_isdigit(s.ptr[0]) && ascii_isdigit(s.ptr[1]));
 }
 
+bool config_is_retry_error(slice_t name)
+{
+	int64_t ms;
+
+	if (slice_eqs(name, "*"))
+		return true;
+	for (size_t i = 0; i < sizeof retry_errors / sizeof retry_errors[0]; i++)
+		if (slice_eqs(name, retry_errors[i]))
+			return true;
+	for (size_t i = 0; i < 3; i++)
+		if (slice_startsi(name, retry_replies[i]))
+			return is_reply_tail(slice_sub(name, strlen(retry_replies[i]), name.len));
+	return slice_startsi(name, "quota_") && slice_to_ms(slice_sub(name, 6, name.len), &ms);
+}
+
 static void check_retry_error(struct loader *l, const struct source_line *at, slice_t name)
 {
 	const char *near = NULL;

@@ -30,8 +30,10 @@ static enum rc split_verdict(slice_t all, slice_t *out_answer, struct error *err
 	}
 	if (slice_starts(verdict, "defer "))
 		return error_set(err, RC_DEFER, "%.*s", SL_ARG(slice_sub(verdict, 6, verdict.len)));
-	if (slice_starts(verdict, "fail "))
+	if (slice_starts(verdict, "fail ")) {
+		*out_answer = slice_sub(all, 0, start); /* of several some may have gone well */
 		return error_set(err, RC_FAIL, "%.*s", SL_ARG(slice_sub(verdict, 5, verdict.len)));
+	}
 	return error_set(err, RC_DEFER, "the answer was cut short");
 }
 

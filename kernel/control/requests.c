@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One row and one function for each request. */
 #include "control/control.h"
+#include "message/message.h"
 
 #include <unistd.h>
 
@@ -80,16 +81,26 @@ static enum rc do_run(const struct request *r, struct error *err)
 	return RC_OK;
 }
 
-static enum rc do_deliver(const struct request *r, struct error *err)
+static enum rc deliver_all(const struct request *r, bool force, struct error *err)
 {
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct queue_id id;
 		if (!queue_id_parse(r->words[i], &id))
 			return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
-		if (!deliver_message(r->cfg->deliverer, id, true))
+		if (!deliver_message(r->cfg->deliverer, id, force))
 			strbuf_printf(r->out, "Message %.*s is not on the queue or is being delivered\n", SL_ARG(r->words[i]));
 	}
 	return RC_OK;
+}
+
+static enum rc do_deliver(const struct request *r, struct error *err)
+{
+	return deliver_all(r, true, err);
+}
+/* -Mc: its retry times count. */
+static enum rc do_deliver_due(const struct request *r, struct error *err)
+{
+	return deliver_all(r, false, err);
 }
 
 static enum rc do_edit(const struct request *r, enum admin_edit what, const char *done, struct error *err)
@@ -124,6 +135,95 @@ static enum rc do_remove(const struct request *r, struct error *err)
 static enum rc do_give_up(const struct request *r, struct error *err)
 {
 	return do_edit(r, ADMIN_GIVE_UP, "has been marked for return to its sender", err);
+}
+
+/* One message; what each word behind it asks for.  No message is changed by a list that has a mistake in it. */
+static enum rc do_envelope(const struct request *r, enum envelope_edit what, const char *doing, struct error *err)
+{
+	slice_t *to = ARENA_ARRAY(r->out->arena, slice_t, r->count);
+	struct queue_id id;
+	struct error why = {.text = ""};
+	enum rc rc = RC_OK;
+
+	if (!queue_id_parse(r->words[0], &id))
+		return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[0]));
+	if (r->count < 2 || (what == ENVELOPE_SENDER && r->count > 2)) {
+		strbuf_printf(r->out, "Message %.*s - ", SL_ARG(r->words[0]));
+		if (r->count < 2)
+			strbuf_printf(r->out, "error while %s: no address given\n", doing);
+		else
+			strbuf_text(r->out, "only one sender address can be specified\n");
+		return error_set(err, RC_FAIL, "nothing has been changed");
+	}
+	for (uint32_t i = 1; i < r->count; i++) {
+		rc = address_parse_path(r->out->arena, r->words[i], what == ENVELOPE_SENDER, true, &to[i], &why);
+		bool bare = rc == RC_OK && to[i].len && slice_find(to[i], '@') == SIZE_MAX;
+		if (rc == RC_OK && !bare)
+			continue;
+		strbuf_printf(r->out, "Message %.*s - error while %s:\n  bad address %.*s: %s\n", SL_ARG(r->words[0]), doing,
+		    SL_ARG(r->words[i]), bare ? "domain missing" : why.text);
+		return error_set(err, RC_FAIL, "nothing has been changed");
+	}
+	for (uint32_t i = 1; i < r->count && rc == RC_OK; i++)
+		rc = deliver_edit_envelope(r->cfg->deliverer, id, what, to[i], r->who, &why);
+	if (rc != RC_OK) {
+		strbuf_printf(r->out, "Message %.*s %s\n", SL_ARG(r->words[0]), why.text);
+		return error_set(err, RC_FAIL, "not all has been changed");
+	}
+	strbuf_printf(r->out, "Message %.*s has been modified\n", SL_ARG(r->words[0]));
+	return RC_OK;
+}
+
+static enum rc do_add(const struct request *r, struct error *err)
+{
+	return do_envelope(r, ENVELOPE_ADD, "adding recipient", err);
+}
+static enum rc do_mark(const struct request *r, struct error *err)
+{
+	return do_envelope(r, ENVELOPE_MARK, "marking as delivered", err);
+}
+static enum rc do_sender(const struct request *r, struct error *err)
+{
+	return do_envelope(r, ENVELOPE_SENDER, "editing sender", err);
+}
+
+static enum rc do_mark_all(const struct request *r, struct error *err)
+{
+	for (uint32_t i = 0; i < r->count; i++) {
+		struct queue_id id;
+		struct error why;
+		if (!queue_id_parse(r->words[i], &id))
+			return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
+		if (deliver_edit_envelope(r->cfg->deliverer, id, ENVELOPE_MARK_ALL, slice_absent(), r->who, &why) != RC_OK)
+			return error_set(err, RC_FAIL, "Message %.*s %s", SL_ARG(r->words[i]), why.text);
+		strbuf_printf(r->out, "Message %.*s has been modified\n", SL_ARG(r->words[i]));
+	}
+	return RC_OK;
+}
+
+static enum rc show(const struct request *r, enum message_view what, struct error *err)
+{
+	struct queue_id id;
+
+	if (r->count != 1 || !queue_id_parse(r->words[0], &id))
+		return error_set(err, RC_FAIL, "malformed message id %.*s", SL_ARG(r->words[0]));
+	return deliver_show(r->cfg->deliverer, id, what, r->out, err);
+}
+static enum rc do_view_headers(const struct request *r, struct error *err)
+{
+	return show(r, VIEW_HEADERS, err);
+}
+static enum rc do_view_body(const struct request *r, struct error *err)
+{
+	return show(r, VIEW_BODY, err);
+}
+static enum rc do_view_message(const struct request *r, struct error *err)
+{
+	return show(r, VIEW_MESSAGE, err);
+}
+static enum rc do_view_log(const struct request *r, struct error *err)
+{
+	return show(r, VIEW_LOG, err);
 }
 
 static enum rc do_reload(const struct request *r, struct error *err)
@@ -172,6 +272,15 @@ static const struct {
     {"ids", do_ids, 0},
     {"run", do_run, 0},
     {"deliver", do_deliver, 1},
+    {"deliver-due", do_deliver_due, 1},
+    {"add-recipients", do_add, 1},
+    {"mark-delivered", do_mark, 1},
+    {"mark-all", do_mark_all, 1},
+    {"sender", do_sender, 1},
+    {"view-headers", do_view_headers, 1},
+    {"view-body", do_view_body, 1},
+    {"view-message", do_view_message, 1},
+    {"view-log", do_view_log, 1},
     {"freeze", do_freeze, 1},
     {"thaw", do_thaw, 1},
     {"remove", do_remove, 1},

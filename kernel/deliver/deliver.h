@@ -62,6 +62,18 @@ bool deliver_message(struct deliverer *d, struct queue_id id, bool force);
 /* Administrative edits that end in a log line and a store record: -Mf -Mt -Mrm -Mg -Mar -Mmad -Mmd -Mes.  who: login. */
 enum admin_edit { ADMIN_FREEZE, ADMIN_THAW, ADMIN_REMOVE, ADMIN_GIVE_UP };
 MUST_USE enum rc deliver_edit(struct deliverer *d, struct queue_id id, enum admin_edit what, slice_t who, struct error *err);
+/* The same for what is about an envelope: -Mar, -Mmd, -Mmad (address: ABSENT), -Mes.  What is being delivered is not changed. */
+enum envelope_edit { ENVELOPE_ADD, ENVELOPE_MARK, ENVELOPE_MARK_ALL, ENVELOPE_SENDER };
+MUST_USE enum rc deliver_edit_envelope(struct deliverer *d, struct queue_id id, enum envelope_edit what, slice_t address,
+    slice_t who, struct error *err);
+/* -Mvh, -Mvb, -Mvc, -Mvl: what is kept of a message, as text. */
+enum message_view { VIEW_HEADERS, VIEW_BODY, VIEW_MESSAGE, VIEW_LOG };
+MUST_USE enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view what, struct strbuf *out,
+    struct error *err);
+/* -brt: the rule for an address or domain, else for the second one (may be ABSENT), when this error (ABSENT: none that has
+ * a name) is met.  RC_FAIL: there is none. */
+MUST_USE enum rc deliver_retry_test(struct eval *ev, slice_t subject, slice_t second, slice_t error, struct strbuf *out,
+    struct error *err);
 
 /* A hint about retries as exim_dumpdb shows it, or (full) as exinext does; nothing if it is none. */
 void deliver_show_hint(slice_t key, slice_t value, bool full, struct strbuf *out);

@@ -168,3 +168,89 @@ const struct retry_rule *retry_rule_for(
 	}
 	return NULL;
 }
+
+/* ---- -brt ----------------------------------------------------------------------------------------------- */
+
+/* "1w2d3h": as Exim prints times. */
+static void put_interval(struct strbuf *out, int64_t seconds)
+{
+	static const struct {
+		int64_t seconds;
+		char letter;
+	} units[] = {{604800, 'w'}, {86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+		int64_t n = seconds / units[i].seconds;
+		seconds %= units[i].seconds;
+		if (n) {
+			strbuf_printf(out, "%lld%c", (long long)n, units[i].letter);
+			any = true;
+		}
+	}
+	if (!any)
+		strbuf_text(out, "0s");
+}
+
+static void put_rule(const struct retry_rule *r, struct strbuf *out)
+{
+	strbuf_printf(out, "Retry rule: %.*s  %.*s  ", SL_ARG(r->pattern_text), SL_ARG(r->error));
+	VEC_FOREACH(&r->steps, const struct retry_step, s)
+	{
+		strbuf_printf(out, "%c,", (int)s->form);
+		put_interval(out, s->until_s);
+		strbuf_char(out, ',');
+		put_interval(out, s->interval_s);
+		if (s->form != RETRY_FIXED)
+			strbuf_printf(out, ",%lld.%03lld", (long long)(s->factor_milli / 1000), (long long)(s->factor_milli % 1000));
+		strbuf_text(out, "; ");
+	}
+	strbuf_char(out, '\n');
+}
+
+/* A rule is for what has its name, or for all; quota_TIME for what has been full and unread for longer. */
+static bool is_named(slice_t rule, slice_t error)
+{
+	int64_t rule_ms = 0, ms = 0;
+
+	if (slice_eqs(rule, "*") || slice_eq(rule, error))
+		return true;
+	if (slice_is_absent(error))
+		return false;
+	if (slice_starts(rule, "quota_") && slice_starts(error, "quota_"))
+		return slice_to_ms(slice_sub(rule, 6, rule.len), &rule_ms) && slice_to_ms(slice_sub(error, 6, error.len), &ms) &&
+		       ms >= rule_ms;
+	if (slice_eqs(rule, "quota") && slice_starts(error, "quota_"))
+		return true;
+	/* "timeout" is for "timeout_connect_MX" too; "rcpt_4xx" for "rcpt_451" */
+	if (slice_starts(error, "timeout") && slice_eqs(rule, "timeout"))
+		return true;
+	if (rule.len != error.len || !(slice_starts(rule, "rcpt_4") || slice_starts(rule, "mail_4") || slice_starts(rule, "data_4")))
+		return false;
+	for (uint32_t i = 0; i < rule.len; i++)
+		if (rule.ptr[i] != error.ptr[i] && !(i >= 6 && rule.ptr[i] == 'x'))
+			return false;
+	return true;
+}
+
+enum rc deliver_retry_test(struct eval *ev, slice_t subject, slice_t second, slice_t error, struct strbuf *out, struct error *err)
+{
+	slice_t subjects[] = {subject, second};
+
+	for (int i = 0; i < 2; i++) {
+		slice_t s = subjects[i];
+		if (slice_is_absent(s))
+			continue;
+		if (slice_find(s, '@') == SIZE_MAX)
+			s = arena_printf(ev->arena, "*@%.*s", SL_ARG(s));
+		VEC_FOREACH(config_retry_rules(ev->cfg), const struct retry_rule, r)
+		{
+			struct error none;
+			if (is_named(r->error, error) && match_address(ev, r->pattern, s, NULL, &none) == RC_OK) {
+				put_rule(r, out);
+				return RC_OK;
+			}
+		}
+	}
+	return error_set(err, RC_FAIL, "No retry information found");
+}

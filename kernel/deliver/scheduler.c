@@ -168,17 +168,25 @@ bool deliver_message(struct deliverer *d, struct queue_id id, bool force)
 	return true;
 }
 
+/* In any case of letters. */
+static bool contains(slice_t s, slice_t part)
+{
+	for (uint32_t i = 0; i + part.len <= s.len; i++)
+		if (slice_eqi(slice_sub(s, i, part.len), part))
+			return true;
+	return false;
+}
+
 static bool is_selected(const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
 {
 	enum queue_recipient_state st;
 
-	if (!slice_is_absent(r->select_sender) && slice_search(v->sender, r->select_sender) == SIZE_MAX)
+	if (!slice_is_absent(r->select_sender) && !contains(v->sender, r->select_sender))
 		return false;
 	if (slice_is_absent(r->select_recipient))
 		return true;
 	for (uint32_t i = 0; i < v->n_recipients; i++)
-		if (slice_search(queue_entry_recipient(e, i, &st), r->select_recipient) != SIZE_MAX &&
-		    st == QUEUE_RCPT_PENDING)
+		if (contains(queue_entry_recipient(e, i, &st), r->select_recipient) && st == QUEUE_RCPT_PENDING)
 			return true;
 	return false;
 }

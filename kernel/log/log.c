@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "log/file.h"
 #include "log/line.h"
 
@@ -356,6 +357,15 @@ void log_message(struct log *log, slice_t id, slice_t text)
 	if (fd >= 0)
 		(void)close(fd);
 	log_line_fini(&l);
+}
+
+enum rc log_message_text(struct log *log, slice_t id, struct arena *a, size_t max, slice_t *out, struct error *err)
+{
+	char path[PATH_MAX];
+
+	if (!message_path(log, "msglog", id, path, sizeof path))
+		return error_set(err, RC_FAIL, "there are no message logs");
+	return io_read_file(a, path, max, out, err);
 }
 
 void log_message_done(struct log *log, slice_t id)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What stands behind the letters of an option. */
-enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_WITH_NEXT /* "LETTERS VALUE" */, TAIL_NEEDED };
+enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_WITH_NEXT /* "LETTERS VALUE" */, TAIL_NEEDED, TAIL_FLAGS /* none, "f", "ff" and the next word; or a text */ };
 
 struct parse {
 	struct arena *a;
@@ -35,6 +35,7 @@ MODE(take_bt, CLI_ADDRESS_TEST)
 MODE(take_bv, CLI_VERIFY)
 MODE(take_bvs, CLI_VERIFY_SENDER)
 MODE(take_bV, CLI_VERSION)
+MODE(take_brt, CLI_RETRY_TEST)
 MODE(take_bP, CLI_PRINT)
 MODE(take_bi, CLI_NEWALIASES)
 MODE(take_help, CLI_HELP)
@@ -173,11 +174,19 @@ static const struct {
 	const char *letters, *request;
 } edits[] = {
     {"", "deliver"},
-    {"c", "deliver"},
+    {"c", "deliver-due"},
     {"f", "freeze"},
     {"t", "thaw"},
     {"rm", "remove"},
     {"g", "give-up"},
+    {"ar", "add-recipients"},
+    {"es", "sender"},
+    {"md", "mark-delivered"},
+    {"mad", "mark-all"},
+    {"vb", "view-body"},
+    {"vc", "view-message"},
+    {"vh", "view-headers"},
+    {"vl", "view-log"},
 };
 
 static enum rc take_M(struct parse *p, slice_t tail)
@@ -188,6 +197,38 @@ static enum rc take_M(struct parse *p, slice_t tail)
 			return set_mode(p, CLI_EDIT);
 		}
 	return error_set(p->err, RC_FAIL, "not supported yet: -M%.*s", SL_ARG(tail));
+}
+
+/* -R, -S: [f[f]] and a text that recipients, or the sender, must have; the text may stand in the same word when there are no
+ * letters.  The letters alone are told from a text by the word that follows. */
+static enum rc take_selection(struct parse *p, slice_t tail, const char *what)
+{
+	static const char *const letters[] = {"", "f", "ff"};
+	static const char *const words[] = {"", " force", " force frozen"};
+	size_t space = slice_find(tail, ' ');
+	slice_t flags = slice_sub(tail, 0, space == SIZE_MAX ? 0 : space), text = tail;
+
+	if (space == SIZE_MAX && (slice_eqs(tail, "r") || slice_eqs(tail, "rf") || slice_eqs(tail, "rff")))
+		return error_set(p->err, RC_FAIL, "not supported yet: -%s%.*s", what[0] == 's' ? "S" : "R", SL_ARG(tail));
+	for (size_t i = 0; space != SIZE_MAX && i < 3; i++)
+		if (slice_eqs(flags, letters[i])) {
+			text = slice_sub(tail, space + 1, tail.len);
+			p->c->request = arena_printf(p->a, "%s%s", p->c->mode == CLI_QUEUE_RUN ? p->c->request : "run", words[i]).ptr;
+		}
+	if (text.len == 0 || slice_find(text, ' ') != SIZE_MAX)
+		return error_set(p->err, RC_FAIL, "-%s needs a text without spaces", what[0] == 's' ? "S" : "R");
+	p->c->request = arena_printf(p->a, "%s %s=%.*s", p->c->request && p->c->mode != CLI_NONE ? p->c->request : "run", what,
+	    SL_ARG(text))
+	                    .ptr;
+	return set_mode(p, CLI_QUEUE_RUN);
+}
+static enum rc take_R(struct parse *p, slice_t tail)
+{
+	return take_selection(p, tail, "recipient");
+}
+static enum rc take_S(struct parse *p, slice_t tail)
+{
+	return take_selection(p, tail, "sender");
 }
 
 /* Longest first where one begins like another. */
@@ -201,6 +242,7 @@ static const struct {
     {"-bpc", TAIL_NONE, take_bpc},
     {"-bp", TAIL_SAME_WORD, take_bp},
     {"-be", TAIL_NONE, take_be},
+    {"-brt", TAIL_NONE, take_brt},
     {"-bt", TAIL_NONE, take_bt},
     {"-bvs", TAIL_NONE, take_bvs},
     {"-bv", TAIL_NONE, take_bv},
@@ -217,9 +259,13 @@ static const struct {
     {"-D", TAIL_NEEDED, take_D},
     {"-d", TAIL_SAME_WORD, take_d},
     {"-M", TAIL_SAME_WORD, take_M},
+    {"-R", TAIL_FLAGS, take_R},
+    {"-S", TAIL_FLAGS, take_S},
     {"-oM", TAIL_WITH_NEXT, take_oM},
     {"-oX", TAIL_NEEDED, take_oX},
     {"-oP", TAIL_NEEDED, take_oP},
+    {"-qR", TAIL_FLAGS, take_R},
+    {"-qS", TAIL_FLAGS, take_S},
     {"-q", TAIL_SAME_WORD, take_q},
     {"-v", TAIL_NONE, take_nothing},
     {"-om", TAIL_NONE, take_nothing},
@@ -242,7 +288,8 @@ static enum rc take_option(struct parse *p, int argc, char **argv, int *i)
 				return error_set(p->err, RC_FAIL, "%s needs something behind it", argv[*i]);
 			tail = slice_cstr(argv[++*i]);
 		}
-		if (table[k].tail == TAIL_WITH_NEXT && *i + 1 < argc) {
+		bool flags = table[k].tail == TAIL_FLAGS && (tail.len == 0 || slice_eqs(tail, "f") || slice_eqs(tail, "ff"));
+		if ((flags || table[k].tail == TAIL_WITH_NEXT) && *i + 1 < argc) {
 			tail = arena_printf(p->a, "%.*s %s", SL_ARG(tail), argv[*i + 1]);
 			++*i;
 		}

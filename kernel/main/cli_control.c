@@ -12,7 +12,7 @@ int cli_run_control(struct process *p, const struct cli *c)
 	struct loaded loaded;
 	struct error err = {.text = ""};
 	struct strbuf req;
-	slice_t answer;
+	slice_t answer = SL("");
 
 	if (cli_load(p, c, true, &loaded) != RC_OK)
 		return 1;
@@ -23,9 +23,9 @@ int cli_run_control(struct process *p, const struct cli *c)
 	const char *path = control_path(p->arena, p->facts.spool_directory).ptr;
 	enum rc rc = control_ask(path, strbuf_slice(&req), p->arena, &answer, &err);
 	cli_unload(&loaded);
-	if (rc == RC_OK) {
+	if (answer.len)
 		fwrite(answer.ptr, 1, answer.len, stdout);
-		return fflush(stdout) == 0 ? 0 : 1;
-	}
-	return cli_fail(&err);
+	if (fflush(stdout) != 0)
+		return 1;
+	return rc == RC_OK ? 0 : cli_fail(&err);
 }

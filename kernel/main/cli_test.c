@@ -150,6 +150,39 @@ static int run_print(struct test *t, const struct cli *c)
 	return status;
 }
 
+/* Up to three words: address or domain, another domain, the name of an error. */
+static int run_retry(struct test *t, const struct cli *c)
+{
+	slice_t word[3] = {slice_absent(), slice_absent(), slice_absent()};
+	struct error err = {.text = ""};
+	struct strbuf out;
+	size_t n = c->words.count < 3 ? c->words.count : 3, at = 1;
+
+	if (n == 0) {
+		printf("-brt needs a domain or address argument\n");
+		return 1;
+	}
+	word[0] = *VEC_AT(&c->words, slice_t, 0);
+	if (slice_find(word[0], '@') == SIZE_MAX && slice_find(word[0], '.') == SIZE_MAX)
+		printf("Warning: \"%.*s\" contains no '@' and no '.' characters. It is being \n"
+		       "treated as a one-component domain, not as a local part.\n\n", SL_ARG(word[0]));
+	if (at < n && slice_find(*VEC_AT(&c->words, slice_t, at), '.') != SIZE_MAX)
+		word[1] = *VEC_AT(&c->words, slice_t, at++);
+	if (at < n)
+		word[2] = *VEC_AT(&c->words, slice_t, at);
+	if (!slice_is_absent(word[2]) && !config_is_retry_error(word[2])) {
+		printf("unknown or malformed retry error \"%.*s\"\n", SL_ARG(word[2]));
+		return 1;
+	}
+	begin(t);
+	t->ev.message = &t->message;
+	strbuf_init(&out, t->p->arena, 0);
+	if (deliver_retry_test(&t->ev, word[0], word[1], word[2], &out, &err) != RC_OK)
+		printf("%s\n", err.text);
+	printf("%.*s", SL_ARG(strbuf_slice(&out)));
+	return 0;
+}
+
 int cli_run_test(struct process *p, const struct cli *c)
 {
 	struct test t = {.p = p};
@@ -164,6 +197,8 @@ int cli_run_test(struct process *p, const struct cli *c)
 	t.message.sender_address = SL("");
 	if (c->mode == CLI_EXPAND)
 		status = run_expand(&t, c);
+	else if (c->mode == CLI_RETRY_TEST)
+		status = run_retry(&t, c);
 	else if (c->mode == CLI_PRINT)
 		status = run_print(&t, c);
 	else

@@ -8,9 +8,13 @@ static const char help[] =
     "usage: heddle [-C FILE] [-DMACRO=VALUE] MODE [WORDS]\n"
     "  -bd, -bdf         daemon, in the background or the foreground; -qTIME: with queue runs; -oX PORTS\n"
     "  -bp, -bpc         list, count the queue          -q[i][f[f]][l]  run it once\n"
-    "  -M, -Mf, -Mt, -Mrm, -Mg ID...  deliver, freeze, thaw, remove, give up a message\n"
+    "  -M, -Mc, -Mf, -Mt, -Mrm, -Mg, -Mmad ID...  deliver (-Mc: what is due), freeze, thaw, remove, give up, mark as delivered\n"
+    "  -Mar, -Mmd ID ADDRESS..., -Mes ID ADDRESS  add recipients, mark them as delivered, change the sender\n"
+    "  -Mvh, -Mvb, -Mvc, -Mvl ID  view header, body, message, log\n"
+    "  -R[f[f]], -S[f[f]] TEXT  run what has this in a recipient, in the sender\n"
     "  -be [TEXT...]     expand; reads lines when no text is given\n"
     "  -bt, -bv ADDRESS...  show the route of an address, verify it\n"
+    "  -brt ADDRESS [DOMAIN] [ERROR]  show the retry rule\n"
     "  -bs, -bS          messages by SMTP (-bS: a batch) on standard input\n"
     "  -bh, -bhc HOST    play an SMTP session as if from that host: nothing is kept\n"
     "  -bP [NAME...]     print options                  -bV  version and drivers, check the configuration\n"
@@ -42,6 +46,7 @@ int main(int argc, char **argv)
 		case CLI_VERIFY:
 		case CLI_VERIFY_SENDER:
 		case CLI_PRINT:
+		case CLI_RETRY_TEST:
 			status = cli_run_test(&p, &c);
 			break;
 		case CLI_SMTP:
