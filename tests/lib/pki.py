@@ -47,3 +47,28 @@ class Authority:
                     out.write(file.read())
         os.chmod(f"{base}.pem", 0o644)
         return f"{base}.pem"
+
+    def _index(self, lines):
+        """The list that openssl(1) keeps of an authority's certificates: (state, name, serial)."""
+        with open(self.path("index"), "w", encoding="ascii") as out:
+            for state, name, serial in lines:
+                out.write(f"{state}\t350101000000Z\t{'250101000000Z' if state == 'R' else ''}\t{serial:02X}\tunknown\t/O=Test/CN={name}\n")
+        with open(self.path("ca.conf"), "w", encoding="ascii") as out:
+            out.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.path('index')}\ndefault_md=sha256\ndefault_crl_days=30\n")
+
+    def crl(self, *serials):
+        """A list of revoked certificates."""
+        self._index([("R", "revoked", serial) for serial in serials])
+        self._run("ca", "-config", self.path("ca.conf"), "-gencrl", "-keyfile", self.key, "-cert", self.pem, "-out", self.path("crl.pem"))
+        os.chmod(self.path("crl.pem"), 0o644)
+        return self.path("crl.pem")
+
+    def ocsp(self, name, serial, revoked=False):
+        """A response that says how it stands with a certificate that was issued."""
+        self._index([("R" if revoked else "V", name, serial)])
+        made = self.path(f"{name}.ocsp")
+        self._run("ocsp", "-index", self.path("index"), "-rsigner", self.pem, "-rkey", self.key, "-CA", self.pem, "-issuer", self.pem,
+                  "-cert", self.path(f"{name}.crt"), "-respout", made + ".new")
+        os.chmod(made + ".new", 0o644)
+        os.replace(made + ".new", made)
+        return made
