@@ -9,8 +9,8 @@ $(BENCH_ALONE): $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o
 	$(Q)$(CC) $(H_LDFLAGS) $(LDFLAGS) -o $@ $^
 
 # OpenSSL's headers are wanted for this one alone: without them tls.py cannot be run
-BENCH_TLS := $(if $(wildcard /usr/include/openssl/ssl.h),$(B)/tests/bench/load_tls)
-$(B)/tests/bench/load_tls: $(B)/obj/tests/bench/load_tls.o
+BENCH_TLS := $(if $(wildcard /usr/include/openssl/ssl.h),$(patsubst %,$(B)/tests/bench/%,load_tls limit_tls))
+$(B)/tests/bench/load_tls $(B)/tests/bench/limit_tls: $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(H_LDFLAGS) $(LDFLAGS) -o $@ $^ -lssl -lcrypto
@@ -25,4 +25,4 @@ bench-programs: $(BENCH_ALONE) $(BENCH_TLS) $(B)/tests/bench/store_bench
 bench: all bench-programs
 	BUILD=$(B) tests/bench/run
 
--include $(patsubst %,$(B)/obj/tests/bench/%.d,load load_tls limit store_bench)
+-include $(patsubst %,$(B)/obj/tests/bench/%.d,load load_tls limit limit_tls store_bench)

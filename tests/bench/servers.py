@@ -375,6 +375,7 @@ in_flow_delay = 0
 
 class Limit:
     name = "limit"
+    tls = None
 
     def __init__(self, mode="hold", port=12825):
         self.port, self.main = port, None
@@ -385,7 +386,10 @@ class Limit:
         if os.path.exists(self.log):
             os.unlink(self.log)
         program = os.environ.get("LIMIT", os.path.join(TOOLS, "limit"))
-        self.main = subprocess.Popen([program, str(self.port), self.log], stdout=subprocess.DEVNULL)
+        words = [program, str(self.port), self.log]
+        if self.tls:
+            words = [program + "_tls", str(self.port), *self.tls]
+        self.main = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         wait_for(lambda: greets(self.port), 5)
 
     def pids(self):
@@ -394,7 +398,8 @@ class Limit:
     def stop(self):
         self.main.terminate()
         self.main.wait()
-        os.unlink(self.log)
+        if os.path.exists(self.log):
+            os.unlink(self.log)
 
 
 def servers(mode, names):

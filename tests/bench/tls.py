@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """STARTTLS and one message a connection, each server in turn with the same certificate; then sessions that wait after EHLO.
 
-usage: tls.py [--rounds 5] [--messages 1000] [--idle 5000] [--servers heddle,exim,postfix]
+usage: tls.py [--rounds 5] [--messages 1000] [--idle 5000] [--servers heddle,limit,exim,postfix]
+`limit` is a sink by OpenSSL that keeps nothing: what the client on the same processors permits at most.
 Kinds: full handshakes with ECDSA P-256 and with RSA-2048 (X25519 in both), and resumed ones (TLS 1.3 tickets, ECDSA).
 Memory is the growth of the proportional set size of all the server's processes; the peers, with a process for each session,
 are asked for 100 sessions.
@@ -44,7 +45,7 @@ def load(port, messages, args):
 
 
 def measure(server, messages, args):
-    if server.name != "heddle":
+    if server.name not in ("heddle", "limit"):
         messages //= 5
     before = servers.cpu_seconds(server.pids())
     f = load(server.port, messages, args)
@@ -104,7 +105,7 @@ def open_sessions(port, n):
 
 
 def idle(names, sessions):
-    for server in servers.servers("hold", names):
+    for server in servers.servers("hold", [n for n in names if n != "limit"]):
         server.tls = certificate("ecdsa")
         if server.name == "heddle":
             server.extra = "smtp_accept_max_per_host = 0\n"
@@ -128,7 +129,7 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--messages", type=int, default=1000)
     p.add_argument("--idle", type=int, default=5000)
-    p.add_argument("--servers", default="heddle,exim,postfix")
+    p.add_argument("--servers", default="heddle,limit,exim,postfix")
     a = p.parse_args()
     names = a.servers.split(",")
     if a.messages:
