@@ -91,13 +91,13 @@ struct arena *worker_scratch(struct worker *w)
 	return the_scratch;
 }
 
-static bool park_readable(void)
+static inline bool park_readable(void)
 {
 	struct pollfd p = {.fd = the_park.fd, .events = POLLIN};
 	return poll(&p, 1, 0) == 1;
 }
 
-static void park_run(enum wake why)
+static inline void park_run(enum wake why)
 {
 	MUST(the_park.run && (the_park.waiting || why == WAKE_START));
 	the_park.waiting = false;
