@@ -163,7 +163,8 @@ static void fix_from(const struct work *w)
 		add(w, "From", with_name(w, name, who));
 }
 
-/* One of local_from_prefix or local_from_suffix off the local part, where it fits: '*' at the outer end stands for anything. */
+/* One of local_from_prefix or local_from_suffix off the local part, where it fits: '*' at the outer
+ * end stands for anything. */
 static slice_t without_affix(slice_t local, slice_t list, bool prefix)
 {
 	slice_t item;
@@ -178,7 +179,8 @@ static slice_t without_affix(slice_t local, slice_t list, bool prefix)
 		for (size_t n = last + 1; n-- > 0;) {
 			size_t at = prefix ? n : local.len - item.len - n;
 			if (slice_eqi(slice_sub(local, at, item.len), item))
-				return prefix ? slice_sub(local, at + item.len, local.len) : slice_sub(local, 0, at);
+				return prefix ? slice_sub(local, at + item.len, local.len)
+				              : slice_sub(local, 0, at);
 		}
 	}
 	return local;
@@ -222,11 +224,15 @@ static void fix_sender(const struct work *w)
 		return;
 	if (!from_is(w, who)) {
 		if (r->local && !slice_is_absent(r->full_name) && !r->full_name.len)
-			add(w, "Sender", arena_printf(w->m->arena, " <%.*s>", SL_ARG(who))); /* as Exim lays it out */
+			add(w, "Sender",
+			    arena_printf(
+			        w->m->arena, " <%.*s>", SL_ARG(who))); /* as Exim lays it out */
 		else
-			add(w, "Sender", with_name(w, r->local ? r->full_name : r->submission_name, who));
+			add(w, "Sender",
+			    with_name(w, r->local ? r->full_name : r->submission_name, who));
 	}
-	/* the return path follows, except that a bounce stays one; a user of this host has set it before */
+	/* the return path follows, except that a bounce stays one; a user of this host has set it
+	 * before */
 	if (w->m->sender.len && !r->local)
 		w->m->sender = w->m->facts.sender_address = who;
 }
@@ -238,7 +244,8 @@ static void qualify(const struct work *w)
 	if (slice_is_absent(to) || !to.len)
 		to = w->qualify_domain;
 	if (r->qualify_sender || r->qualify_recipient)
-		message_qualify(w->m, r->qualify_sender ? w->qualify_domain : slice_absent(), r->qualify_recipient ? to : slice_absent());
+		message_qualify(w->m, r->qualify_sender ? w->qualify_domain : slice_absent(),
+		    r->qualify_recipient ? to : slice_absent());
 }
 
 static enum rc fix(const struct work *w, struct error *err)
@@ -272,7 +279,8 @@ enum rc message_fixup(
 	if (slice_is_absent(w.qualify_domain) || !w.qualify_domain.len)
 		w.qualify_domain = config_process(ev->cfg)->primary_hostname;
 	enum rc rc = RC_OK;
-	if (r->submission || (r->local && !r->suppress)) /* submission asks for them, whatever else is said */
+	if (r->submission ||
+	    (r->local && !r->suppress)) /* submission asks for them, whatever else is said */
 		rc = fix(&w, err);
 	if (!rc)
 		qualify(&w);

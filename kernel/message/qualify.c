@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Addresses without a domain in header fields get one (specification, 48.3), laid out as Exim does. */
+/* Addresses without a domain in header fields get one (specification, 48.3), laid out as Exim does.
+ */
 #include "message/fixups.h"
 
 #define LINE_ENOUGH 40 /* behind a changed address, a longer line ends */
@@ -39,7 +40,8 @@ static slice_t with_domain(struct arena *a, slice_t field, size_t value_at, slic
 		size_t next = behind_blanks(list, pos);
 		strbuf_add(&sb, slice_sub(list, to, next - to));
 		copied = next;
-		if (sb.len - line_start > LINE_ENOUGH && !folds_already(slice_sub(list, next, list.len))) {
+		if (sb.len - line_start > LINE_ENOUGH &&
+		    !folds_already(slice_sub(list, next, list.len))) {
 			line_start = sb.len;
 			strbuf_text(&sb, "\n\t");
 		}
@@ -55,15 +57,16 @@ void message_qualify(struct message *m, slice_t sender_domain, slice_t recipient
 	static const struct {
 		const char *name;
 		bool of_sender, with_resent;
-	} fields[] = {{"From", true, true}, {"Sender", true, true}, {"Reply-To", true, false}, {"To", false, true},
-	    {"Cc", false, true}, {"Bcc", false, true}};
+	} fields[] = {{"From", true, true}, {"Sender", true, true}, {"Reply-To", true, false},
+	    {"To", false, true}, {"Cc", false, true}, {"Bcc", false, true}};
 	for (struct header *h = m->headers.first; h; h = h->next) {
 		slice_t name = slice_sub(h->text, 0, h->name_len);
 		bool resent = slice_startsi(name, "Resent-");
 		slice_t plain = resent ? slice_sub(name, 7, name.len) : name;
 		for (size_t i = 0; h->type != '*' && i < sizeof fields / sizeof fields[0]; i++) {
 			slice_t domain = fields[i].of_sender ? sender_domain : recipient_domain;
-			if (slice_is_absent(domain) || !slice_eqi(plain, slice_cstr(fields[i].name)) ||
+			if (slice_is_absent(domain) ||
+			    !slice_eqi(plain, slice_cstr(fields[i].name)) ||
 			    (resent && !fields[i].with_resent))
 				continue;
 			size_t colon = slice_find(h->text, ':');
