@@ -59,6 +59,14 @@ static enum rc parse_lookup(struct parser *p, struct node *n)
 	return rc == RC_OK ? parse_branches(p, n) : rc;
 }
 
+/* In Exim's words: the key, or the query, is what is named; a file that cannot be opened names itself. */
+static enum rc say_deferred(enum rc rc, slice_t what, struct error *err)
+{
+	if (rc != RC_DEFER || slice_starts(slice_cstr(err->text), "failed to open"))
+		return rc;
+	return error_wrap(err, rc, "lookup of \"%.*s\" gave DEFER", SL_ARG(what));
+}
+
 static enum rc run_lookup(struct eval *ev, const struct node *n, slice_t *found, struct error *err)
 {
 	const struct lookup_type *t = n->data;
@@ -72,24 +80,21 @@ static enum rc run_lookup(struct eval *ev, const struct node *n, slice_t *found,
 	if (rc != RC_OK)
 		return rc == RC_FAIL ? RC_ERROR : rc;
 	if (t->is_query)
-		return lookup_run(ev, t, slice_absent(), where, found, err);
+		return say_deferred(lookup_run(ev, t, slice_absent(), where, found, err), where, err);
 	if (!slice_is_clean(where))
 		return error_set(
 		    err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(where));
-	return lookup_run(ev, t, where, key, found, err);
+	return say_deferred(lookup_run(ev, t, where, key, found, err), key, err);
 }
 
 static enum rc item_lookup(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	const struct lookup_type *t = n->data;
 	slice_t found = SL("");
 	struct captures before;
 	captures_save(ev, &before);
 	enum rc rc = run_lookup(ev, n, &found, err);
 	if (rc == RC_OK || rc == RC_FAIL)
 		rc = eval_branch(ev, n, rc == RC_OK, rc == RC_OK ? found : SL(""), out, err);
-	else if (rc == RC_DEFER)
-		rc = error_wrap(err, rc, "lookup of type \"%.*s\" gave DEFER", SL_ARG(t->name));
 	captures_restore(ev, &before);
 	return rc;
 }

@@ -151,6 +151,11 @@ enum rc match_host_item(struct run *r, const struct item *it, struct error *err)
 		return match_item_lookup(r, lk, slice_absent(), err);
 	if (!r->addr.family)
 		return error_set(err, RC_FAIL, "no remote host");
+	if (it->kind == ITEM_LOOKUP && r->address_only) {
+		struct item_lookup whole = *lk;
+		whole.mask_bits = -1;
+		return match_item_lookup(r, lk, net_key(r, &whole), err);
+	}
 	switch ((enum item_kind)it->kind) {
 	case ITEM_NET_LOOKUP:
 		return match_item_lookup(r, lk, net_key(r, lk), err);

@@ -124,6 +124,7 @@ struct run {
 	slice_t host_name;    /* hosts, once known */
 	enum rc host_name_rc; /* RC_OK known, RC_FAIL there is none, RC_DEFER; RC_ERROR: not looked
 	                         up yet */
+	bool address_only;    /* match_ip: a lookup without net- is about the address too */
 	unsigned depth;
 	bool unknown;   /* an item's RC_FAIL means "cannot be found" */
 	slice_t data;   /* of the item that matched */

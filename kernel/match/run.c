@@ -367,6 +367,7 @@ enum rc match_text(struct eval *ev, enum match_kind kind, slice_t list, slice_t 
 	enum rc rc = RC_OK;
 	if (kind == MATCH_ADDRESSES)
 		set_address(&r, subject);
+	r.address_only = kind == MATCH_HOSTS;
 	if (kind == MATCH_HOSTS)
 		rc = set_host(&r, &h, err);
 	return rc == RC_OK ? run_text(&r, list, out_data, err) : rc;

@@ -127,15 +127,15 @@ static bool literal_ok(slice_t inside)
 {
 	char buf[INET6_ADDRSTRLEN + 1];
 	struct in6_addr in;
-	bool v6 = slice_startsi(inside, "IPv6:");
-	slice_t s = v6 ? slice_sub(inside, 5, inside.len) : inside;
+	bool v6 = slice_startsi(inside, "IPv6:"), v4 = slice_startsi(inside, "IPv4:");
+	slice_t s = v6 || v4 ? slice_sub(inside, 5, inside.len) : inside;
 	if (!s.len || s.len >= sizeof buf)
 		return false;
 	memcpy(buf, s.ptr, s.len);
 	buf[s.len] = '\0';
 	if (strlen(buf) != s.len)
 		return false;
-	return inet_pton(AF_INET6, buf, &in) == 1 || (!v6 && inet_pton(AF_INET, buf, &in) == 1);
+	return (!v4 && inet_pton(AF_INET6, buf, &in) == 1) || (!v6 && inet_pton(AF_INET, buf, &in) == 1);
 }
 
 static enum rc domain_literal(struct parser *p, bool emit)

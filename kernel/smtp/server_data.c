@@ -384,12 +384,23 @@ static void committed(void *arg, enum rc rc, const struct error *why)
 		park_post(reactor, ref);
 }
 
+/* queue_only_load: with its latch the whole session's messages wait from now on. */
+static void heed_load(struct run *r)
+{
+	double load = 0;
+	if (!load_is_above(r, MO_queue_only_load, &load))
+		return;
+	r->s->m->queue_only = true;
+	r->s->queue_by_load = r->s->queue_by_load || config_bool(r->s->cfg, MO_queue_only_load_latch);
+}
+
 static enum step hand_over(struct run *r)
 {
 	struct session *s = r->s;
 	const struct smtp_queue_hooks *q = s->server->cfg.queue;
 	struct error err = {0};
 	complete(s);
+	heed_load(r);
 	enum rc rc = body_builder_finish(s->body, s->m, &err);
 	if (rc)
 		return not_stored(r, rc, &err);
