@@ -37,7 +37,14 @@ static struct cursor take_vector(struct cursor *c, unsigned length_bytes)
 	return v;
 }
 
-enum { EXT_SNI = 0, EXT_STATUS = 5, EXT_GROUPS = 10, EXT_SIGALGS = 13, EXT_VERSIONS = 43, SNI_MAX = 255 };
+enum {
+	EXT_SNI = 0,
+	EXT_STATUS = 5,
+	EXT_GROUPS = 10,
+	EXT_SIGALGS = 13,
+	EXT_VERSIONS = 43,
+	SNI_MAX = 255
+};
 
 static void read_sni(struct cursor ext, struct tls_hello *out)
 {
