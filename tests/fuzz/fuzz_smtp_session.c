@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -60,7 +61,7 @@ static struct world {
 	struct body_budget budget;
 	struct smtp_queue_hooks hooks;
 	struct smtp_server *server;
-	char log_path[200];
+	const char *log_path;
 } world;
 
 /* ---- one session ---- */
@@ -157,38 +158,34 @@ static struct config *snapshot(void *ctx)
 }
 
 /* ---- making the world ---- */
+/* Beside the program: a fuzzer does not end in a way that would let us clean up elsewhere. */
+static slice_t beside(const char *what)
+{
+	char exe[4096];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	MUST(n > 0);
+	exe[n] = '\0';
+	return arena_printf(world.arena, "%s/%s", dirname(exe), what);
+}
+
 static void open_log(void)
 {
 	struct log_config lc;
 	struct error err = {0};
-	const char *tmp = getenv("TMPDIR");
-	char folder[100], path[150];
-	(void)snprintf(folder, sizeof folder, "%.80s/fuzz-XXXXXX", tmp ? tmp : "/tmp");
-	MUST(mkdtemp(folder));
-	(void)snprintf(path, sizeof path, "%s/%%slog", folder);
-	(void)snprintf(world.log_path, sizeof world.log_path, "%s/mainlog", folder);
+	world.log_path = arena_cstr(world.arena, beside("session-log/mainlog"));
 	log_config_init(&lc);
-	lc.path = slice_cstr(path);
+	lc.path = beside("session-log/%slog");
 	lc.message_logs = lc.write_rejectlog = false;
 	(void)!log_selector_parse(SL("+smtp_protocol_error +smtp_syntax_error +lost_incoming_connection"), &lc.selector, NULL);
+	MUST(!mkdir(arena_cstr(world.arena, beside("session-log")), 0700) || errno == EEXIST);
 	MUST(log_open(&lc, &world.log, &err) == RC_OK);
-}
-
-static void remove_log(void)
-{
-	(void)unlink(world.log_path);
-	(void)rmdir(dirname(world.log_path));
 }
 
 static void open_drivers(void)
 {
-	char exe[4096];
 	const char *folders[2] = {NULL, NULL};
 	struct error err = {0};
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	MUST(n > 0);
-	exe[n] = '\0';
-	folders[0] = arena_cstr(world.arena, arena_printf(world.arena, "%s/../../drivers", dirname(exe)));
+	folders[0] = arena_cstr(world.arena, beside("../../drivers"));
 	services_init(&world.services);
 	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &world.services.host};
 	MUST(drivers_new(&dc, &world.drivers, &err) == RC_OK);
@@ -224,7 +221,6 @@ static void make_world(void)
 	struct smtp_server_config sc = {.snapshot = snapshot, .log = world.log, .queue = &world.hooks, .budget = &world.budget,
 	    .services = &world.services, .reactor = (struct reactor *)&world, .pool = (struct pool *)&world};
 	MUST(smtp_server_new(&sc, &world.server, &err) == RC_OK);
-	(void)atexit(remove_log);
 }
 
 /* ---- playing ---- */
