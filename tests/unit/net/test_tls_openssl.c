@@ -8,7 +8,8 @@
 #include <signal.h>
 #include <sys/un.h>
 
-/* wolfSSL 5.5.4 loses what it parsed of its own certificate whenever it staples: known, see kernel/net/tls/README.md. */
+/* wolfSSL 5.5.4 loses what it parsed of its own certificate whenever it staples: known, see
+ * kernel/net/tls/README.md. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -148,7 +149,8 @@ TEST(a_proof_of_the_certificates_status_is_stapled)
 	CHECK_EQ_INT(tls_context_get(cache, &s, arena, &ctx, NULL, NULL), RC_ERROR);
 }
 
-/* In TLS 1.3 a signature algorithm names its curve, and a group that was not offered may not be asked for. */
+/* In TLS 1.3 a signature algorithm names its curve, and a group that was not offered may not be
+ * asked for. */
 TEST(groups_and_signatures_are_what_both_can_do)
 {
 	static const struct {
