@@ -204,7 +204,7 @@ static int32_t expand_pattern(struct manualroute *m, struct heddle_call *call, s
 static int32_t try_row(struct manualroute *m, struct heddle_call *call, const struct row *row, slice domain, slice *hosts)
 {
 	struct heddle_expr *test = row->test;
-	slice pattern, got;
+	slice pattern = heddle_text(""), got;
 	int32_t rc = HEDDLE_OK;
 
 	if (row->plain) {
