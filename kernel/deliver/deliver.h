@@ -39,8 +39,9 @@ struct deliver_config {
 	const struct eval_hooks *eval_hooks;
 };
 MUST_USE enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err);
-/* Stop taking messages; wait for those under way until the deadline, leave the rest on the queue. */
-void deliver_stop(struct deliverer *d, int64_t deadline_us);
+/* Stop taking messages; wait for those under way until the deadline, leave the rest on the queue.  false: some
+ * go on nevertheless, and use all that the deliverer was made with. */
+MUST_USE bool deliver_stop(struct deliverer *d, int64_t deadline_us);
 /* What drivers kept and is over: now and then. */
 void deliver_expire_driver_hints(struct hints *h);
 void deliver_free(struct deliverer **d);

@@ -123,7 +123,7 @@ void deliver_enable(struct deliverer *d, bool on)
 		(void)timer_add(d->cfg.reactor, clock_mono_us(), tick, d, NULL);
 }
 
-void deliver_stop(struct deliverer *d, int64_t deadline_us)
+bool deliver_stop(struct deliverer *d, int64_t deadline_us)
 {
 	deliverer_lock(d);
 	d->stopping = true;
@@ -133,12 +133,14 @@ void deliver_stop(struct deliverer *d, int64_t deadline_us)
 	unsigned left = d->active;
 	deliverer_unlock(d);
 	if (left == 0)
-		return;
+		return true;
 	cancel_set(&d->cancel); /* what is left gives up at its next wait and stays on the queue */
 	deliverer_lock(d);
 	for (in_time = true; d->active > 0 && in_time;)
 		in_time = deliverer_wait(d, &d->changed, deadline_us + 2 * US_PER_SEC);
+	left = d->active;
 	deliverer_unlock(d);
+	return left == 0;
 }
 
 bool deliver_now(struct deliverer *d, struct message *m, struct queue_entry **entry)

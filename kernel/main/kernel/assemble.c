@@ -253,11 +253,10 @@ void kernel_take_apart(struct kernel *k)
 	while (k->server && smtp_server_count(k->server) > 0 && clock_mono_us() < until)
 		usleep(10000);
 	control_free(&k->control);
-	if (k->deliverer)
-		deliver_stop(k->deliverer, clock_mono_us() + STOP_DELIVERY);
+	bool ended = !k->deliverer || deliver_stop(k->deliverer, clock_mono_us() + STOP_DELIVERY);
 	if (k->recovery_started)
 		(void)pthread_join(k->recovery, NULL);
-	if (k->reactor && !end_parks(k->reactor))
+	if (!ended || (k->reactor && !end_parks(k->reactor)))
 		_exit(0); /* what still runs is on the queue: nothing is lost by ending here */
 	store_close(&k->store); /* commits what is pending */
 	/* whoever posts to a park or wakes a worker has ended before either is freed */

@@ -146,7 +146,7 @@ static inline bool mill_start(struct mill *m, const char *config)
 
 static inline void mill_close_queue(struct mill *m)
 {
-	deliver_stop(m->deliverer, clock_mono_us() + 10 * US_PER_SEC);
+	MUST(deliver_stop(m->deliverer, clock_mono_us() + 10 * US_PER_SEC));
 	reactor_cancel_all(m->reactor);
 	CHECK(reactor_wait_empty(m->reactor, clock_mono_us() + 5 * US_PER_SEC));
 	store_close(&m->store);
