@@ -437,6 +437,36 @@ TEST(side_by_side_each_has_its_own_variables)
 	mill_stop(&m);
 }
 
+static _Atomic bool has_come, may_go;
+
+static enum rc waiting_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text, struct error *err)
+{
+	(void)ev, (void)name, (void)args, (void)count, (void)err;
+	has_come = true;
+	while (!may_go)
+		usleep(1000);
+	*out_text = SL("");
+	return RC_OK;
+}
+
+/* What it uses must not be freed. */
+TEST(stopping_tells_of_a_delivery_that_goes_on)
+{
+	static const struct eval_hooks hooks = {.acl = waiting_acl};
+	has_come = may_go = false;
+	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(" text = ${acl{acl_m_x}}\n") RETRY("* * F,1h,1h\n"));
+	m.hooks = &hooks;
+	mill_restart(&m);
+	deliver_enable(m.deliverer, true);
+	(void)mill_post(&m, "ok-s@from.example", "ok@x.example");
+	for (int i = 0; i < 1000 && !has_come; i++)
+		usleep(10000);
+	CHECK(has_come);
+	CHECK(!deliver_stop(m.deliverer, clock_mono_us()));
+	may_go = true;
+	mill_stop(&m);
+}
+
 static const char header_text[] = "Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n";
 
 static slice_t sent(const char *transport_options, const char *router_options, slice_t body)
