@@ -218,7 +218,7 @@ TEST(ask_and_answer)
 	out = SL("untouched");
 	CHECK_EQ_INT(control_ask(path, SL("nonsense"), arena, &out, &err), RC_FAIL);
 	CHECK_EQ_STR(slice_cstr(err.text), "unknown request: nonsense");
-	CHECK_EQ_STR(out, "untouched");
+	CHECK_EQ_STR(out, ""); /* what was answered before it failed */
 	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0660);
 	unserve();
 	CHECK_EQ_INT(control_ask("/nowhere/at/all.sock", SL("count"), arena, &out, &err), RC_DEFER);

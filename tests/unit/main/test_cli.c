@@ -64,7 +64,7 @@ TEST(modes)
 	    {"heddle -bP", CLI_PRINT, NULL},
 	    {"heddle -bi", CLI_NEWALIASES, NULL},
 	    {"heddle -M 1aaaaa-000000-00", CLI_EDIT, "deliver"},
-	    {"heddle -Mc 1aaaaa-000000-00", CLI_EDIT, "deliver"},
+	    {"heddle -Mc 1aaaaa-000000-00", CLI_EDIT, "deliver-due"},
 	    {"heddle -Mf 1aaaaa-000000-00", CLI_EDIT, "freeze"},
 	    {"heddle -Mt 1aaaaa-000000-00", CLI_EDIT, "thaw"},
 	    {"heddle -Mg 1aaaaa-000000-00", CLI_EDIT, "give-up"},
