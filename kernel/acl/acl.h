@@ -46,11 +46,12 @@ struct acl_effects {
 	bool submission, submission_sender_retain;
 	slice_t submission_domain, submission_name;
 	bool suppress_local_fixups, queue_only, freeze, freeze_no_tell, no_multiline, no_pipelining,
-	    allow_auth_unadvertised,
-	    no_enforce_sync, enforce_sync, caseful_local_part, no_delay_flush, no_callout_flush;
+	    allow_auth_unadvertised, no_enforce_sync, enforce_sync, caseful_local_part,
+	    no_delay_flush, no_callout_flush;
 	bool fake_reject, fake_defer;
 	bool has_downconvert;
-	int downconvert; /* addresses outside ASCII: 1 always in ASCII form, 0 never, -1 where need be */
+	int downconvert; /* addresses outside ASCII: 1 always in ASCII form, 0 never, -1 where need
+	                    be */
 	slice_t fake_text;
 	struct vec warned; /* slice_t: warnings that were logged once already */
 	int64_t delay_ms;  /* smtp parks for so long before it replies */
@@ -64,7 +65,7 @@ struct acl_outcome {
 	bool log_reject_main, log_reject_reject, log_reject_panic; /* log_reject_target */
 	bool sender_verify_failed, recipient_verify_failed;
 	slice_t verified_sender, verify_detail; /* sender_verify_failed: which, and why */
-	bool no_details; /* the client is not to know why */
+	bool no_details;                        /* the client is not to know why */
 };
 struct verify_options {
 	bool defer_ok, no_details, success_on_redirect;
@@ -81,7 +82,8 @@ struct acl_hooks {
 	 * local_parts=, recipients= */
 	void (*log_line)(struct eval *ev, enum acl_where where, slice_t text, bool main,
 	    bool reject, bool panic);
-	/* what is looked at and decided, line by line, for who tests a policy (-bh); NULL: nobody listens */
+	/* what is looked at and decided, line by line, for who tests a policy (-bh); NULL: nobody
+	 * listens */
 	void (*trace)(struct eval *ev, slice_t line);
 };
 struct acl_run {

@@ -62,7 +62,7 @@ struct acl_cond {
 	unsigned line;
 	bool negated, constant;
 	const struct expr *expr;
-	slice_t text; /* of a constant; the name of the variable that is set */
+	slice_t text;   /* of a constant; the name of the variable that is set */
 	slice_t source; /* as written; borrowed from the configuration's text */
 	struct match_list *list;
 	const struct expr **args; /* acl = NAME args */
@@ -119,15 +119,16 @@ struct acl_compile {
 	struct acls *acls;
 	struct vec *problems; /* struct error, on problem_arena; NULL: the first one ends it */
 	struct arena *problem_arena;
-	struct vec *warnings; /* struct error, on arena; NULL: not while a configuration is loaded */
-	struct vec *uses;     /* of the ACL that is being compiled */
+	struct vec
+	    *warnings;    /* struct error, on arena; NULL: not while a configuration is loaded */
+	struct vec *uses; /* of the ACL that is being compiled */
 };
 MUST_USE enum rc acl_compile_lines(
     struct acl_compile *c, const struct vec *lines, struct acl *acl, struct error *err);
-/* The constant text of an option or of "acl =" to acls->inlined; a word that is no ACL's name is an error.  *out NULL: a file. */
-MUST_USE enum rc acl_compile_inline(
-    struct acl_compile *c, slice_t text, const char *file, unsigned line, struct acl **out,
-    struct error *err);
+/* The constant text of an option or of "acl =" to acls->inlined; a word that is no ACL's name is an
+ * error.  *out NULL: a file. */
+MUST_USE enum rc acl_compile_inline(struct acl_compile *c, slice_t text, const char *file,
+    unsigned line, struct acl **out, struct error *err);
 /* ---- warn.c ---- what is never set where it is read, as soon as all places are known */
 void acl_warn(struct acl_compile *c);
 bool acl_is_verb(slice_t word);

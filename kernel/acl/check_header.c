@@ -39,7 +39,8 @@ static const struct address_header address_headers[] = {
 static const struct address_header *address_header_of(const struct header *h)
 {
 	slice_t name = slice_sub(h->text, 0, h->name_len);
-	for (size_t i = 0; h->type != '*' && i < sizeof address_headers / sizeof *address_headers; i++)
+	for (size_t i = 0; h->type != '*' && i < sizeof address_headers / sizeof *address_headers;
+	     i++)
 		if (slice_eqis(name, address_headers[i].name))
 			return &address_headers[i];
 	return NULL;
@@ -53,11 +54,12 @@ static bool may_be_unqualified(const struct acl_state *st, const struct address_
 	return row->is_sender ? s->unqualified_sender_ok : s->unqualified_recipient_ok;
 }
 
-static enum rc bad_header(struct acl_state *st, const struct header *h, slice_t item, const char *why,
-    struct error *err)
+static enum rc bad_header(
+    struct acl_state *st, const struct header *h, slice_t item, const char *why, struct error *err)
 {
-	st->log_msg = arena_printf(st->ev->arena, "%s: failing address in \"%.*s:\" header is: %.*s",
-	    why, (int)h->name_len, h->text.ptr, SL_ARG(item));
+	st->log_msg =
+	    arena_printf(st->ev->arena, "%s: failing address in \"%.*s:\" header is: %.*s", why,
+	        (int)h->name_len, h->text.ptr, SL_ARG(item));
 	st->log_msg.flags = 0;
 	st->user_msg = st->log_msg;
 	return error_set(err, RC_FAIL, "%s", why);

@@ -316,9 +316,8 @@ static const char *acl_near(const struct acl_compile *c, slice_t name)
 	return NULL;
 }
 
-enum rc acl_compile_inline(
-    struct acl_compile *c, slice_t text, const char *file, unsigned line, struct acl **out,
-    struct error *err)
+enum rc acl_compile_inline(struct acl_compile *c, slice_t text, const char *file, unsigned line,
+    struct acl **out, struct error *err)
 {
 	struct acl *acl = map_get(c->acls->inlined, text);
 	struct vec lines = {0};
@@ -329,8 +328,9 @@ enum rc acl_compile_inline(
 	if (!acl && text.len && text.ptr[0] != '/') {
 		if (word == text.len && !acl_is_verb(text)) {
 			near = acl_near(c, text);
-			return error_set(err, RC_ERROR, "there is no ACL \"%.*s\"%s%s%s", SL_ARG(text),
-			    near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+			return error_set(err, RC_ERROR, "there is no ACL \"%.*s\"%s%s%s",
+			    SL_ARG(text), near ? " (did you mean \"" : "", near ? near : "",
+			    near ? "\"?)" : "");
 		}
 		struct acl_compile inner = *c;
 		inner.problems = NULL;
@@ -370,9 +370,8 @@ static void compile_root(struct acl_compile *c, const struct option_value *v, en
 		check_places(c, acl, where);
 }
 
-enum rc acl_compile_all(
-    const struct config *cfg, struct arena *a, struct vec *problems, struct vec *warnings,
-    const void **out_acls)
+enum rc acl_compile_all(const struct config *cfg, struct arena *a, struct vec *problems,
+    struct vec *warnings, const void **out_acls)
 {
 	struct acls *acls = ARENA_NEW(a, struct acls);
 	struct acl_compile c = {a, cfg, acls, problems, a, warnings, NULL};

@@ -97,7 +97,8 @@ static enum rc parse_options(struct control *ctl, slice_t whole, slice_t rest, s
 	ctl->downconvert = 1;
 	if (slice_is_absent(rest))
 		return RC_OK;
-	if (ctl->row->options == OPT_DOWNCONVERT && (slice_eqs(rest, "1") || slice_eqs(rest, "0") || slice_eqs(rest, "-1"))) {
+	if (ctl->row->options == OPT_DOWNCONVERT &&
+	    (slice_eqs(rest, "1") || slice_eqs(rest, "0") || slice_eqs(rest, "-1"))) {
 		ctl->downconvert = slice_eqs(rest, "1") ? 1 : slice_eqs(rest, "0") ? 0 : -1;
 		return RC_OK;
 	}

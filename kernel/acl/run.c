@@ -58,8 +58,8 @@ static enum rc check_conditions(struct acl_state *st, struct error *err)
 {
 	for (const struct acl_cond *c = st->stmt->conds; c; c = c->next) {
 		if (c->row->arg != ARG_NONE)
-			trace(st, c->row->arg == ARG_LATER ? "  %s%s: %.*s" : "check %s%s = %.*s", c->negated ? "!" : "",
-			    c->row->name, SL_ARG(c->source));
+			trace(st, c->row->arg == ARG_LATER ? "  %s%s: %.*s" : "check %s%s = %.*s",
+			    c->negated ? "!" : "", c->row->name, SL_ARG(c->source));
 		if (c->row->arg == ARG_NONE) {
 			st->endpass = true;
 		} else if (c->row->arg == ARG_LATER) {
@@ -163,15 +163,19 @@ static char first_digit(enum acl_verdict v)
 
 static const char *verdict_word(enum acl_verdict v)
 {
-	static const char *const words[] = {[ACL_ACCEPT] = "ACCEPT", [ACL_DENY] = "DENY", [ACL_DROP] = "DROP",
-	    [ACL_DEFER] = "DEFER", [ACL_DISCARD] = "DISCARD"};
+	static const char *const words[] = {[ACL_ACCEPT] = "ACCEPT",
+	    [ACL_DENY] = "DENY",
+	    [ACL_DROP] = "DROP",
+	    [ACL_DEFER] = "DEFER",
+	    [ACL_DISCARD] = "DISCARD"};
 	return words[v];
 }
 
 static enum rc conclude(struct acl_state *st, enum acl_verdict v, struct acl_outcome *out)
 {
 	out->verdict = v;
-	trace(st, "%send of ACL \"%.*s\": %s", st->stmt ? "" : "implicit ", SL_ARG(st->acl->name), verdict_word(v));
+	trace(st, "%send of ACL \"%.*s\": %s", st->stmt ? "" : "implicit ", SL_ARG(st->acl->name),
+	    verdict_word(v));
 	if (st->stmt)
 		out->verb_name = slice_cstr(verb_names[st->stmt->verb]);
 	if (st->run->level > 1)
@@ -288,7 +292,10 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 		else
 			rc = check_conditions(st, &e);
 		trace(st, "%s: condition test %s in ACL \"%.*s\"", verb_names[s->verb],
-		    rc == RC_OK ? "succeeded" : rc == RC_FAIL ? "failed" : "deferred", SL_ARG(st->acl->name));
+		    rc == RC_OK     ? "succeeded"
+		    : rc == RC_FAIL ? "failed"
+		                    : "deferred",
+		    SL_ARG(st->acl->name));
 		if (rc == RC_FAIL && st->endpass)
 			trace(st, "%s: endpass encountered - denying access", verb_names[s->verb]);
 		if (st->nested_discard && s->verb != VERB_ACCEPT && s->verb != VERB_DISCARD)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Warnings at load about what the texts of ACLs read: an ACL may be used in several places, and what it reads need be set in one. */
+/* Warnings at load about what the texts of ACLs read: an ACL may be used in several places, and
+ * what it reads need be set in one. */
 #include "acl/acl_private.h"
 #include "expand/phases.h"
 
@@ -54,7 +55,8 @@ static void warn_of(struct acl_compile *c, const struct acl *acl, const struct m
 			wrong = true;
 		}
 		const struct error *last =
-		    c->warnings->count ? VEC_AT(c->warnings, struct error, c->warnings->count - 1) : NULL;
+		    c->warnings->count ? VEC_AT(c->warnings, struct error, c->warnings->count - 1)
+		                       : NULL;
 		if (wrong && !(last && last->line == e.line && strcmp(last->text, e.text) == 0))
 			*VEC_PUSH(c->arena, c->warnings, struct error) = e;
 	}

@@ -59,12 +59,15 @@ MUST_USE enum rc agents_deliver(struct agents *a, const struct agent_identity *w
 struct agent_file_facts {
 	uint32_t uid, gid, mode;
 	int32_t error; /* errno of what failed, or 0 */
-	bool folder_gone; /* ENOENT, and the folder that should hold it cannot be looked at either */
+	bool
+	    folder_gone; /* ENOENT, and the folder that should hold it cannot be looked at either */
 };
 /* A file as that user sees it: RC_FAIL: it does not exist.  *out is CLEAN if it belongs to that
- * user or root and nobody else may write it.  out_facts (may be NULL) is set whatever the result. */
+ * user or root and nobody else may write it.  out_facts (may be NULL) is set whatever the result.
+ */
 MUST_USE enum rc agents_read_file(struct agents *a, const struct agent_identity *who,
-    struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *out_facts, struct error *err);
+    struct heddle_call *c, slice_t path, uint64_t max, slice_t *out,
+    struct agent_file_facts *out_facts, struct error *err);
 
 /* Run a command (${run}): argv[0] is an absolute clean path; output limited; *out_status as
  * waitpid. */

@@ -15,7 +15,9 @@
 #define PER_IDENTITY 16U
 #define TOTAL        64U
 #define IDLE_US      (60 * US_PER_SEC)
-#define AGE_US       (500 * US_PER_SEC) /* master ends one after an hour, a call ends within 50 minutes */
+#define AGE_US                                                                             \
+	(500 * US_PER_SEC) /* master ends one after an hour, a call ends within 50 minutes \
+	                    */
 #define DOZE_US    (US_PER_SEC / 10)
 #define LINE_US    (US_PER_SEC / 2) /* in the line for an agent: hundreds may stand there */
 #define RETRY_US   (60 * US_PER_SEC / 1000)
@@ -48,7 +50,8 @@ enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct lo
 	return RC_OK;
 }
 
-/* An agent or a place is free: wake the first who waits for one of this identity, else the first at all. */
+/* An agent or a place is free: wake the first who waits for one of this identity, else the first at
+ * all. */
 static bool wake_line(struct agents *a, const char *key) REQUIRES(lk_agents);
 static bool wake_line(struct agents *a, const char *key)
 {
@@ -70,7 +73,8 @@ static bool wake_line(struct agents *a, const char *key)
 	return best != NULL;
 }
 
-static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us) REQUIRES(lk_agents);
+static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us)
+    REQUIRES(lk_agents);
 static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us)
 {
 	struct place_waiter me = {.key = key}, **p = &a->line;
@@ -351,8 +355,8 @@ static void make_key(const struct agent_identity *who, char key[AGENTS_KEY])
 	char user[LINK_TEXT + 1], group[LINK_TEXT + 1];
 	(void)slice_copy(who->user, user, sizeof user); /* more does not go over the link either */
 	(void)slice_copy(who->group, group, sizeof group);
-	(void)snprintf(key, AGENTS_KEY, "%s\n%s\n%d%d", user, group, who->initgroups,
-	    who->is_constant);
+	(void)snprintf(
+	    key, AGENTS_KEY, "%s\n%s\n%d%d", user, group, who->initgroups, who->is_constant);
 }
 
 enum rc agents_take(struct agents *a, const struct agent_identity *who, struct cancel *cancel,

@@ -37,7 +37,8 @@ static enum rc end(struct conversation *v, const struct agent_identity *who, int
 {
 	struct heddle_call *c = v->x.call;
 	v->agent->broken = v->x.broken;
-	(void)atomic_fetch_add_explicit(&v->agents->questions, v->x.questions, memory_order_relaxed);
+	(void)atomic_fetch_add_explicit(
+	    &v->agents->questions, v->x.questions, memory_order_relaxed);
 	if (v->x.broken)
 		log_panic(v->agents->log,
 		    c->eval && c->eval->message ? c->eval->message->id : slice_absent(),

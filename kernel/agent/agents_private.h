@@ -48,8 +48,8 @@ struct user_slot {
 	struct link_message answer;
 };
 
-/* Who waits for an agent, on the waiter's stack.  Each has a condition of its own: when one agent is free one waiter is
- * woken, not all of them. */
+/* Who waits for an agent, on the waiter's stack.  Each has a condition of its own: when one agent
+ * is free one waiter is woken, not all of them. */
 struct place_waiter {
 	struct place_waiter *next;
 	const char *key;
@@ -62,7 +62,7 @@ struct agents {
 	unsigned per_identity, total;
 	struct log *log;
 	struct mutex lock;
-	struct condvar changed; /* an answer, a user, the end */
+	struct condvar changed;                          /* an answer, a user, the end */
 	struct place_waiter *line GUARDED_BY(lk_agents); /* in the order of their coming */
 	struct agent *idle GUARDED_BY(lk_agents);
 	unsigned count GUARDED_BY(lk_agents);

@@ -67,7 +67,8 @@ int32_t process_malformed(struct request *r)
 }
 
 /* The answer to this request, if it came with the operation (foresight.h). */
-static bool find_foreseen(const struct wire_in *all, uint16_t fn, slice_t request, struct wire_in *answer)
+static bool find_foreseen(
+    const struct wire_in *all, uint16_t fn, slice_t request, struct wire_in *answer)
 {
 	struct wire_in in = *all;
 	while (in.left && !in.bad) {
@@ -287,7 +288,8 @@ static bool prepare(struct process *p, bool any_owner, const char *const *folder
 
 int process_run(int sock, bool any_owner, const char *const *folders)
 {
-	/* Each operation gives its memory back; the system need not have it until the process ends. */
+	/* Each operation gives its memory back; the system need not have it until the process ends.
+	 */
 	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	struct process p = {.sock = sock, .arena = arena_new(0), .body_fd = -1, .timer_fd = -1};
 	struct arena *frame = arena_new(0);

@@ -32,7 +32,7 @@ struct process {
 	uint32_t serial, offered;
 	bool debugging;
 	struct wire_in foreseen; /* answers that came with it */
-	int body_fd; /* the message, once it was asked for; -1 */
+	int body_fd;             /* the message, once it was asked for; -1 */
 	/* for the watcher */
 	int timer_fd;
 	_Atomic int64_t
@@ -90,7 +90,8 @@ void process_instances_free(struct process *p);
 
 /* process_file.c */
 struct agent_file_facts;
-int32_t agent_file_read(struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *facts);
+int32_t agent_file_read(struct heddle_call *c, slice_t path, uint64_t max, slice_t *out,
+    struct agent_file_facts *facts);
 
 /* The end of an agent that is not in the middle of anything; without destructors. */
 _Noreturn void process_end(int status);

@@ -174,8 +174,8 @@ int32_t agent_file_open(
 	return HEDDLE_OK;
 }
 
-static int32_t read_regular(
-    struct heddle_call *c, int fd, const char *name, uint64_t max, slice_t *out, struct agent_file_facts *facts)
+static int32_t read_regular(struct heddle_call *c, int fd, const char *name, uint64_t max,
+    slice_t *out, struct agent_file_facts *facts)
 {
 	struct stat st;
 	if (fstat(fd, &st) != 0)
@@ -204,12 +204,14 @@ static int32_t not_opened(struct heddle_call *c, const char *path)
 	int e = errno;
 	bool missing = e == ENOENT || e == ENOTDIR;
 	if (e == EACCES)
-		return call_refuse(c, HEDDLE_DEFER, "failed to open %s: %s (euid=%lu egid=%lu)", path, strerrordesc_np(e),
-		    (unsigned long)geteuid(), (unsigned long)getegid());
-	return call_refuse(c, missing ? HEDDLE_FAIL : HEDDLE_DEFER, "failed to open %s: %s", path, strerrordesc_np(e));
+		return call_refuse(c, HEDDLE_DEFER, "failed to open %s: %s (euid=%lu egid=%lu)",
+		    path, strerrordesc_np(e), (unsigned long)geteuid(), (unsigned long)getegid());
+	return call_refuse(c, missing ? HEDDLE_FAIL : HEDDLE_DEFER, "failed to open %s: %s", path,
+	    strerrordesc_np(e));
 }
 
-/* Can the folder that a name is in be looked at?  Where not, the file may well exist, on what is not mounted. */
+/* Can the folder that a name is in be looked at?  Where not, the file may well exist, on what is
+ * not mounted. */
 static bool folder_is_there(struct heddle_call *c, slice_t path)
 {
 	struct stat st;
@@ -217,7 +219,8 @@ static bool folder_is_there(struct heddle_call *c, slice_t path)
 	return stat(arena_cstr(c->arena, slice_sub(path, 0, slash ? slash : 1)), &st) == 0;
 }
 
-int32_t agent_file_read(struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *facts)
+int32_t agent_file_read(
+    struct heddle_call *c, slice_t path, uint64_t max, slice_t *out, struct agent_file_facts *facts)
 {
 	const char *name = NULL;
 	*facts = (struct agent_file_facts){.error = 0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* agent/process: one operation: which driver, which instance, what comes of it. */
-#include "agent/exchange.h"
 #include "agent/agent.h"
+#include "agent/exchange.h"
 #include "agent/process.h"
 
 #include "base/clock.h"

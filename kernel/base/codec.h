@@ -11,7 +11,8 @@ slice_t base64_encode(struct arena *a, slice_t in);
 /* Strict: padding and alphabet are checked; white space is not allowed. */
 MUST_USE bool base64_decode(struct arena *a, slice_t in, slice_t *out);
 slice_t hex_encode(struct arena *a, slice_t in);
-/* Castagnoli; crc32c(0, "123456789") == 0xe3069283; may be continued.  SSE4.2 where the processor has it. */
+/* Castagnoli; crc32c(0, "123456789") == 0xe3069283; may be continued.  SSE4.2 where the processor
+ * has it. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 /* The same on any processor, slower; apart so that it can be tested where the other one runs. */
 uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n);

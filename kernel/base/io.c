@@ -367,5 +367,6 @@ int io_dial_unix(const char *path, unsigned limit_s)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	}
-	return connect(fd, (const struct sockaddr *)&sun, sizeof sun) == 0 ? fd : close_with_errno(fd);
+	return connect(fd, (const struct sockaddr *)&sun, sizeof sun) == 0 ? fd
+	                                                                   : close_with_errno(fd);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * base/map: text to pointer, hashed with a key of this process (keys may come from a hostile peer).
- * Lives in an arena: cannot be freed by itself.  Threads: as the arena; a map that is no longer changed may be read by all.
+ * Lives in an arena: cannot be freed by itself.  Threads: as the arena; a map that is no longer
+ * changed may be read by all.
  */
 #ifndef HEDDLE_BASE_MAP_H
 #define HEDDLE_BASE_MAP_H
@@ -15,7 +16,8 @@ void *map_put(struct map *m, slice_t key, void *value);
 void *map_get(const struct map *m, slice_t key);
 void *map_remove(struct map *m, slice_t key);
 size_t map_count(const struct map *m);
-/* Walk in no particular order: *pos starts at 0; false at the end.  The map must not change meanwhile. */
+/* Walk in no particular order: *pos starts at 0; false at the end.  The map must not change
+ * meanwhile. */
 bool map_next(const struct map *m, size_t *pos, slice_t *out_key, void **out_value);
 /* SipHash-2-4 under the process's key; caseless folds ASCII first. */
 uint64_t hash_bytes(slice_t s);

@@ -2,8 +2,9 @@
 /*
  * base/slice: text with a length and a taint flag, the kernel's only string type.
  * It is the ABI's struct heddle_slice, so that strings cross to drivers without being converted.
- * A zeroed slice is empty and TAINTED: safe by default.  CLEAN is set only where text is known to be the site's own.
- * slice_t is the one typedef of a struct here: it is passed by value like a number.
+ * A zeroed slice is empty and TAINTED: safe by default.  CLEAN is set only where text is known to
+ * be the site's own. slice_t is the one typedef of a struct here: it is passed by value like a
+ * number.
  */
 #ifndef HEDDLE_BASE_SLICE_H
 #define HEDDLE_BASE_SLICE_H
@@ -14,11 +15,15 @@
 
 typedef struct heddle_slice slice_t;
 
-/* Literal or other C string of ours: CLEAN.  SL("x") for literals at run time, SL_INIT("x") in initialisers. */
-#define SL_INIT(lit) {(lit), sizeof(lit) - 1, HEDDLE_CLEAN, 0}
-#define SL(lit)      ((slice_t)SL_INIT(lit))
+/* Literal or other C string of ours: CLEAN.  SL("x") for literals at run time, SL_INIT("x") in
+ * initialisers. */
+#define SL_INIT(lit)                                    \
+	{                                               \
+		(lit), sizeof(lit) - 1, HEDDLE_CLEAN, 0 \
+	}
+#define SL(lit) ((slice_t)SL_INIT(lit))
 /* printf: "%.*s", SL_ARG(s) */
-#define SL_ARG(s)    (int)(s).len, (s).len ? (s).ptr : ""
+#define SL_ARG(s) (int)(s).len, (s).len ? (s).ptr : ""
 
 static inline slice_t slice_of(const void *p, size_t n, uint16_t flags)
 {
@@ -27,7 +32,8 @@ static inline slice_t slice_of(const void *p, size_t n, uint16_t flags)
 }
 static inline slice_t slice_cstr(const char *s) /* CLEAN; NULL: ABSENT */
 {
-	return s ? slice_of(s, strlen(s), HEDDLE_CLEAN) : (slice_t){NULL, 0, HEDDLE_ABSENT | HEDDLE_CLEAN, 0};
+	return s ? slice_of(s, strlen(s), HEDDLE_CLEAN)
+	         : (slice_t){NULL, 0, HEDDLE_ABSENT | HEDDLE_CLEAN, 0};
 }
 static inline slice_t slice_tainted(const void *p, size_t n)
 {

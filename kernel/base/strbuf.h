@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * base/strbuf: a growing text on an arena, with a maximum.  Adding to a full one sticks: check once, at the end.
- * Taint: the result is CLEAN only if every added part was (an empty one is CLEAN), SECRET if one was; the quoter is
- * kept only if every tainted part had the same.
+ * base/strbuf: a growing text on an arena, with a maximum.  Adding to a full one sticks: check
+ * once, at the end. Taint: the result is CLEAN only if every added part was (an empty one is
+ * CLEAN), SECRET if one was; the quoter is kept only if every tainted part had the same.
  */
 #ifndef HEDDLE_BASE_STRBUF_H
 #define HEDDLE_BASE_STRBUF_H
@@ -28,7 +28,8 @@ static inline bool strbuf_is_overfull(const struct strbuf *sb)
 {
 	return sb->overfull;
 }
-/* What was built; lives in the arena.  More may be added afterwards (the slice then shows the old length). */
+/* What was built; lives in the arena.  More may be added afterwards (the slice then shows the old
+ * length). */
 slice_t strbuf_slice(const struct strbuf *sb);
 /* NUL-terminated view. */
 const char *strbuf_cstr(struct strbuf *sb);

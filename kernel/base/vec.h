@@ -12,10 +12,11 @@ struct vec {
 	void *items;
 	size_t count, cap;
 };
-/* A new zeroed element of `size` bytes at the end.  Earlier pointers into the array become stale. */
+/* A new zeroed element of `size` bytes at the end.  Earlier pointers into the array become stale.
+ */
 void *vec_push(struct arena *a, struct vec *v, size_t size);
-#define VEC_PUSH(a, v, type)     ((type *)vec_push((a), (v), sizeof(type)))
-#define VEC_AT(v, type, i)       (&((type *)(v)->items)[i])
+#define VEC_PUSH(a, v, type) ((type *)vec_push((a), (v), sizeof(type)))
+#define VEC_AT(v, type, i)   (&((type *)(v)->items)[i])
 #define VEC_FOREACH(v, type, it) \
 	for (type *it = (v)->items; (v)->count && it < (type *)(v)->items + (v)->count; it++)
 #endif

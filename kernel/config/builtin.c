@@ -7,7 +7,8 @@
 #include "config/config_private.h"
 #include "driver/driver.h"
 
-static const char *const have[] = {"_HAVE_IPV6", "_HAVE_I18N", "_HAVE_PIPE_CONNECT", "_HAVE_PRDR", "_HAVE_TLS", "_HAVE_TLS_ALPN", "_HAVE_TLS_OCSP", "_HAVE_TLS_OCSP_LIST"};
+static const char *const have[] = {"_HAVE_IPV6", "_HAVE_I18N", "_HAVE_PIPE_CONNECT", "_HAVE_PRDR",
+    "_HAVE_TLS", "_HAVE_TLS_ALPN", "_HAVE_TLS_OCSP", "_HAVE_TLS_OCSP_LIST"};
 
 static const struct {
 	const char *prefix;

@@ -383,8 +383,7 @@ struct match_list *config_named_list(const struct config *cfg, enum match_kind k
 	return n ? n->list : NULL;
 }
 
-bool config_named_text(
-    const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out)
+bool config_named_text(const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out)
 {
 	const struct named_list *n =
 	    (unsigned)kind < NAMED_LIST_KINDS ? map_get(cfg->named_maps[kind], name) : NULL;

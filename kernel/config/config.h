@@ -97,8 +97,7 @@ const struct heddle_instance *config_router_named(const struct config *cfg, slic
 const struct heddle_instance *config_transport_named(const struct config *cfg, slice_t name);
 
 /* A named list (domainlist, hostlist, addresslist, localpartlist), compiled; NULL: unknown. */
-bool config_named_text(
-    const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out);
+bool config_named_text(const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out);
 struct match_list *config_named_list(const struct config *cfg, enum match_kind kind, slice_t name);
 
 /* ACL text as read; acl/ compiles it (see config_hooks).  "accept hosts = a" is two lines: a verb,
@@ -117,8 +116,8 @@ struct acl_source {
 };
 uint32_t config_acl_count(const struct config *cfg);
 const struct acl_source *config_acl_source(const struct config *cfg, uint32_t i);
-/* The values of the main options that a driver's table declares, in its order; `a` is for those of a driver whose options
- * are not set. */
+/* The values of the main options that a driver's table declares, in its order; `a` is for those of
+ * a driver whose options are not set. */
 MUST_USE enum rc config_driver_options(const struct config *cfg, const struct driver *d,
     struct arena *a, struct option_value **out, struct error *err);
 const void *config_acls(const struct config *cfg); /* what hooks->compile_acls gave */
@@ -140,7 +139,7 @@ struct retry_rule {
 	struct vec steps;           /* struct retry_step */
 };
 const struct vec *config_retry_rules(const struct config *cfg); /* struct retry_rule */
-bool config_is_retry_error(slice_t name); /* one that a rule may name */
+bool config_is_retry_error(slice_t name);                       /* one that a rule may name */
 
 struct rewrite_rule {
 	const char *file;

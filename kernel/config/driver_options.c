@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Main options that belong to drivers (HEDDLE_O_MAIN in a driver's table: shard_count, mysql_servers).  The row comes from
- * the driver, so that adding one edits nothing here.  A driver is opened for this only when the main section sets
- * something that the kernel does not know, or knows as Exim's only: the one whose name the option begins with, else
- * all that are installed.
+ * Main options that belong to drivers (HEDDLE_O_MAIN in a driver's table: shard_count,
+ * mysql_servers).  The row comes from the driver, so that adding one edits nothing here.  A driver
+ * is opened for this only when the main section sets something that the kernel does not know, or
+ * knows as Exim's only: the one whose name the option begins with, else all that are installed.
  */
 #include "config/config_private.h"
 #include "driver/lookup.h"
@@ -30,20 +30,23 @@ static const uint16_t classes[] = {HEDDLE_LOOKUP, HEDDLE_AUTH, HEDDLE_ROUTER, HE
 enum { CLASSES = sizeof classes / sizeof classes[0] };
 
 /* mysql_servers is mysql's, if there is one. */
-static const struct driver *owner_by_prefix(struct drivers *all, struct raw_option *raw, uint32_t *index)
+static const struct driver *owner_by_prefix(
+    struct drivers *all, struct raw_option *raw, uint32_t *index)
 {
 	slice_t name = raw->name;
 	for (uint32_t i = 1; i < name.len; i++)
 		for (size_t c = 0; name.ptr[i] == '_' && c < CLASSES; c++) {
 			const struct driver *d;
-			if (driver_find(all, classes[c], slice_sub(name, 0, i), &d, NULL) == RC_OK &&
+			if (driver_find(all, classes[c], slice_sub(name, 0, i), &d, NULL) ==
+			        RC_OK &&
 			    (*index = match_in(d, raw)) != UINT32_MAX)
 				return d;
 		}
 	return NULL;
 }
 
-static const struct driver *owner_by_looking(struct drivers *all, struct raw_option *raw, uint32_t *index)
+static const struct driver *owner_by_looking(
+    struct drivers *all, struct raw_option *raw, uint32_t *index)
 {
 	struct arena *a = arena_new(0);
 	const struct driver *owner = NULL;
@@ -53,7 +56,8 @@ static const struct driver *owner_by_looking(struct drivers *all, struct raw_opt
 		VEC_FOREACH(&found, const struct driver_listing, l)
 		{
 			const struct driver *d;
-			if (!owner && l->readable && driver_find(all, classes[c], l->name, &d, NULL) == RC_OK &&
+			if (!owner && l->readable &&
+			    driver_find(all, classes[c], l->name, &d, NULL) == RC_OK &&
 			    (*index = match_in(d, raw)) != UINT32_MAX)
 				owner = d;
 		}
@@ -82,7 +86,8 @@ bool driver_option_assign(struct loader *l, struct raw_option *raw, bool known)
 	struct owned_options *o = owned_of(l->cfg, d);
 	if (!o) {
 		o = ARENA_NEW(l->a, struct owned_options);
-		*o = (struct owned_options){.driver = d, .table = {.rows = d->options, .count = d->option_count}};
+		*o = (struct owned_options){
+		    .driver = d, .table = {.rows = d->options, .count = d->option_count}};
 		options_begin(l, &o->table);
 		*VEC_PUSH(l->a, &l->cfg->owned, struct owned_options *) = o;
 	}
@@ -106,8 +111,10 @@ void driver_options_start(struct loader *l, struct eval *ev)
 		struct error e = {0};
 		while (v->row && !v->is_set)
 			v++;
-		if (d->head.driver_class == HEDDLE_LOOKUP && d->desc && lookup_prepare(ev, d, &e) != RC_OK)
-			loader_problem(l, v->file, v->line, "lookup driver %s: %s", d->head.name, e.text);
+		if (d->head.driver_class == HEDDLE_LOOKUP && d->desc &&
+		    lookup_prepare(ev, d, &e) != RC_OK)
+			loader_problem(
+			    l, v->file, v->line, "lookup driver %s: %s", d->head.name, e.text);
 	}
 }
 
@@ -122,8 +129,12 @@ enum rc config_driver_options(const struct config *cfg, const struct driver *d, 
 	/* nothing is set: the defaults, for who asks */
 	struct vec problems = {0}, warnings = {0};
 	struct config_source src = {.path = cfg->path};
-	struct loader l = {
-	    .src = &src, .cfg = cfg->self, .a = a, .scratch = a, .problems = &problems, .warnings = &warnings};
+	struct loader l = {.src = &src,
+	    .cfg = cfg->self,
+	    .a = a,
+	    .scratch = a,
+	    .problems = &problems,
+	    .warnings = &warnings};
 	struct option_table t = {.rows = d->options, .count = d->option_count};
 	options_begin(&l, &t);
 	options_compile(&l, &t, "");
@@ -143,7 +154,8 @@ const struct option_value *driver_option_find(const struct config *cfg, slice_t 
 	return NULL;
 }
 
-const struct option_value *driver_option_next(const struct config *cfg, const struct option_value *last)
+const struct option_value *driver_option_next(
+    const struct config *cfg, const struct option_value *last)
 {
 	bool passed = !last;
 	VEC_FOREACH(&cfg->owned, struct owned_options *, o)

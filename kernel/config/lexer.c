@@ -153,7 +153,8 @@ static uint64_t letters_of(slice_t s)
 	return set;
 }
 
-/* Each change brings in or takes away one letter at most: most pairs are known to be apart by this. */
+/* Each change brings in or takes away one letter at most: most pairs are known to be apart by this.
+ */
 static bool are_apart(slice_t a, slice_t b, unsigned limit)
 {
 	uint32_t longer = a.len > b.len ? a.len - b.len : b.len - a.len;

@@ -36,7 +36,8 @@ static const uint8_t auth_support[] = {
 
 const struct option_table options_main = {main_rows, main_support, MO_COUNT, NULL, 0};
 const struct option_table options_router = {router_rows, router_support, RO_COUNT, NULL, 0};
-const struct option_table options_transport = {transport_rows, transport_support, TO_COUNT, NULL, 0};
+const struct option_table options_transport = {
+    transport_rows, transport_support, TO_COUNT, NULL, 0};
 const struct option_table options_auth = {auth_rows, auth_support, AO_COUNT, NULL, 0};
 
 /* Options that stand for two, and old names. */
@@ -373,7 +374,8 @@ static uint32_t main_phases(const char *name)
 	return 0;
 }
 
-/* file and directory of transports: their drivers refuse what is tainted with words of their own. */
+/* file and directory of transports: their drivers refuse what is tainted with words of their own.
+ */
 static bool refuses_tainted(const struct heddle_option *row, uint32_t phases)
 {
 	return (row->flags & HEDDLE_O_UNTAINTED) ||
@@ -469,7 +471,8 @@ void options_compile(struct loader *l, struct option_table *t, const char *scope
 		/* what is not there yet is read by nobody, and may name variables that are not
 		 * there either */
 		if (check_support(l, v, support, scope)) {
-			uint32_t phases = t->phases || *scope ? t->phases : main_phases(v->row->name);
+			uint32_t phases =
+			    t->phases || *scope ? t->phases : main_phases(v->row->name);
 			(void)compile_value(l, v, scope, phases);
 		} else if (wanted(v->row) && slice_find(v->text, '$') == SIZE_MAX) {
 			(void)compile_number(l, v, scope, wanted(v->row));

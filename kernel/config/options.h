@@ -25,7 +25,8 @@ struct option_table {
 	const uint8_t *support;
 	uint32_t count;
 	struct option_value *values; /* count of them and an end mark */
-	uint32_t phases; /* PHASE_ bits: where its expansions are evaluated; 0: see options.c, or not known */
+	uint32_t phases; /* PHASE_ bits: where its expansions are evaluated; 0: see options.c, or
+	                    not known */
 };
 
 struct loader;

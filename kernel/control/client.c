@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define ANSWER_WAIT_S 60
-#define ANSWER_MAX ((size_t)256 << 20) /* a listing of a million messages */
+#define ANSWER_MAX    ((size_t)256 << 20) /* a listing of a million messages */
 
 slice_t control_path(struct arena *a, slice_t spool_directory)
 {
@@ -37,7 +37,8 @@ static enum rc split_verdict(slice_t all, slice_t *out_answer, struct error *err
 	return error_set(err, RC_DEFER, "the answer was cut short");
 }
 
-enum rc control_ask(const char *path, slice_t request, struct arena *a, slice_t *out_answer, struct error *err)
+enum rc control_ask(
+    const char *path, slice_t request, struct arena *a, slice_t *out_answer, struct error *err)
 {
 	struct strbuf sb;
 	char buf[16384];
@@ -46,7 +47,8 @@ enum rc control_ask(const char *path, slice_t request, struct arena *a, slice_t 
 
 	if (fd < 0)
 		return error_errno(err, RC_DEFER, errno, "no running daemon at %s", path);
-	struct iovec iov[2] = {{(void *)(uintptr_t)request.ptr, request.len}, {(void *)(uintptr_t) "\n", 1}};
+	struct iovec iov[2] = {
+	    {(void *)(uintptr_t)request.ptr, request.len}, {(void *)(uintptr_t) "\n", 1}};
 	if (io_writev_full(fd, iov, 2) < 0) {
 		int saved = errno;
 		close(fd);

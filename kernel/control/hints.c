@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is known about retries, shown and forgotten. */
-#include "control/control.h"
 #include "hints/hints.h"
+#include "control/control.h"
 
 struct listing {
 	slice_t part; /* of the key; empty: all */
@@ -18,7 +18,8 @@ static bool show_one(void *ctx, slice_t key, const struct hint *hint)
 	return true;
 }
 
-static enum rc delete_all(struct hints *h, const slice_t *keys, uint32_t count, struct strbuf *out, struct error *err)
+static enum rc delete_all(
+    struct hints *h, const slice_t *keys, uint32_t count, struct strbuf *out, struct error *err)
 {
 	bool all = true;
 
@@ -26,13 +27,15 @@ static enum rc delete_all(struct hints *h, const slice_t *keys, uint32_t count, 
 		enum rc rc = hints_remove(h, keys[i], err);
 		if (rc == RC_DEFER)
 			return rc;
-		strbuf_printf(out, "%.*s %s\n", SL_ARG(keys[i]), rc == RC_OK ? "is forgotten" : "is not known");
+		strbuf_printf(out, "%.*s %s\n", SL_ARG(keys[i]),
+		    rc == RC_OK ? "is forgotten" : "is not known");
 		all = all && rc == RC_OK;
 	}
 	return all ? RC_OK : error_set(err, RC_FAIL, "not all of them");
 }
 
-enum rc control_hints(struct hints *h, const slice_t *words, uint32_t count, struct strbuf *out, struct error *err)
+enum rc control_hints(
+    struct hints *h, const slice_t *words, uint32_t count, struct strbuf *out, struct error *err)
 {
 	struct listing l = {.part = count > 1 ? words[1] : SL(""), .out = out};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Exim's -bp form: age, size, id, sender, "*** frozen ***", then the recipients, one a line, delivered ones with D. */
+/* Exim's -bp form: age, size, id, sender, "*** frozen ***", then the recipients, one a line,
+ * delivered ones with D. */
 #include "control/control.h"
 
 /* "25m", "10h", "4d": Exim prints minutes up to 90, hours up to 72, then days. */
@@ -33,7 +34,8 @@ static void put_size(struct strbuf *out, uint64_t bytes)
 		strbuf_printf(out, "%4lluM", (unsigned long long)((bytes + 524288) / 1048576));
 }
 
-static void put_entry(const struct queue_entry *e, bool undelivered_only, int64_t now_us, struct strbuf *out)
+static void put_entry(
+    const struct queue_entry *e, bool undelivered_only, int64_t now_us, struct strbuf *out)
 {
 	struct queue_view v;
 	char id[QUEUE_ID_LEN + 1];
@@ -42,13 +44,15 @@ static void put_entry(const struct queue_entry *e, bool undelivered_only, int64_
 	queue_id_text(v.id, id);
 	put_age(out, (now_us - v.received_us) / US_PER_SEC);
 	put_size(out, v.size);
-	strbuf_printf(out, " %s <%.*s>%s\n", id, SL_ARG(v.sender), v.state == QUEUE_FROZEN ? " *** frozen ***" : "");
+	strbuf_printf(out, " %s <%.*s>%s\n", id, SL_ARG(v.sender),
+	    v.state == QUEUE_FROZEN ? " *** frozen ***" : "");
 	for (uint32_t i = 0; i < v.n_recipients; i++) {
 		enum queue_recipient_state st;
 		slice_t addr = queue_entry_recipient(e, i, &st);
 		if (st == QUEUE_RCPT_REMOVED || (undelivered_only && st != QUEUE_RCPT_PENDING))
 			continue;
-		strbuf_printf(out, "        %c %.*s\n", st == QUEUE_RCPT_PENDING ? ' ' : 'D', SL_ARG(addr));
+		strbuf_printf(
+		    out, "        %c %.*s\n", st == QUEUE_RCPT_PENDING ? ' ' : 'D', SL_ARG(addr));
 	}
 	strbuf_char(out, '\n');
 }
@@ -66,8 +70,8 @@ static bool is_wanted(const struct queue_entry *e, const slice_t *only, uint32_t
 	return false;
 }
 
-void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count, bool undelivered_only, int64_t now_us,
-    struct strbuf *out)
+void control_list_queue(struct queue_index *index, const slice_t *only, uint32_t count,
+    bool undelivered_only, int64_t now_us, struct strbuf *out)
 {
 	struct queue_list l;
 

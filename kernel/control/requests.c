@@ -58,7 +58,8 @@ static enum rc do_ids(const struct request *r, struct error *err)
 /* Words: force, frozen, local, first; recipient=TEXT, sender=TEXT. */
 static enum rc do_run(const struct request *r, struct error *err)
 {
-	struct queue_run_request q = {.select_recipient = slice_absent(), .select_sender = slice_absent()};
+	struct queue_run_request q = {
+	    .select_recipient = slice_absent(), .select_sender = slice_absent()};
 
 	for (uint32_t i = 0; i < r->count; i++) {
 		slice_t w = r->words[i];
@@ -86,9 +87,12 @@ static enum rc deliver_all(const struct request *r, bool force, struct error *er
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct queue_id id;
 		if (!queue_id_parse(r->words[i], &id))
-			return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
+			return error_set(
+			    err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
 		if (!deliver_message(r->cfg->deliverer, id, force))
-			strbuf_printf(r->out, "Message %.*s is not on the queue or is being delivered\n", SL_ARG(r->words[i]));
+			strbuf_printf(r->out,
+			    "Message %.*s is not on the queue or is being delivered\n",
+			    SL_ARG(r->words[i]));
 	}
 	return RC_OK;
 }
@@ -103,7 +107,8 @@ static enum rc do_deliver_due(const struct request *r, struct error *err)
 	return deliver_all(r, false, err);
 }
 
-static enum rc do_edit(const struct request *r, enum admin_edit what, const char *done, struct error *err)
+static enum rc do_edit(
+    const struct request *r, enum admin_edit what, const char *done, struct error *err)
 {
 	enum rc worst = RC_OK;
 
@@ -111,9 +116,11 @@ static enum rc do_edit(const struct request *r, enum admin_edit what, const char
 		struct queue_id id;
 		struct error why;
 		if (!queue_id_parse(r->words[i], &id))
-			return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
+			return error_set(
+			    err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
 		enum rc rc = deliver_edit(r->cfg->deliverer, id, what, r->who, &why);
-		strbuf_printf(r->out, "Message %.*s %s\n", SL_ARG(r->words[i]), rc == RC_OK ? done : why.text);
+		strbuf_printf(r->out, "Message %.*s %s\n", SL_ARG(r->words[i]),
+		    rc == RC_OK ? done : why.text);
 		if (rc > worst)
 			worst = rc;
 	}
@@ -137,8 +144,10 @@ static enum rc do_give_up(const struct request *r, struct error *err)
 	return do_edit(r, ADMIN_GIVE_UP, "has been marked for return to its sender", err);
 }
 
-/* One message; what each word behind it asks for.  No message is changed by a list that has a mistake in it. */
-static enum rc do_envelope(const struct request *r, enum envelope_edit what, const char *doing, struct error *err)
+/* One message; what each word behind it asks for.  No message is changed by a list that has a
+ * mistake in it. */
+static enum rc do_envelope(
+    const struct request *r, enum envelope_edit what, const char *doing, struct error *err)
 {
 	slice_t *to = ARENA_ARRAY(r->out->arena, slice_t, r->count);
 	struct queue_id id;
@@ -156,12 +165,14 @@ static enum rc do_envelope(const struct request *r, enum envelope_edit what, con
 		return error_set(err, RC_FAIL, "nothing has been changed");
 	}
 	for (uint32_t i = 1; i < r->count; i++) {
-		rc = address_parse_path(r->out->arena, r->words[i], what == ENVELOPE_SENDER, true, &to[i], &why);
+		rc = address_parse_path(
+		    r->out->arena, r->words[i], what == ENVELOPE_SENDER, true, &to[i], &why);
 		bool bare = rc == RC_OK && to[i].len && slice_find(to[i], '@') == SIZE_MAX;
 		if (rc == RC_OK && !bare)
 			continue;
-		strbuf_printf(r->out, "Message %.*s - error while %s:\n  bad address %.*s: %s\n", SL_ARG(r->words[0]), doing,
-		    SL_ARG(r->words[i]), bare ? "domain missing" : why.text);
+		strbuf_printf(r->out, "Message %.*s - error while %s:\n  bad address %.*s: %s\n",
+		    SL_ARG(r->words[0]), doing, SL_ARG(r->words[i]),
+		    bare ? "domain missing" : why.text);
 		return error_set(err, RC_FAIL, "nothing has been changed");
 	}
 	for (uint32_t i = 1; i < r->count && rc == RC_OK; i++)
@@ -193,9 +204,12 @@ static enum rc do_mark_all(const struct request *r, struct error *err)
 		struct queue_id id;
 		struct error why;
 		if (!queue_id_parse(r->words[i], &id))
-			return error_set(err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
-		if (deliver_edit_envelope(r->cfg->deliverer, id, ENVELOPE_MARK_ALL, slice_absent(), r->who, &why) != RC_OK)
-			return error_set(err, RC_FAIL, "Message %.*s %s", SL_ARG(r->words[i]), why.text);
+			return error_set(
+			    err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
+		if (deliver_edit_envelope(r->cfg->deliverer, id, ENVELOPE_MARK_ALL, slice_absent(),
+		        r->who, &why) != RC_OK)
+			return error_set(
+			    err, RC_FAIL, "Message %.*s %s", SL_ARG(r->words[i]), why.text);
 		strbuf_printf(r->out, "Message %.*s has been modified\n", SL_ARG(r->words[i]));
 	}
 	return RC_OK;
@@ -228,7 +242,8 @@ static enum rc do_view_log(const struct request *r, struct error *err)
 
 static enum rc do_reload(const struct request *r, struct error *err)
 {
-	return r->cfg->reload ? r->cfg->reload(r->cfg->ctx, err) : error_set(err, RC_FAIL, "nobody to ask");
+	return r->cfg->reload ? r->cfg->reload(r->cfg->ctx, err)
+	                      : error_set(err, RC_FAIL, "nobody to ask");
 }
 
 static enum rc do_stats(const struct request *r, struct error *err)
@@ -244,15 +259,21 @@ static enum rc do_stats(const struct request *r, struct error *err)
 	pool_stats(r->cfg->pool, &p);
 	reactor_count(r->cfg->reactor, &rc);
 	strbuf_printf(r->out, "pid %ld\n", (long)getpid());
-	strbuf_printf(r->out, "queue messages=%zu deferred=%zu active=%zu frozen=%zu pending=%zu destinations=%zu\n", n.messages,
-	    n.state[QUEUE_DEFERRED], n.state[QUEUE_ACTIVE], n.state[QUEUE_FROZEN], n.pending_recipients, n.destinations);
-	strbuf_printf(r->out, "store recovered=%d stopped=%d segments=%llu bytes=%llu appended=%llu records=%llu syncs=%llu\n",
-	    store_is_recovered(r->cfg->store), store_is_stopped(r->cfg->store), (unsigned long long)s.segments,
-	    (unsigned long long)s.bytes, (unsigned long long)s.appended, (unsigned long long)s.records,
+	strbuf_printf(r->out,
+	    "queue messages=%zu deferred=%zu active=%zu frozen=%zu pending=%zu destinations=%zu\n",
+	    n.messages, n.state[QUEUE_DEFERRED], n.state[QUEUE_ACTIVE], n.state[QUEUE_FROZEN],
+	    n.pending_recipients, n.destinations);
+	strbuf_printf(r->out,
+	    "store recovered=%d stopped=%d segments=%llu bytes=%llu appended=%llu records=%llu "
+	    "syncs=%llu\n",
+	    store_is_recovered(r->cfg->store), store_is_stopped(r->cfg->store),
+	    (unsigned long long)s.segments, (unsigned long long)s.bytes,
+	    (unsigned long long)s.appended, (unsigned long long)s.records,
 	    (unsigned long long)s.syncs);
-	strbuf_printf(r->out, "pool workers=%u idle=%u blocked=%u peak=%u refused=%llu\n", p.workers, p.idle, p.blocked, p.peak,
-	    (unsigned long long)p.refused);
-	strbuf_printf(r->out, "sessions live=%zu running=%zu parked=%zu\n", rc.live, rc.running, rc.parked);
+	strbuf_printf(r->out, "pool workers=%u idle=%u blocked=%u peak=%u refused=%llu\n",
+	    p.workers, p.idle, p.blocked, p.peak, (unsigned long long)p.refused);
+	strbuf_printf(
+	    r->out, "sessions live=%zu running=%zu parked=%zu\n", rc.live, rc.running, rc.parked);
 	return RC_OK;
 }
 
@@ -290,7 +311,8 @@ static const struct {
     {"hints", do_hints, 1},
 };
 
-enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who, struct strbuf *out, struct error *err)
+enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who,
+    struct strbuf *out, struct error *err)
 {
 	slice_t *words = ARENA_ARRAY(out->arena, slice_t, MAX_WORDS);
 	slice_t rest = request, w;
@@ -309,8 +331,10 @@ enum rc control_answer(const struct control_config *cfg, slice_t request, slice_
 		if (!slice_eqs(words[0], table[i].name))
 			continue;
 		if (n - 1 < table[i].min_words)
-			return error_set(err, RC_FAIL, "%s wants at least %u words", table[i].name, table[i].min_words);
-		struct request r = {.cfg = cfg, .who = who, .words = words + 1, .count = n - 1, .out = out};
+			return error_set(err, RC_FAIL, "%s wants at least %u words", table[i].name,
+			    table[i].min_words);
+		struct request r = {
+		    .cfg = cfg, .who = who, .words = words + 1, .count = n - 1, .out = out};
 		return table[i].fn(&r, err);
 	}
 	return error_set(err, RC_FAIL, "unknown request: %.*s", SL_ARG(words[0]));

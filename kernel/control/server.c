@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The socket: one park accepts, one park for each request reads its line; the answer is written by the worker that made it. */
+/* The socket: one park accepts, one park for each request reads its line; the answer is written by
+ * the worker that made it. */
 #include "base/io.h"
 #include "control/control.h"
 
@@ -39,7 +40,7 @@ static void asker_end(struct asker *q)
 static bool may_ask(const struct control_config *cfg, const struct ucred *peer)
 {
 	return peer->uid == 0 || peer->uid == geteuid() ||
-	    (cfg->admin_gid >= 0 && peer->gid == (gid_t)cfg->admin_gid);
+	       (cfg->admin_gid >= 0 && peer->gid == (gid_t)cfg->admin_gid);
 }
 
 /* All of it, waiting for the peer at most PEER_TIMEOUT for each piece. */
@@ -71,7 +72,8 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 	enum rc rc;
 
 	strbuf_init(&out, a, ANSWER_MAX);
-	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || !may_ask(&q->cfg, &peer)) {
+	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+	    !may_ask(&q->cfg, &peer)) {
 		rc = error_set(&err, RC_FAIL, "permission denied");
 	} else {
 		slice_t who = arena_printf(a, "uid %lu", (unsigned long)peer.uid);
@@ -85,7 +87,8 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 		strbuf_text(&out, "ok\n");
 	else
 		strbuf_printf(&out, "%s %s\n", rc == RC_DEFER ? "defer" : "fail", err.text);
-	/* a peer that reads slowly holds this worker: say so, so that another one runs in its place */
+	/* a peer that reads slowly holds this worker: say so, so that another one runs in its place
+	 */
 	if (pool_blocking_begin(w, POOL_FOR_ACL, peer.uid, NULL) == RC_OK) {
 		write_out(q->fd, strbuf_slice(&out));
 		pool_blocking_end(w);
@@ -163,7 +166,8 @@ static void accept_run(void *owner, enum wake why, struct worker *w)
 	}
 	/* out of descriptors: look again in a second rather than at once */
 	bool full = errno == EMFILE || errno == ENFILE;
-	park_wait(c->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER, "control connections");
+	park_wait(c->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER,
+	    "control connections");
 }
 
 enum rc control_new(const struct control_config *cfg, struct control **out, struct error *err)

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One attempt at one message.  Order: route, deliver group by group, bounce what failed, and only then record what is
- * final; a crash at any point repeats at most what was not yet recorded.
+ * One attempt at one message.  Order: route, deliver group by group, bounce what failed, and only
+ * then record what is final; a crash at any point repeats at most what was not yet recorded.
  */
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
-#include "smtp/client.h"
 #include "hints/hints.h"
+#include "smtp/client.h"
 
 #include <stdlib.h>
 
-#define ATTEMPT_TIME   (3600 * US_PER_SEC)
-#define BUSY_AGAIN     (2 * US_PER_SEC)
-#define TROUBLE_AGAIN  (60 * US_PER_SEC)
-#define NEVER          INT64_MAX
+#define ATTEMPT_TIME  (3600 * US_PER_SEC)
+#define BUSY_AGAIN    (2 * US_PER_SEC)
+#define TROUBLE_AGAIN (60 * US_PER_SEC)
+#define NEVER         INT64_MAX
 
 const struct address *address_top(const struct address *a)
 {
@@ -22,14 +22,16 @@ const struct address *address_top(const struct address *a)
 	return a;
 }
 
-/* What an address is called in the notes: recipient, where it ends and through which transport; of commands and replies also
- * who made it, as the same command for two of them is two deliveries. */
+/* What an address is called in the notes: recipient, where it ends and through which transport; of
+ * commands and replies also who made it, as the same command for two of them is two deliveries. */
 static slice_t child_key(struct arena *a, const struct address *x)
 {
 	slice_t by = x->transport ? x->transport->name : SL("-");
-	slice_t of = x->parent && (x->kind == ADDRESS_PIPE || x->kind == ADDRESS_REPLY) ? x->parent->text : SL("");
-	slice_t key = arena_printf(a, "%c%u %.*s %.*s %.*s", (int)('0' + (int)x->kind), x->recipient, SL_ARG(by), SL_ARG(of),
-	    SL_ARG(x->text));
+	slice_t of = x->parent && (x->kind == ADDRESS_PIPE || x->kind == ADDRESS_REPLY)
+	                 ? x->parent->text
+	                 : SL("");
+	slice_t key = arena_printf(a, "%c%u %.*s %.*s %.*s", (int)('0' + (int)x->kind),
+	    x->recipient, SL_ARG(by), SL_ARG(of), SL_ARG(x->text));
 
 	for (uint32_t i = 0; i < key.len; i++) /* one note is one line */
 		if (key.ptr[i] == '\n')
@@ -99,7 +101,8 @@ static void set_up_eval(struct attempt *t)
 	t->facts.sender_address = m->sender;
 	t->facts.recipients = to;
 	t->facts.recipients_count = m->recipient_count;
-	t->facts.headers = (struct header_list *)(uintptr_t)&m->headers; /* read only by what a delivery expands */
+	t->facts.headers =
+	    (struct header_list *)(uintptr_t)&m->headers; /* read only by what a delivery expands */
 	t->facts.message_size = (int64_t)m->size_bytes;
 	t->facts.body_size = (int64_t)m->body.bytes;
 	t->facts.received_time_us = m->received_us;
@@ -120,11 +123,14 @@ static bool is_held(struct attempt *t, slice_t address)
 	slice_t local, domain;
 	struct error err;
 
-	return l && address_split(address, &local, &domain) && match_domain(&t->ev, l, domain, NULL, &err) == RC_OK;
+	return l && address_split(address, &local, &domain) &&
+	       match_domain(&t->ev, l, domain, NULL, &err) == RC_OK;
 }
 
-/* Its time has come, or somebody does not want to wait: a forced attempt, a queue run since it was last tried. */
-static bool is_due(const struct attempt *t, const struct queue_recipient *r, int64_t now_us, int64_t forced_us)
+/* Its time has come, or somebody does not want to wait: a forced attempt, a queue run since it was
+ * last tried. */
+static bool is_due(
+    const struct attempt *t, const struct queue_recipient *r, int64_t now_us, int64_t forced_us)
 {
 	const struct retry_state rs = retry_decode(r->retry);
 
@@ -153,26 +159,33 @@ static void route(struct attempt *t)
 		}
 		if (retry_address_waits(t, r, &r->next_attempt_us)) {
 			if (log_selected(t->log, LOG_RETRY_DEFER))
-				log_main(t->log, t->id_text, "== %.*s routing defer (-52): retry time not reached", SL_ARG(r->address));
+				log_main(t->log, t->id_text,
+				    "== %.*s routing defer (-52): retry time not reached",
+				    SL_ARG(r->address));
 			t->left[i]++;
 			continue;
 		}
 		struct address *a = routing_add(&t->routing, r->address, i);
-		if (!slice_is_absent(t->m->recipients[i].errors_to) && t->m->recipients[i].errors_to.ptr)
+		if (!slice_is_absent(t->m->recipients[i].errors_to) &&
+		    t->m->recipients[i].errors_to.ptr)
 			a->errors_to = t->m->recipients[i].errors_to;
 		if ((t->state.flags & QUEUE_MSG_CANCELLED) || is_held(t, r->address)) {
 			bool gone = (t->state.flags & QUEUE_MSG_CANCELLED) != 0;
 			a->result = gone ? ROUTE_FAILED : ROUTE_DEFERRED;
-			a->shown = a->logged = gone ? SL("delivery cancelled by administrator") : SL("domain is held");
+			a->shown = a->logged =
+			    gone ? SL("delivery cancelled by administrator") : SL("domain is held");
 		}
 	}
-	(void)routing_run(&t->routing, &err); /* what it could not reach is deferred, each with its reason */
+	(void)routing_run(
+	    &t->routing, &err); /* what it could not reach is deferred, each with its reason */
 }
 
-/* ---- what came of it ------------------------------------------------------------------------------------ */
+/* ---- what came of it
+ * ------------------------------------------------------------------------------------ */
 
 /* Not tried at all: it is no failure, only later. */
-static void leave_waiting(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+static void leave_waiting(
+    struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct queue_recipient *r = &t->state.recipients[a->recipient];
 	struct retry_state kept = retry_decode(r->retry);
@@ -190,7 +203,8 @@ static void leave_waiting(struct attempt *t, struct address *a, const struct gro
 		r->next_attempt_us = o->waits_until_us;
 }
 
-static bool try_again(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+static bool try_again(
+    struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct queue_recipient *r = &t->state.recipients[a->recipient];
 	struct retry_state rs = retry_decode(r->retry);
@@ -213,13 +227,17 @@ static bool try_again(struct attempt *t, struct address *a, const struct group *
 	return true;
 }
 
-static void give_up_or_defer(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+static void give_up_or_defer(
+    struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	if (g && o && o->waits_until_us) {
 		leave_waiting(t, a, g, o);
 	} else if (!try_again(t, a, g, o)) {
 		a->result = ROUTE_FAILED;
-		struct outcome late = {.is_set = true, .result = RC_FAIL, .host = -1, .text = SL("retry timeout exceeded")};
+		struct outcome late = {.is_set = true,
+		    .result = RC_FAIL,
+		    .host = -1,
+		    .text = SL("retry timeout exceeded")};
 		line_failed(t, a, NULL, &late);
 		*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
 		return;
@@ -229,8 +247,10 @@ static void give_up_or_defer(struct attempt *t, struct address *a, const struct 
 	*VEC_PUSH(t->arena, &t->deferred, struct address *) = a;
 }
 
-/* For the bounce: "host NAME [ADDRESS]", what went before the answer, the answer; and apart for its report. */
-static void quote_host(struct attempt *t, struct address *a, const struct heddle_route_host *h, slice_t text)
+/* For the bounce: "host NAME [ADDRESS]", what went before the answer, the answer; and apart for its
+ * report. */
+static void quote_host(
+    struct attempt *t, struct address *a, const struct heddle_route_host *h, slice_t text)
 {
 	size_t at = 0;
 
@@ -240,11 +260,12 @@ static void quote_host(struct attempt *t, struct address *a, const struct heddle
 		return;
 	a->remote_host = h->name;
 	a->remote_reply = slice_sub(text, at + 2, text.len);
-	a->shown = arena_printf(t->arena, "host %.*s [%.*s]\n%.*s\n%.*s", SL_ARG(h->name), SL_ARG(h->address),
-	    SL_ARG(slice_sub(text, 0, at + 1)), SL_ARG(a->remote_reply));
+	a->shown = arena_printf(t->arena, "host %.*s [%.*s]\n%.*s\n%.*s", SL_ARG(h->name),
+	    SL_ARG(h->address), SL_ARG(slice_sub(text, 0, at + 1)), SL_ARG(a->remote_reply));
 }
 
-static void fail_address(struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
+static void fail_address(
+    struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
 	line_failed(t, a, g, o);
 	a->result = ROUTE_FAILED;
@@ -254,7 +275,8 @@ static void fail_address(struct attempt *t, struct address *a, const struct grou
 		if (!o->smtp) /* nobody else's words: the code is ours */
 			memcpy(a->status, o->enhanced, sizeof a->status);
 		if (o->smtp && g && o->host >= 0 && (size_t)o->host < g->hosts->count)
-			quote_host(t, a, VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
+			quote_host(t, a,
+			    VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
 	}
 	*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
 }
@@ -296,7 +318,8 @@ static void after_routing(struct attempt *t)
 			break;
 		case ROUTE_DELIVER:
 			if (map_get(t->done, child_key(t->arena, a)))
-				a->result = ROUTE_DUPLICATE; /* an earlier attempt has delivered it */
+				a->result =
+				    ROUTE_DUPLICATE; /* an earlier attempt has delivered it */
 			break;
 		case ROUTE_UNDONE:
 		case ROUTE_REDIRECTED:
@@ -307,12 +330,13 @@ static void after_routing(struct attempt *t)
 }
 
 /* NOTIFY=SUCCESS: unless the next server has taken that over. */
-static void note_good_news(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+static void note_good_news(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct good_news *n = &t->good[a->recipient];
 
-	if (!(t->m->recipients[a->recipient].dsn_flags & HEDDLE_DSN_SUCCESS) || (o->about & HEDDLE_X_DSN) ||
-	    (o->via && (o->via->used & CLIENT_USED_DSN)))
+	if (!(t->m->recipients[a->recipient].dsn_flags & HEDDLE_DSN_SUCCESS) ||
+	    (o->about & HEDDLE_X_DSN) || (o->via && (o->via->used & CLIENT_USED_DSN)))
 		return;
 	n->is_due = true;
 	n->relayed = !g->is_local;
@@ -347,10 +371,12 @@ static void settle_group(struct attempt *t, struct group *g)
 	}
 }
 
-/* ---- recording ------------------------------------------------------------------------------------------ */
+/* ---- recording
+ * ------------------------------------------------------------------------------------------ */
 
 /* A recipient is through when nothing below it is left; it counts as failed if any of it failed. */
-static size_t collect_outcomes(struct attempt *t, struct queue_outcome *out, bool *all_done, int64_t *next)
+static size_t collect_outcomes(
+    struct attempt *t, struct queue_outcome *out, bool *all_done, int64_t *next)
 {
 	size_t n = 0;
 
@@ -370,15 +396,21 @@ static size_t collect_outcomes(struct attempt *t, struct queue_outcome *out, boo
 			if (r->next_attempt_us < *next)
 				*next = r->next_attempt_us;
 		}
-		out[n++] = (struct queue_outcome){.recipient = i, .state = r->state, .next_attempt_us = r->next_attempt_us,
+		out[n++] = (struct queue_outcome){.recipient = i,
+		    .state = r->state,
+		    .next_attempt_us = r->next_attempt_us,
 		    .retry = r->retry};
 	}
 	return n;
 }
 
-static enum rc record(struct attempt *t, const struct queue_outcome *o, size_t n, int64_t next, struct error *err)
+static enum rc record(
+    struct attempt *t, const struct queue_outcome *o, size_t n, int64_t next, struct error *err)
 {
-	struct queue_progress p = {.id = t->id, .outcomes = o, .n_outcomes = n, .next_attempt_us = next == NEVER ? -1 : next,
+	struct queue_progress p = {.id = t->id,
+	    .outcomes = o,
+	    .n_outcomes = n,
+	    .next_attempt_us = next == NEVER ? -1 : next,
 	    .note = strbuf_slice(&t->note)};
 
 	return store_progress_wait(t->d->cfg.store, t->arena, &p, 1, err);
@@ -388,7 +420,8 @@ static enum rc record(struct attempt *t, const struct queue_outcome *o, size_t n
 static void record_between(struct attempt *t)
 {
 	struct error err;
-	struct queue_outcome *o = ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
+	struct queue_outcome *o =
+	    ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
 	size_t n = 0;
 
 	if (strbuf_slice(&t->note).len == 0 && t->state.n_recipients == 1)
@@ -399,8 +432,10 @@ static void record_between(struct attempt *t)
 	if (!(*g)->outcomes || !(*g)->outcomes[0].is_set)
 		open[(*a)->recipient]++;
 	for (uint32_t i = 0; i < t->state.n_recipients; i++)
-		if (t->state.recipients[i].state == QUEUE_RCPT_PENDING && t->left[i] == 0 && open[i] == 0 && t->failed.count == 0)
-			o[n++] = (struct queue_outcome){.recipient = i, .state = QUEUE_RCPT_DELIVERED};
+		if (t->state.recipients[i].state == QUEUE_RCPT_PENDING && t->left[i] == 0 &&
+		    open[i] == 0 && t->failed.count == 0)
+			o[n++] =
+			    (struct queue_outcome){.recipient = i, .state = QUEUE_RCPT_DELIVERED};
 	if (record(t, o, n, NEVER, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "delivery could not be recorded: %s", err.text);
 	else
@@ -420,7 +455,8 @@ static void freeze_now(struct attempt *t)
 	if (store_edit_wait(t->d->cfg.store, t->arena, t->id, &e, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "freezing could not be recorded: %s", err.text);
 	if (queue_index_freeze(t->d->cfg.index, t->id, true, e.when_us) == RC_OK)
-		log_main(t->log, t->id_text, "%s", t->bounce_failed ? "Frozen (delivery error message)" : "Frozen");
+		log_main(t->log, t->id_text, "%s",
+		    t->bounce_failed ? "Frozen (delivery error message)" : "Frozen");
 }
 
 static void complete(struct attempt *t)
@@ -428,7 +464,8 @@ static void complete(struct attempt *t)
 	struct error err;
 
 	if (store_finish_wait(t->d->cfg.store, t->arena, t->id, &err) != RC_OK) {
-		/* delivered, and not on record: the states in the index keep it from being delivered again by this process */
+		/* delivered, and not on record: the states in the index keep it from being
+		 * delivered again by this process */
 		log_panic(t->log, t->id_text, "completion could not be recorded: %s", err.text);
 		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
 		return;
@@ -443,22 +480,27 @@ static void complete(struct attempt *t)
 static void finish(struct attempt *t)
 {
 	struct error err = {.text = ""};
-	struct queue_outcome *o = ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
+	struct queue_outcome *o =
+	    ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
 	bool all_done;
 	int64_t next;
 
-	if (bounce_send_success(t, &err) != RC_OK || (t->failed.count && bounce_send(t, &err) != RC_OK)) {
-		log_panic(t->log, t->id_text, "the bounce could not be queued, so the failure stands over: %s", err.text);
+	if (bounce_send_success(t, &err) != RC_OK ||
+	    (t->failed.count && bounce_send(t, &err) != RC_OK)) {
+		log_panic(t->log, t->id_text,
+		    "the bounce could not be queued, so the failure stands over: %s", err.text);
 		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
 		return;
 	}
 	VEC_FOREACH(&t->failed, struct address *, a)
 	if (t->left[(*a)->recipient] && t->m->sender.len)
-		note_final(t, *a); /* the sender has been told; what is left of the recipient will be tried again */
+		note_final(t, *a); /* the sender has been told; what is left of the recipient will
+		                      be tried again */
 	size_t n = collect_outcomes(t, o, &all_done, &next);
 	for (size_t i = 0; i < n; i++)
 		if (o[i].state != QUEUE_RCPT_PENDING)
-			(void)(queue_index_set_recipient(t->d->cfg.index, t->id, o[i].recipient, o[i].state) == RC_OK);
+			(void)(queue_index_set_recipient(
+			           t->d->cfg.index, t->id, o[i].recipient, o[i].state) == RC_OK);
 	if (all_done && !t->freeze) {
 		complete(t);
 		return;
@@ -472,9 +514,11 @@ static void finish(struct attempt *t)
 	give_back(t, next);
 }
 
-/* ---- the run -------------------------------------------------------------------------------------------- */
+/* ---- the run
+ * -------------------------------------------------------------------------------------------- */
 
-/* Local ones one after the other, each on record before the next; then the remote ones side by side. */
+/* Local ones one after the other, each on record before the next; then the remote ones side by
+ * side. */
 static void deliver_groups(struct attempt *t)
 {
 	size_t remote = 0;
@@ -542,7 +586,8 @@ static void attempt_run(struct job *job, struct worker *w)
 	t->worker = w;
 	t->began_us = clock_mono_us();
 	t->cfg = t->d->cfg.snapshot(t->d->cfg.ctx);
-	t->log = t->d->cfg.snapshot_log ? t->d->cfg.snapshot_log(t->d->cfg.ctx, t->cfg) : t->d->cfg.log;
+	t->log =
+	    t->d->cfg.snapshot_log ? t->d->cfg.snapshot_log(t->d->cfg.ctx, t->cfg) : t->d->cfg.log;
 	if (!t->cfg || pool_blocking_begin(w, POOL_FOR_DELIVER, 0, &err) != RC_OK) {
 		queue_index_release(t->d->cfg.index, &t->entry, clock_wall_us() + BUSY_AGAIN);
 		free_attempt(t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Telling the sender: one message for each errors address, durable before the failure itself is recorded. RFC 3464. */
+/* Telling the sender: one message for each errors address, durable before the failure itself is
+ * recorded. RFC 3464. */
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
 #include "message/fixups.h"
@@ -15,7 +16,8 @@ static slice_t errors_address(const struct attempt *t, const struct address *a)
 
 enum bounce_kind { BOUNCE_FAILED, BOUNCE_SUCCESS, BOUNCE_DELAYED };
 
-/* RFC 3461: NOTIFY= without FAILURE.  Whom a redirection names instead of the sender has not asked for that. */
+/* RFC 3461: NOTIFY= without FAILURE.  Whom a redirection names instead of the sender has not asked
+ * for that. */
 static bool is_unwanted(const struct attempt *t, const struct address *a)
 {
 	uint32_t asked = t->m->recipients[a->recipient].dsn_flags;
@@ -50,7 +52,8 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 			continue;
 		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
 		if (a->parent)
-			strbuf_printf(sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
+			strbuf_printf(
+			    sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
 		slice_t rest = why(a), line;
 		while (slice_next(&rest, '\n', &line))
 			strbuf_printf(sb, "    %.*s\n", SL_ARG(line));
@@ -59,7 +62,8 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 
 static void put_reporter(const struct attempt *t, struct strbuf *sb)
 {
-	strbuf_printf(sb, "Reporting-MTA: dns; %.*s\n", SL_ARG(config_process(t->cfg)->primary_hostname));
+	strbuf_printf(
+	    sb, "Reporting-MTA: dns; %.*s\n", SL_ARG(config_process(t->cfg)->primary_hostname));
 	if (t->m->facts.dsn_envid.len)
 		strbuf_printf(sb, "Original-Envelope-ID: %.*s\n", SL_ARG(t->m->facts.dsn_envid));
 	strbuf_char(sb, '\n');
@@ -80,13 +84,14 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 		if (!is_told(t, a, to))
 			continue;
 		put_original_recipient(t, sb, a->recipient);
-		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: %s\n", SL_ARG(a->text),
-		    a->status[0] ? a->status : "5.0.0");
+		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: %s\n",
+		    SL_ARG(a->text), a->status[0] ? a->status : "5.0.0");
 		if (a->remote_host.len)
 			strbuf_printf(sb, "Remote-MTA: dns; %.*s\n", SL_ARG(a->remote_host));
 		if (a->smtp_code) {
 			slice_t said = a->remote_reply.len ? a->remote_reply : why(a);
-			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n", SL_ARG(slice_sub(said, 0, slice_find(said, '\n'))));
+			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n",
+			    SL_ARG(slice_sub(said, 0, slice_find(said, '\n'))));
 		}
 		strbuf_char(sb, '\n');
 	}
@@ -95,10 +100,12 @@ static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
 /* The header alone: so the configuration or RET= wants it. */
 static bool headers_only(const struct attempt *t)
 {
-	return !config_bool(t->cfg, MO_bounce_return_body) || slice_eqs(t->m->facts.dsn_ret, "HDRS");
+	return !config_bool(t->cfg, MO_bounce_return_body) ||
+	       slice_eqs(t->m->facts.dsn_ret, "HDRS");
 }
 
-/* How much of the body goes back: bounce_return_size_limit, and never so much that a bounce becomes a burden. */
+/* How much of the body goes back: bounce_return_size_limit, and never so much that a bounce becomes
+ * a burden. */
 static uint64_t returned_bytes(const struct attempt *t)
 {
 	int64_t limit = config_int(t->cfg, MO_bounce_return_size_limit);
@@ -154,7 +161,9 @@ static void put_truncation(const struct attempt *t, struct strbuf *sb)
 	uint64_t returned = returned_bytes(t);
 
 	if (returned > 0 && returned < t->m->body.bytes)
-		strbuf_printf(sb, "\nThe body of the message is %llu characters long; only the first\n%llu or so are included here.\n",
+		strbuf_printf(sb,
+		    "\nThe body of the message is %llu characters long; only the first\n%llu or so "
+		    "are included here.\n",
 		    (unsigned long long)t->m->body.bytes, (unsigned long long)returned);
 }
 
@@ -163,10 +172,12 @@ static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t
 	struct strbuf sb;
 
 	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
-	strbuf_text(&sb, "This message was created automatically by mail delivery software.\n\n"
-	                 "A message that you sent could not be delivered to one or more of its\n"
-	                 "recipients. This is a permanent error. The following address(es) failed:\n\n");
+	strbuf_printf(
+	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_text(&sb,
+	    "This message was created automatically by mail delivery software.\n\n"
+	    "A message that you sent could not be delivered to one or more of its\n"
+	    "recipients. This is a permanent error. The following address(es) failed:\n\n");
 	put_addresses(t, &sb, to);
 	put_truncation(t, &sb);
 	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
@@ -183,7 +194,8 @@ static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t
 
 static const char *how(const struct good_news *n)
 {
-	return n->relayed ? "relayed to non-DSN-aware mailer" : "relayed via non \"Remote SMTP\" router";
+	return n->relayed ? "relayed to non-DSN-aware mailer"
+	                  : "relayed via non \"Remote SMTP\" router";
 }
 
 static bool is_good(const struct attempt *t, uint32_t i)
@@ -196,10 +208,11 @@ static void put_success_report(struct attempt *t, struct strbuf *sb, uint32_t i)
 	const struct good_news *n = &t->good[i];
 
 	put_original_recipient(t, sb, i);
-	strbuf_printf(sb, "Action: %s\nFinal-Recipient: rfc822;%.*s\nStatus: 2.0.0\n", n->relayed ? "relayed" : "delivered",
-	    SL_ARG(t->m->recipients[i].address));
+	strbuf_printf(sb, "Action: %s\nFinal-Recipient: rfc822;%.*s\nStatus: 2.0.0\n",
+	    n->relayed ? "relayed" : "delivered", SL_ARG(t->m->recipients[i].address));
 	if (n->relayed && n->host.len)
-		strbuf_printf(sb, "Remote-MTA: dns; %.*s\nDiagnostic-Code: smtp; 250 Ok\n", SL_ARG(n->host));
+		strbuf_printf(
+		    sb, "Remote-MTA: dns; %.*s\nDiagnostic-Code: smtp; 250 Ok\n", SL_ARG(n->host));
 	else if (!n->relayed)
 		strbuf_text(sb, "Diagnostic-Code: X-Heddle; relayed via non SMTP router\n");
 	strbuf_char(sb, '\n');
@@ -210,12 +223,15 @@ static slice_t make_success_body(struct attempt *t, struct arena *a, slice_t bou
 	struct strbuf sb;
 
 	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
-	strbuf_text(&sb, "This message was created automatically by mail delivery software.\n"
-	                 " ----- The following addresses had successful delivery notifications -----\n");
+	strbuf_printf(
+	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_text(&sb,
+	    "This message was created automatically by mail delivery software.\n"
+	    " ----- The following addresses had successful delivery notifications -----\n");
 	for (uint32_t i = 0; i < t->state.n_recipients; i++)
 		if (is_good(t, i))
-			strbuf_printf(&sb, "<%.*s> (%s)\n", SL_ARG(t->m->recipients[i].address), how(&t->good[i]));
+			strbuf_printf(&sb, "<%.*s> (%s)\n", SL_ARG(t->m->recipients[i].address),
+			    how(&t->good[i]));
 	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
 	put_reporter(t, &sb);
 	for (uint32_t i = 0; i < t->state.n_recipients; i++)
@@ -235,7 +251,8 @@ static bool is_slow(const struct attempt *t, const struct address *a)
 {
 	uint32_t asked = t->m->recipients[a->recipient].dsn_flags;
 
-	return (!asked || (asked & HEDDLE_DSN_DELAY)) && slice_eq(errors_address(t, a), t->m->sender);
+	return (!asked || (asked & HEDDLE_DSN_DELAY)) &&
+	       slice_eq(errors_address(t, a), t->m->sender);
 }
 
 static slice_t make_delay_body(struct attempt *t, struct arena *a, slice_t boundary)
@@ -244,23 +261,28 @@ static slice_t make_delay_body(struct attempt *t, struct arena *a, slice_t bound
 	struct strbuf sb;
 
 	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(&sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
+	strbuf_printf(
+	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
 	strbuf_printf(&sb,
 	    "This message was created automatically by mail delivery software.\n"
 	    "A message that you sent has not yet been delivered to one or more of its\n"
 	    "recipients after more than %.*s on the queue on %.*s.\n\n"
 	    "The message identifier is:     %.*s\n",
-	    SL_ARG(t->delayed), SL_ARG(config_process(t->cfg)->primary_hostname), SL_ARG(t->id_text));
+	    SL_ARG(t->delayed), SL_ARG(config_process(t->cfg)->primary_hostname),
+	    SL_ARG(t->id_text));
 	if (subject)
-		strbuf_printf(&sb, "The subject of the message is: %.*s\n", SL_ARG(header_value(subject)));
-	strbuf_text(&sb, "\nThe addresses to which the message has not yet been delivered are:\n\n");
+		strbuf_printf(
+		    &sb, "The subject of the message is: %.*s\n", SL_ARG(header_value(subject)));
+	strbuf_text(
+	    &sb, "\nThe addresses to which the message has not yet been delivered are:\n\n");
 	VEC_FOREACH(&t->deferred, struct address *, it)
 	if (is_slow(t, *it))
 		strbuf_printf(&sb, "  %.*s\n", SL_ARG((*it)->text));
-	strbuf_text(&sb, "\nNo action is required on your part. Delivery attempts will continue for\n"
-	                 "some time, and this warning may be repeated at intervals if the message\n"
-	                 "remains undelivered. Eventually the mail delivery software will give up,\n"
-	                 "and when that happens, the message will be returned to you.\n");
+	strbuf_text(&sb,
+	    "\nNo action is required on your part. Delivery attempts will continue for\n"
+	    "some time, and this warning may be repeated at intervals if the message\n"
+	    "remains undelivered. Eventually the mail delivery software will give up,\n"
+	    "and when that happens, the message will be returned to you.\n");
 	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
 	put_reporter(t, &sb);
 	VEC_FOREACH(&t->deferred, struct address *, it)
@@ -268,7 +290,9 @@ static slice_t make_delay_body(struct attempt *t, struct arena *a, slice_t bound
 		if (!is_slow(t, *it))
 			continue;
 		put_original_recipient(t, &sb, (*it)->recipient);
-		strbuf_printf(&sb, "Action: delayed\nFinal-Recipient: rfc822;%.*s\nStatus: 4.0.0\n\n", SL_ARG((*it)->text));
+		strbuf_printf(&sb,
+		    "Action: delayed\nFinal-Recipient: rfc822;%.*s\nStatus: 4.0.0\n\n",
+		    SL_ARG((*it)->text));
 	}
 	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
 	put_headers(t, &sb);
@@ -324,7 +348,8 @@ static bool is_worth_a_warning(struct attempt *t, const struct address *first, b
 	text = slice_trim(text);
 	if (rc == RC_ERROR || rc == RC_DEFER)
 		log_panic(t->log, t->id_text, "delay_warning_condition: %s", err.text);
-	return rc == RC_OK && text.len && !slice_eqs(text, "0") && !slice_eqis(text, "no") && !slice_eqis(text, "false");
+	return rc == RC_OK && text.len && !slice_eqs(text, "0") && !slice_eqis(text, "no") &&
+	       !slice_eqis(text, "false");
 }
 
 /* ---- the message ---- */
@@ -336,7 +361,8 @@ static slice_t dsn_from(struct attempt *t)
 
 	if (config_expand(&t->ev, MO_dsn_from, &v, &err) == RC_OK && !slice_is_absent(v) && v.len)
 		return v;
-	return arena_printf(t->arena, "Mail Delivery System <Mailer-Daemon@%.*s>", SL_ARG(qualify_domain(t)));
+	return arena_printf(
+	    t->arena, "Mail Delivery System <Mailer-Daemon@%.*s>", SL_ARG(qualify_domain(t)));
 }
 
 /* Those that this sender is told of, one a line. */
@@ -367,16 +393,20 @@ static void make_received(struct attempt *t, struct message *b, slice_t to)
 {
 	const struct process_facts *p = config_process(t->cfg);
 
-	add(b, arena_printf(b->arena, "Received: from " OWN_NAME " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
-	    SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version), b->id, SL_ARG(to),
-	    SL_ARG(clock_rfc5322(b->arena, b->received_us))));
+	add(b, arena_printf(b->arena,
+	           "Received: from " OWN_NAME
+	           " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
+	           SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version), b->id, SL_ARG(to),
+	           SL_ARG(clock_rfc5322(b->arena, b->received_us))));
 }
 
 /* From "From:" to "Date:"; good news have their subject before the rest, as Exim's have. */
-static void make_headers(struct attempt *t, struct message *b, slice_t to, slice_t boundary, enum bounce_kind kind)
+static void make_headers(
+    struct attempt *t, struct message *b, slice_t to, slice_t boundary, enum bounce_kind kind)
 {
 	struct arena *a = b->arena;
-	slice_t reply = config_text(t->cfg, MO_errors_reply_to), about = message_header_id(&t->m->headers);
+	slice_t reply = config_text(t->cfg, MO_errors_reply_to),
+	        about = message_header_id(&t->m->headers);
 
 	bool success = kind == BOUNCE_SUCCESS;
 	make_received(t, b, to);
@@ -394,17 +424,22 @@ static void make_headers(struct attempt *t, struct message *b, slice_t to, slice
 		add(b, SL("Subject: Delivery Status Notification\n"));
 	if (!slice_is_absent(about))
 		add(b, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
-	add(b, arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n", SL_ARG(boundary)));
+	add(b, arena_printf(a,
+	           "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n",
+	           SL_ARG(boundary)));
 	add(b, SL("MIME-Version: 1.0\n"));
 	if (kind == BOUNCE_FAILED)
 		add(b, SL("Subject: Mail delivery failed: returning message to sender\n"));
 	if (kind == BOUNCE_DELAYED)
-		add(b, arena_printf(a, "Subject: Warning: message %.*s delayed %.*s\n", SL_ARG(t->id_text), SL_ARG(t->delayed)));
-	add(b, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id, SL_ARG(config_process(t->cfg)->primary_hostname)));
+		add(b, arena_printf(a, "Subject: Warning: message %.*s delayed %.*s\n",
+		           SL_ARG(t->id_text), SL_ARG(t->delayed)));
+	add(b, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id,
+	           SL_ARG(config_process(t->cfg)->primary_hostname)));
 	add(b, arena_printf(a, "Date: %.*s\n", SL_ARG(clock_rfc5322(a, b->received_us))));
 }
 
-static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_id id, enum bounce_kind kind)
+static struct message *make_bounce(
+    struct attempt *t, slice_t to, struct queue_id id, enum bounce_kind kind)
 {
 	struct message *b = message_new();
 	struct arena *a = b->arena;
@@ -414,12 +449,14 @@ static struct message *make_bounce(struct attempt *t, slice_t to, struct queue_i
 	b->local_message = true;
 	b->received_us = clock_wall_us();
 	b->session.received_protocol = SL("local");
-	b->facts.authenticated_sender = arena_dup(a, config_text(t->cfg, MO_bounce_sender_authentication));
+	b->facts.authenticated_sender =
+	    arena_dup(a, config_text(t->cfg, MO_bounce_sender_authentication));
 	b->recipients = ARENA_NEW(a, struct recipient);
 	b->recipients->address = arena_dup(a, to);
 	b->recipients->errors_to = b->recipients->orcpt = slice_absent();
 	b->recipient_count = 1;
-	slice_t boundary = arena_printf(a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
+	slice_t boundary = arena_printf(
+	    a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
 	make_headers(t, b, to, boundary, kind);
 	slice_t *chunk = ARENA_NEW(a, slice_t);
 	*chunk = kind == BOUNCE_SUCCESS   ? make_success_body(t, a, boundary)
@@ -444,8 +481,8 @@ static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind
 	if (rc == RC_OK)
 		rc = store_append_wait(t->d->cfg.store, b->arena, &q, err);
 	if (rc == RC_OK) {
-		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu", SL_ARG(t->id_text), OWN_NAME,
-		    (unsigned long long)b->size_bytes);
+		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu",
+		    SL_ARG(t->id_text), OWN_NAME, (unsigned long long)b->size_bytes);
 		rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
 	}
 	if (rc == RC_OK && !deliver_now(t->d, b, &e))
@@ -454,7 +491,8 @@ static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind
 	return rc;
 }
 
-/* A bounce that cannot be delivered is not bounced: it is frozen, and ends after ignore_bounce_errors_after. */
+/* A bounce that cannot be delivered is not bounced: it is frozen, and ends after
+ * ignore_bounce_errors_after. */
 static void undeliverable_bounce(struct attempt *t)
 {
 	int64_t keep_ms = config_int(t->cfg, MO_ignore_bounce_errors_after);
@@ -479,7 +517,8 @@ enum rc bounce_send(struct attempt *t, struct error *err)
 	{
 		slice_t to = errors_address(t, *it);
 		if (is_unwanted(t, *it)) {
-			log_main(t->log, t->id_text, "%.*s: error ignored: RFC 3461 DSN, failure notify not requested",
+			log_main(t->log, t->id_text,
+			    "%.*s: error ignored: RFC 3461 DSN, failure notify not requested",
 			    SL_ARG((*it)->text));
 			continue;
 		}
@@ -499,7 +538,8 @@ enum rc bounce_send(struct attempt *t, struct error *err)
 	return RC_OK;
 }
 
-/* Only what is delivered for good: not while another part of the recipient is left, nor when one has failed. */
+/* Only what is delivered for good: not while another part of the recipient is left, nor when one
+ * has failed. */
 enum rc bounce_send_success(struct attempt *t, struct error *err)
 {
 	bool any = false;
@@ -519,7 +559,8 @@ enum rc bounce_send_warning(struct attempt *t, struct error *err)
 	bool one_domain = true;
 	int64_t at_ms, due = warnings_due(t, (clock_wall_us() - t->m->received_us) / 1000, &at_ms);
 
-	if (due == 0 || t->m->sender.len == 0 || map_get(t->done, arena_printf(t->arena, "W %lld", (long long)due)))
+	if (due == 0 || t->m->sender.len == 0 ||
+	    map_get(t->done, arena_printf(t->arena, "W %lld", (long long)due)))
 		return RC_OK;
 	VEC_FOREACH(&t->deferred, struct address *, it)
 	{

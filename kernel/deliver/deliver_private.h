@@ -5,7 +5,8 @@
  *	attempt.c    one attempt: load, route, group, deliver, record
  *	group.c      addresses that go together; job.c what a driver sees of a group
  *	local.c      who a local delivery runs as; render.c the message as a transport sends it
- *	retry.c      times, retry_rule.c which rule, retry_hints.c what is known across messages; bounce.c telling the sender; lines.c the log
+ *	retry.c      times, retry_rule.c which rule, retry_hints.c what is known across messages;
+ *bounce.c telling the sender; lines.c the log
  */
 #ifndef HEDDLE_DELIVER_PRIVATE_H
 #define HEDDLE_DELIVER_PRIVATE_H
@@ -17,29 +18,29 @@
 
 struct deliverer {
 	struct deliver_config cfg;
-	struct cancel cancel;               /* set by deliver_stop */
+	struct cancel cancel; /* set by deliver_stop */
 	unsigned max_active;
 	struct mutex lock;
-	unsigned active GUARDED_BY(lk_deliver);   /* attempts that run or are queued to run */
-	bool enabled GUARDED_BY(lk_deliver);      /* recovery is through */
+	unsigned active GUARDED_BY(lk_deliver); /* attempts that run or are queued to run */
+	bool enabled GUARDED_BY(lk_deliver);    /* recovery is through */
 	bool stopping GUARDED_BY(lk_deliver);
 	bool ticking GUARDED_BY(lk_deliver);
 	int64_t forced_us GUARDED_BY(lk_deliver); /* the last queue run that ignores retry times */
 	struct condvar changed;
-	int64_t expire_at_us;               /* the ticking worker's */
-	struct smtp_clients *clients;       /* its own locks */
+	int64_t expire_at_us;         /* the ticking worker's */
+	struct smtp_clients *clients; /* its own locks */
 };
 LOCK_FNS(deliverer, struct deliverer, lock, lk_deliver)
 
 /* How a message went to a host: for the log. */
 struct outcome_via {
 	bool is_tls, verified, resumed;
-	slice_t cipher, peerdn;    /* ABSENT: no TLS, no certificate */
+	slice_t cipher, peerdn;                  /* ABSENT: no TLS, no certificate */
 	slice_t authenticator, authenticated_id; /* ABSENT: not authenticated */
-	slice_t mail_auth;         /* AUTH= of MAIL; zeroed: none */
-	slice_t interface;         /* our address; ABSENT: not known */
+	slice_t mail_auth;                       /* AUTH= of MAIL; zeroed: none */
+	slice_t interface;                       /* our address; ABSENT: not known */
 	uint16_t port, interface_port;
-	uint32_t used;             /* CLIENT_USED_ of smtp/client.h */
+	uint32_t used; /* CLIENT_USED_ of smtp/client.h */
 };
 
 /* What became of one address in a transport. */
@@ -47,55 +48,56 @@ struct outcome {
 	bool is_set;
 	enum rc result;
 	int smtp;
-	int32_t host;              /* index into the group's hosts, -1: none */
-	uint32_t about;            /* HEDDLE_X_ */
+	int32_t host;   /* index into the group's hosts, -1: none */
+	uint32_t about; /* HEDDLE_X_ */
 	char enhanced[12];
 	slice_t text;
 	const struct outcome_via *via; /* of a session; or NULL */
-	int64_t idle_s;            /* with HEDDLE_X_QUOTA: since anybody read the mailbox; -1: not known */
-	int64_t waits_until_us;    /* not tried: its retry time has not come */
+	int64_t idle_s; /* with HEDDLE_X_QUOTA: since anybody read the mailbox; -1: not known */
+	int64_t waits_until_us; /* not tried: its retry time has not come */
 };
 
 /* A host of a group as the hints saw it when its turn came. */
 struct host_try {
 	uint32_t host;
-	slice_t key;               /* T:NAME:ADDRESS[:PORT] */
-	bool waits;                /* not tried */
-	bool is_expired;           /* ... and it has been failing for longer than the rules go on */
-	bool since_arrival;        /* ... and was tried after this message arrived */
+	slice_t key;        /* T:NAME:ADDRESS[:PORT] */
+	bool waits;         /* not tried */
+	bool is_expired;    /* ... and it has been failing for longer than the rules go on */
+	bool since_arrival; /* ... and was tried after this message arrived */
 	bool was_failing, message_failed; /* there was a hint about it; about it and this message */
-	bool gives_up, failed;     /* what came of it */
-	int64_t next_us;           /* waits, failed: when it may be tried again */
+	bool gives_up, failed;            /* what came of it */
+	int64_t next_us;                  /* waits, failed: when it may be tried again */
 };
 
 /* Addresses that are handed to a transport together. */
 struct group {
 	const struct heddle_instance *transport;
-	struct vec addresses;      /* struct address * */
-	struct outcome *outcomes;  /* one for each address */
+	struct vec addresses;     /* struct address * */
+	struct outcome *outcomes; /* one for each address */
 	struct outcome *host_outcomes;
-	const struct vec *hosts;   /* of the first address */
-	struct vec host_tries;     /* struct host_try: those whose turn came */
+	const struct vec *hosts; /* of the first address */
+	struct vec host_tries;   /* struct host_try: those whose turn came */
 	bool is_local;
 	int64_t took_us;
-	slice_t reason;            /* of deliver()'s own result */
-	struct arena *arena;       /* of a group that another thread ran: outcomes' texts; freed with the attempt */
+	slice_t reason; /* of deliver()'s own result */
+	struct arena *
+	    arena; /* of a group that another thread ran: outcomes' texts; freed with the attempt */
 };
 
 /* A recipient whose sender wants to hear that it was delivered. */
 struct good_news {
-	bool is_due;               /* delivered in this attempt, and nobody further on will tell */
-	bool relayed;              /* to a server */
-	slice_t host;              /* its name */
+	bool is_due;  /* delivered in this attempt, and nobody further on will tell */
+	bool relayed; /* to a server */
+	slice_t host; /* its name */
 };
 
 struct attempt {
-	struct job job;            /* first */
+	struct job job; /* first */
 	struct deliverer *d;
 	struct queue_entry *entry; /* the lease */
 	struct queue_id id;
 	slice_t id_text;
-	struct message *m;         /* NULL until loaded */
+	struct message *m; /* NULL until loaded */
 	struct arena *arena;
 	struct config *cfg;
 	struct log *log;
@@ -103,17 +105,17 @@ struct attempt {
 	struct eval ev;
 	struct session_facts session;
 	struct message_facts facts;
-	struct queue_message state;     /* recipients with what was recorded */
-	struct map *done;               /* children delivered by earlier attempts: text -> non-NULL */
+	struct queue_message state; /* recipients with what was recorded */
+	struct map *done;           /* children delivered by earlier attempts: text -> non-NULL */
 	struct routing routing;
-	struct vec groups;              /* struct group * */
-	struct vec failed, deferred;    /* struct address * */
-	struct strbuf note;             /* children delivered now: lines */
+	struct vec groups;           /* struct group * */
+	struct vec failed, deferred; /* struct address * */
+	struct strbuf note;          /* children delivered now: lines */
 	bool forced, freeze;
-	bool bounce_failed;             /* why it is frozen */
-	uint32_t *left;                 /* addresses still undelivered, for each recipient */
-	struct good_news *good;         /* for each recipient */
-	slice_t delayed;                /* "24 hours", for a warning */
+	bool bounce_failed;     /* why it is frozen */
+	uint32_t *left;         /* addresses still undelivered, for each recipient */
+	struct good_news *good; /* for each recipient */
+	slice_t delayed;        /* "24 hours", for a warning */
 	int64_t began_us;
 };
 
@@ -122,8 +124,8 @@ struct heddle_job {
 	struct attempt *attempt;
 	struct group *group;
 	struct arena *arena;
-	uint32_t uid, gid;              /* as the transport will run */
-	slice_t sender;                 /* return path */
+	uint32_t uid, gid; /* as the transport will run */
+	slice_t sender;    /* return path */
 	struct outcome *outcomes;
 	const struct heddle_instance *transport;
 	struct heddle_session *session; /* open now, or NULL */
@@ -133,15 +135,17 @@ struct heddle_job {
 extern const struct heddle_delivery_service delivery_service;
 extern const struct heddle_message_service message_service;
 /* draft.c */
-int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count, slice_t headers,
-    struct heddle_draft **out);
-int32_t message_draft_write(struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len);
+int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count,
+    slice_t headers, struct heddle_draft **out);
+int32_t message_draft_write(
+    struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len);
 int32_t message_commit(struct heddle_call *c, struct heddle_draft *d, slice_t *id);
 extern const struct heddle_hints_service hints_service;
 
 /* attempt.c */
 void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced);
-/* What evaluations may set is t's own from now on, and lives in its arena: after a copy of it, or of the message's facts. */
+/* What evaluations may set is t's own from now on, and lives in its arena: after a copy of it, or
+ * of the message's facts. */
 void attempt_own_facts(struct attempt *t);
 void attempt_deliver_group(struct attempt *t, struct group *g);
 /* parallel.c: returns when all have their outcomes. */
@@ -156,35 +160,41 @@ void edit_expire_frozen(struct deliverer *d) EXCLUDES(lk_deliver);
 /* group.c */
 void groups_make(struct attempt *t);
 /* local.c */
-enum rc local_identity(struct attempt *t, struct group *g, struct agent_identity *out, struct error *err);
+enum rc local_identity(
+    struct attempt *t, struct group *g, struct agent_identity *out, struct error *err);
 void local_set_home(struct attempt *t, struct group *g);
 /* render.c: the header as this group's transport sends it. */
-enum rc render_header(struct heddle_call *c, const struct heddle_job *job, slice_t *out, struct error *err);
+enum rc render_header(
+    struct heddle_call *c, const struct heddle_job *job, slice_t *out, struct error *err);
 slice_t render_sender(const struct heddle_job *job);
 /* remote.c: the SMTP client sessions that the delivery service hands out */
-int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
-    struct heddle_session **out);
+int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
+    struct heddle_conn *conn, uint32_t lmtp, struct heddle_session **out);
 int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct heddle_job *j);
-int32_t remote_add_host(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in);
+int32_t remote_add_host(
+    struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in);
 /* The transport is through: its connection is for others now. */
 void remote_done(struct heddle_job *j);
 /* retry.c */
 struct retry_state { /* kept with each recipient */
 	int64_t first_failed_us, last_try_us;
 	uint32_t tries;
-	bool by_host;               /* its hosts wait, not the address: the hints say until when */
+	bool by_host; /* its hosts wait, not the address: the hints say until when */
 	slice_t why;
 };
 slice_t retry_encode(struct arena *a, const struct retry_state *r);
 struct retry_state retry_decode(slice_t bytes);
-/* The next attempt for a deferred address by its own state; false: the rules say to give up (or there is none). */
-bool retry_next(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o,
-    const struct retry_state *r, int64_t now_us, int64_t *out_next_us);
+/* The next attempt for a deferred address by its own state; false: the rules say to give up (or
+ * there is none). */
+bool retry_next(struct attempt *t, const struct address *a, const struct group *g,
+    const struct outcome *o, const struct retry_state *r, int64_t now_us, int64_t *out_next_us);
 struct retry_past {
 	int64_t first_failed_us, last_try_us, planned_us; /* last_try_us 0: never */
 };
-/* By a rule that has steps.  False: past its last cutoff; the time is that of the last step then. */
-bool retry_when(const struct retry_rule *rule, const struct retry_past *p, int64_t now_us, int64_t max_s, int64_t *out_next_us);
+/* By a rule that has steps.  False: past its last cutoff; the time is that of the last step then.
+ */
+bool retry_when(const struct retry_rule *rule, const struct retry_past *p, int64_t now_us,
+    int64_t max_s, int64_t *out_next_us);
 int64_t retry_cutoff_s(const struct retry_rule *rule);
 int64_t retry_interval_max_s(const struct config *cfg);
 /* The message itself has been here for longer than the rule goes on. */
@@ -196,7 +206,7 @@ bool retry_uses_local_part(const struct address *a, const struct group *g, const
 /* retry_hints.c: across messages.  Where there are no hints, nothing waits and nothing is known. */
 struct retry_hint {
 	int64_t first_failed_us, last_try_us, next_try_us, claimed_until_us;
-	int32_t number;             /* as behind "defer" in the log */
+	int32_t number; /* as behind "defer" in the log */
 	bool is_expired;
 	slice_t why;
 };
@@ -207,14 +217,16 @@ MUST_USE bool retry_hint_decode(slice_t bytes, struct retry_hint *out);
 bool retry_address_waits(struct attempt *t, const struct queue_recipient *r, int64_t *out_until_us);
 /* A local group that is to wait has its outcome then. */
 bool retry_local_waits(struct attempt *t, struct group *g);
-/* A host's turn has come, at this port.  False: it is left alone, and the recipients have that noted.  *out_is_due: it was
- * failing, and its time has come. */
-bool retry_host_may_try(struct attempt *t, struct group *g, uint32_t host, uint32_t port, bool *out_is_due);
-/* After a remote group: what its hosts did goes to the hints; if none could be tried, the outcomes say so. */
+/* A host's turn has come, at this port.  False: it is left alone, and the recipients have that
+ * noted.  *out_is_due: it was failing, and its time has come. */
+bool retry_host_may_try(
+    struct attempt *t, struct group *g, uint32_t host, uint32_t port, bool *out_is_due);
+/* After a remote group: what its hosts did goes to the hints; if none could be tried, the outcomes
+ * say so. */
 void retry_settle_hosts(struct attempt *t, struct group *g);
 /* A deferred address: as retry_next, by what is known across messages. */
-bool retry_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o,
-    struct retry_state *r, int64_t now_us, int64_t *out_next_us);
+bool retry_failed(struct attempt *t, const struct address *a, const struct group *g,
+    const struct outcome *o, struct retry_state *r, int64_t now_us, int64_t *out_next_us);
 /* It was routed, or (with its group) dealt with: what was known against it is forgotten. */
 void retry_forget(struct attempt *t, const struct address *a, const struct group *g);
 /* bounce.c: one message to each errors address, durable when it returns OK. */
@@ -226,8 +238,10 @@ enum rc bounce_send_warning(struct attempt *t, struct error *err);
 /* lines.c */
 void line_delivered(struct attempt *t, const struct group *g);
 void line_discarded(struct attempt *t, const struct address *a);
-void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
-void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
+void line_failed(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
+void line_deferred(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_completed(struct attempt *t);
 /* The number behind "defer": an errno, or one of Exim's own. */
 int line_defer_number(const struct group *g, const struct outcome *o);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Messages that transports make (autoreply): draft, draft_write, commit of heddle.message.1.
- * A draft lies in the arena of the call and comes to nothing unless it is committed; commit means that it is on stable storage.
- * Source: Exim specification, chapter 27; RFC 3834.
+ * A draft lies in the arena of the call and comes to nothing unless it is committed; commit means
+ * that it is on stable storage. Source: Exim specification, chapter 27; RFC 3834.
  */
 #include "deliver/deliver_private.h"
 #include "message/fixups.h"
@@ -37,8 +37,8 @@ static bool is_line_safe(slice_t s)
 	return true;
 }
 
-int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count, slice_t headers,
-    struct heddle_draft **out)
+int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count,
+    slice_t headers, struct heddle_draft **out)
 {
 	if (!c->job)
 		return refuse(c, HEDDLE_ERROR, "a message is made while one is delivered", SL(""));
@@ -61,12 +61,15 @@ int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, 
 	return HEDDLE_OK;
 }
 
-int32_t message_draft_write(struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
+int32_t message_draft_write(
+    struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
 {
 	if (d->is_done || d->job != c->job)
 		return refuse(c, HEDDLE_ERROR, "a draft that is not open", SL(""));
 	strbuf_add(&d->body, slice_tainted(buf, (size_t)len));
-	return strbuf_is_overfull(&d->body) ? refuse(c, HEDDLE_FAIL, "the message is too large", SL("")) : HEDDLE_OK;
+	return strbuf_is_overfull(&d->body)
+	           ? refuse(c, HEDDLE_FAIL, "the message is too large", SL(""))
+	           : HEDDLE_OK;
 }
 
 /* The login of whom the transport runs as; a number if its name is not known here. */
@@ -84,15 +87,19 @@ static slice_t author(const struct heddle_job *j, struct arena *a)
 static void put_received(struct attempt *t, struct message *m, slice_t who)
 {
 	const struct process_facts *p = config_process(t->cfg);
-	slice_t text = arena_printf(m->arena, "Received: from %.*s by %.*s with local (Heddle %.*s)\n\t", SL_ARG(who),
-	    SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version));
+	slice_t text =
+	    arena_printf(m->arena, "Received: from %.*s by %.*s with local (Heddle %.*s)\n\t",
+	        SL_ARG(who), SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version));
 
 	if (m->sender.len)
-		text = arena_printf(m->arena, "%.*s(envelope-from <%.*s>)\n\t", SL_ARG(text), SL_ARG(m->sender));
+		text = arena_printf(
+		    m->arena, "%.*s(envelope-from <%.*s>)\n\t", SL_ARG(text), SL_ARG(m->sender));
 	text = arena_printf(m->arena, "%.*sid %s", SL_ARG(text), m->id);
 	if (m->recipient_count == 1)
-		text = arena_printf(m->arena, "%.*s\n\tfor %.*s", SL_ARG(text), SL_ARG(m->recipients->address));
-	text = arena_printf(m->arena, "%.*s;\n\t%.*s\n", SL_ARG(text), SL_ARG(clock_rfc5322(m->arena, m->received_us)));
+		text = arena_printf(
+		    m->arena, "%.*s\n\tfor %.*s", SL_ARG(text), SL_ARG(m->recipients->address));
+	text = arena_printf(m->arena, "%.*s;\n\t%.*s\n", SL_ARG(text),
+	    SL_ARG(clock_rfc5322(m->arena, m->received_us)));
 	(void)header_prepend(m->arena, &m->headers, text);
 }
 
@@ -108,11 +115,18 @@ static void take_recipients(struct message *m, const struct heddle_draft *d)
 	m->recipient_count = d->count;
 }
 
-static enum rc make_message(struct attempt *t, const struct heddle_draft *d, struct message *m, slice_t who, struct error *err)
+static enum rc make_message(struct attempt *t, const struct heddle_draft *d, struct message *m,
+    slice_t who, struct error *err)
 {
-	struct fixup_request fix = {.local = true, .trusted = true, .login = who, .full_name = slice_absent(), .given_name = slice_absent(),
-	    .qualify_sender = true, .qualify_recipient = true,
-	    .submission_domain = slice_absent(), .submission_name = slice_absent()};
+	struct fixup_request fix = {.local = true,
+	    .trusted = true,
+	    .login = who,
+	    .full_name = slice_absent(),
+	    .given_name = slice_absent(),
+	    .qualify_sender = true,
+	    .qualify_recipient = true,
+	    .submission_domain = slice_absent(),
+	    .submission_name = slice_absent()};
 	slice_t *chunk = ARENA_NEW(m->arena, slice_t);
 
 	m->sender = arena_dup(m->arena, d->sender);
@@ -145,8 +159,9 @@ static enum rc queue(struct attempt *t, struct message *m, slice_t who, struct e
 		rc = store_append_wait(t->d->cfg.store, m->arena, &q, err);
 	if (rc != RC_OK)
 		return rc;
-	log_main(t->log, slice_cstr(m->id), "<= %s%.*s%s R=%.*s U=%.*s P=local S=%llu", m->sender.len ? "" : "<>", SL_ARG(m->sender), "",
-	    SL_ARG(t->id_text), SL_ARG(who), (unsigned long long)m->size_bytes);
+	log_main(t->log, slice_cstr(m->id), "<= %s%.*s%s R=%.*s U=%.*s P=local S=%llu",
+	    m->sender.len ? "" : "<>", SL_ARG(m->sender), "", SL_ARG(t->id_text), SL_ARG(who),
+	    (unsigned long long)m->size_bytes);
 	rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
 	if (rc == RC_OK && !deliver_now(t->d, m, &e))
 		queue_index_release(t->d->cfg.index, &e, 0);

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-static enum rc store_it(struct deliverer *d, struct queue_id id, const struct queue_edit *e, struct error *err)
+static enum rc store_it(
+    struct deliverer *d, struct queue_id id, const struct queue_edit *e, struct error *err)
 {
 	struct arena *a = arena_new(0);
 	enum rc rc = store_edit_wait(d->cfg.store, a, id, e, err);
@@ -15,7 +16,8 @@ static enum rc store_it(struct deliverer *d, struct queue_id id, const struct qu
 
 static enum rc freeze(struct deliverer *d, struct queue_id id, bool on, struct error *err)
 {
-	struct queue_edit e = {.kind = on ? QUEUE_EDIT_FREEZE : QUEUE_EDIT_THAW, .when_us = clock_wall_us()};
+	struct queue_edit e = {
+	    .kind = on ? QUEUE_EDIT_FREEZE : QUEUE_EDIT_THAW, .when_us = clock_wall_us()};
 	enum rc rc = store_it(d, id, &e, err);
 
 	return rc == RC_OK ? queue_index_freeze(d->cfg.index, id, on, e.when_us) : rc;
@@ -30,7 +32,8 @@ static enum rc drop(struct deliverer *d, struct queue_id id, struct error *err)
 
 	if (!e) {
 		arena_free(&a);
-		return error_set(err, RC_FAIL, "is locked: it is being delivered, or is not on the queue");
+		return error_set(
+		    err, RC_FAIL, "is locked: it is being delivered, or is not on the queue");
 	}
 	rc = store_finish_wait(d->cfg.store, a, id, err);
 	arena_free(&a);
@@ -49,11 +52,13 @@ static enum rc give_up(struct deliverer *d, struct queue_id id, struct error *er
 	enum rc rc = store_it(d, id, &e, err);
 
 	if (rc == RC_OK && !deliver_message(d, id, true))
-		return error_set(err, RC_FAIL, "is being delivered; it is given up after this attempt");
+		return error_set(
+		    err, RC_FAIL, "is being delivered; it is given up after this attempt");
 	return rc;
 }
 
-static void expire_one(struct deliverer *d, const struct queue_view *v, int64_t now_us, int64_t keep_ms, int64_t thaw_ms)
+static void expire_one(struct deliverer *d, const struct queue_view *v, int64_t now_us,
+    int64_t keep_ms, int64_t thaw_ms)
 {
 	struct error err;
 	char text[QUEUE_ID_LEN + 1];
@@ -78,7 +83,8 @@ void edit_expire_frozen(struct deliverer *d)
 
 	if (!cfg)
 		return;
-	int64_t keep_ms = config_int(cfg, MO_timeout_frozen_after), thaw_ms = config_int(cfg, MO_auto_thaw);
+	int64_t keep_ms = config_int(cfg, MO_timeout_frozen_after),
+	        thaw_ms = config_int(cfg, MO_auto_thaw);
 	config_unref(&cfg);
 	if (keep_ms <= 0 && thaw_ms <= 0)
 		return;
@@ -92,10 +98,13 @@ void edit_expire_frozen(struct deliverer *d)
 	queue_list_free(&l);
 }
 
-enum rc deliver_edit(struct deliverer *d, struct queue_id id, enum admin_edit what, slice_t who, struct error *err)
+enum rc deliver_edit(
+    struct deliverer *d, struct queue_id id, enum admin_edit what, slice_t who, struct error *err)
 {
-	static const char *const words[] = {[ADMIN_FREEZE] = "frozen by", [ADMIN_THAW] = "unfrozen by",
-	    [ADMIN_REMOVE] = "removed by", [ADMIN_GIVE_UP] = "cancelled by"};
+	static const char *const words[] = {[ADMIN_FREEZE] = "frozen by",
+	    [ADMIN_THAW] = "unfrozen by",
+	    [ADMIN_REMOVE] = "removed by",
+	    [ADMIN_GIVE_UP] = "cancelled by"};
 	char text[QUEUE_ID_LEN + 1];
 	struct queue_entry *e = queue_index_find(d->cfg.index, id);
 	enum rc rc;

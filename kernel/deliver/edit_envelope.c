@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What an administrator does to an envelope, and what he looks at.  The message is taken first, so that no attempt runs
- * meanwhile; then the edit is on stable storage; then memory follows.
+ * What an administrator does to an envelope, and what he looks at.  The message is taken first, so
+ * that no attempt runs meanwhile; then the edit is on stable storage; then memory follows.
  */
 #include "base/io.h"
 #include "deliver/deliver_private.h"
@@ -10,27 +10,29 @@
 #define LOG_MAX   ((size_t)64 << 20)
 #define READ_SIZE 32768u
 
-/* ---- editing -------------------------------------------------------------------------------------------- */
+/* ---- editing
+ * -------------------------------------------------------------------------------------------- */
 
-static enum rc mark_one(struct deliverer *d, struct queue_id id, const struct queue_message *q, uint32_t i, slice_t who,
-    struct error *err)
+static enum rc mark_one(struct deliverer *d, struct queue_id id, const struct queue_message *q,
+    uint32_t i, slice_t who, struct error *err)
 {
-	struct queue_edit e = {.kind = QUEUE_EDIT_MARK_DELIVERED, .recipient = i, .when_us = clock_wall_us()};
+	struct queue_edit e = {
+	    .kind = QUEUE_EDIT_MARK_DELIVERED, .recipient = i, .when_us = clock_wall_us()};
 	struct arena *a = arena_new(0);
 	char text[QUEUE_ID_LEN + 1];
 	enum rc rc = store_edit_wait(d->cfg.store, a, id, &e, err);
 
 	queue_id_text(id, text);
 	if (rc == RC_OK)
-		log_main(d->cfg.log, slice_cstr(text), "address <%.*s> marked delivered by %.*s", SL_ARG(q->recipients[i].address),
-		    SL_ARG(who));
+		log_main(d->cfg.log, slice_cstr(text), "address <%.*s> marked delivered by %.*s",
+		    SL_ARG(q->recipients[i].address), SL_ARG(who));
 	arena_free(&a);
 	return rc;
 }
 
 /* All that are pending (address: ABSENT), or this one. */
-static enum rc mark(struct deliverer *d, struct queue_id id, const struct queue_message *q, slice_t address, slice_t who,
-    struct error *err)
+static enum rc mark(struct deliverer *d, struct queue_id id, const struct queue_message *q,
+    slice_t address, slice_t who, struct error *err)
 {
 	bool found = slice_is_absent(address);
 	enum rc rc = RC_OK;
@@ -43,15 +45,19 @@ static enum rc mark(struct deliverer *d, struct queue_id id, const struct queue_
 			rc = mark_one(d, id, q, i, who, err);
 	}
 	return found ? rc
-	             : error_set(err, RC_FAIL, "- error while marking as delivered:\n  %.*s is not a recipient: message not updated",
-			   SL_ARG(address));
+	             : error_set(err, RC_FAIL,
+	                   "- error while marking as delivered:\n  %.*s is not a recipient: "
+	                   "message not updated",
+	                   SL_ARG(address));
 }
 
-static enum rc change(struct deliverer *d, struct queue_id id, const struct queue_message *q, enum envelope_edit what,
-    slice_t address, slice_t who, struct error *err)
+static enum rc change(struct deliverer *d, struct queue_id id, const struct queue_message *q,
+    enum envelope_edit what, slice_t address, slice_t who, struct error *err)
 {
-	struct queue_edit e = {.kind = what == ENVELOPE_ADD ? QUEUE_EDIT_ADD_RECIPIENT : QUEUE_EDIT_SET_SENDER,
-	    .when_us = clock_wall_us(), .text = address};
+	struct queue_edit e = {
+	    .kind = what == ENVELOPE_ADD ? QUEUE_EDIT_ADD_RECIPIENT : QUEUE_EDIT_SET_SENDER,
+	    .when_us = clock_wall_us(),
+	    .text = address};
 	char text[QUEUE_ID_LEN + 1];
 
 	if (what == ENVELOPE_MARK || what == ENVELOPE_MARK_ALL)
@@ -63,20 +69,23 @@ static enum rc change(struct deliverer *d, struct queue_id id, const struct queu
 		return rc;
 	queue_id_text(id, text);
 	if (what == ENVELOPE_ADD)
-		log_main(d->cfg.log, slice_cstr(text), "recipient <%.*s> added by %.*s", SL_ARG(address), SL_ARG(who));
+		log_main(d->cfg.log, slice_cstr(text), "recipient <%.*s> added by %.*s",
+		    SL_ARG(address), SL_ARG(who));
 	else
-		log_main(d->cfg.log, slice_cstr(text), "sender address changed to <%.*s> by %.*s", SL_ARG(address), SL_ARG(who));
+		log_main(d->cfg.log, slice_cstr(text), "sender address changed to <%.*s> by %.*s",
+		    SL_ARG(address), SL_ARG(who));
 	return RC_OK;
 }
 
-enum rc deliver_edit_envelope(struct deliverer *d, struct queue_id id, enum envelope_edit what, slice_t address, slice_t who,
-    struct error *err)
+enum rc deliver_edit_envelope(struct deliverer *d, struct queue_id id, enum envelope_edit what,
+    slice_t address, slice_t who, struct error *err)
 {
 	struct queue_entry *e = queue_index_take(d->cfg.index, id, true);
 	struct queue_message q;
 
 	if (!e)
-		return error_set(err, RC_FAIL, "is locked: it is being delivered, or is not on the queue");
+		return error_set(
+		    err, RC_FAIL, "is locked: it is being delivered, or is not on the queue");
 	struct arena *a = arena_new(0);
 	enum rc rc = store_load(d->cfg.store, a, id, 0, &q, err);
 	if (rc == RC_OK)
@@ -92,7 +101,8 @@ enum rc deliver_edit_envelope(struct deliverer *d, struct queue_id id, enum enve
 	return rc;
 }
 
-/* ---- looking -------------------------------------------------------------------------------------------- */
+/* ---- looking
+ * -------------------------------------------------------------------------------------------- */
 
 /* The letter by which Exim's -H files tell kinds of fields apart. */
 static char kind_of(slice_t field)
@@ -100,8 +110,8 @@ static char kind_of(slice_t field)
 	static const struct {
 		const char *name;
 		char kind;
-	} kinds[] = {{"Received:", 'P'}, {"From:", 'F'}, {"To:", 'T'}, {"Cc:", 'C'}, {"Bcc:", 'B'}, {"Message-ID:", 'I'},
-	    {"Reply-To:", 'R'}, {"Sender:", 'S'}};
+	} kinds[] = {{"Received:", 'P'}, {"From:", 'F'}, {"To:", 'T'}, {"Cc:", 'C'}, {"Bcc:", 'B'},
+	    {"Message-ID:", 'I'}, {"Reply-To:", 'R'}, {"Sender:", 'S'}};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (slice_startsi(field, kinds[i].name))
@@ -114,7 +124,8 @@ static slice_t next_field(slice_t *rest)
 {
 	uint32_t end = 0;
 
-	while (end < rest->len && !(rest->ptr[end] == '\n' && (end + 1 >= rest->len || !strchr(" \t", rest->ptr[end + 1]))))
+	while (end < rest->len && !(rest->ptr[end] == '\n' &&
+	                              (end + 1 >= rest->len || !strchr(" \t", rest->ptr[end + 1]))))
 		end++;
 	if (end < rest->len)
 		end++;
@@ -129,12 +140,14 @@ static void put_envelope(const struct queue_message *q, slice_t headers, struct 
 	char text[QUEUE_ID_LEN + 1];
 
 	queue_id_text(q->id, text);
-	strbuf_printf(out, "%s-H\n<%.*s>\n%lld 0\n", text, SL_ARG(q->sender), (long long)(q->received_us / US_PER_SEC));
+	strbuf_printf(out, "%s-H\n<%.*s>\n%lld 0\n", text, SL_ARG(q->sender),
+	    (long long)(q->received_us / US_PER_SEC));
 	if (q->flags & QUEUE_MSG_FROZEN)
 		strbuf_printf(out, "-frozen %lld\n", (long long)(q->frozen_us / US_PER_SEC));
 	for (size_t i = 0; i < q->n_recipients; i++)
 		if (q->recipients[i].state != QUEUE_RCPT_PENDING)
-			strbuf_printf(out, "-nonrecipient %.*s\n", SL_ARG(q->recipients[i].address));
+			strbuf_printf(
+			    out, "-nonrecipient %.*s\n", SL_ARG(q->recipients[i].address));
 	strbuf_printf(out, "XX\n%zu\n", q->n_recipients);
 	for (size_t i = 0; i < q->n_recipients; i++)
 		strbuf_printf(out, "%.*s\n", SL_ARG(q->recipients[i].address));
@@ -146,7 +159,8 @@ static void put_envelope(const struct queue_message *q, slice_t headers, struct 
 	}
 }
 
-static enum rc put_body(struct deliverer *d, struct queue_id id, struct strbuf *out, struct error *err)
+static enum rc put_body(
+    struct deliverer *d, struct queue_id id, struct strbuf *out, struct error *err)
 {
 	struct store_reader *r = NULL;
 	enum rc rc = store_reader_open(d->cfg.store, id, &r, err);
@@ -166,7 +180,8 @@ static enum rc put_body(struct deliverer *d, struct queue_id id, struct strbuf *
 	return rc;
 }
 
-enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view what, struct strbuf *out, struct error *err)
+enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view what,
+    struct strbuf *out, struct error *err)
 {
 	struct queue_message q;
 	char text[QUEUE_ID_LEN + 1];
@@ -174,7 +189,8 @@ enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view 
 
 	queue_id_text(id, text);
 	if (what == VIEW_LOG) {
-		enum rc rc = log_message_text(d->cfg.log, slice_cstr(text), out->arena, LOG_MAX, &s, err);
+		enum rc rc =
+		    log_message_text(d->cfg.log, slice_cstr(text), out->arena, LOG_MAX, &s, err);
 		if (rc == RC_OK)
 			strbuf_add(out, s);
 		return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heddle.file.1 for routers: a user's file is read by an agent of that user, never by the kernel itself.  A testing mode has
- * no agents: it reads with the rights of whoever runs it.  Whether owner, group and mode are as they should be is judged here.
+ * heddle.file.1 for routers: a user's file is read by an agent of that user, never by the kernel
+ * itself.  A testing mode has no agents: it reads with the rights of whoever runs it.  Whether
+ * owner, group and mode are as they should be is judged here.
  */
 #include "agent/agent.h"
 #include "base/io.h"
@@ -17,7 +18,8 @@
 static int32_t say(struct heddle_call *c, enum rc rc, const struct error *err)
 {
 	if (rc != RC_OK && rc != RC_FAIL)
-		c->services->host.reason(c, 0, slice_absent(), arena_dup(c->arena, slice_cstr(err->text)));
+		c->services->host.reason(
+		    c, 0, slice_absent(), arena_dup(c->arena, slice_cstr(err->text)));
 	return (int32_t)rc;
 }
 
@@ -26,10 +28,12 @@ static bool folder_is_there(struct heddle_call *c, slice_t path)
 	struct stat st;
 	size_t slash = slice_rfind(path, '/');
 
-	return slash != SIZE_MAX && stat(arena_cstr(c->arena, slice_sub(path, 0, slash ? slash : 1)), &st) == 0;
+	return slash != SIZE_MAX &&
+	       stat(arena_cstr(c->arena, slice_sub(path, 0, slash ? slash : 1)), &st) == 0;
 }
 
-static enum rc open_here(struct heddle_call *c, slice_t path, int *out_fd, struct agent_file_facts *facts, struct error *err)
+static enum rc open_here(struct heddle_call *c, slice_t path, int *out_fd,
+    struct agent_file_facts *facts, struct error *err)
 {
 	const char *p = arena_cstr(c->arena, path);
 
@@ -38,12 +42,13 @@ static enum rc open_here(struct heddle_call *c, slice_t path, int *out_fd, struc
 		return RC_OK;
 	facts->error = errno;
 	facts->folder_gone = errno == ENOENT && !folder_is_there(c, path);
-	return error_set(err, facts->error == ENOENT || facts->error == ENOTDIR ? RC_FAIL : RC_DEFER, "failed to open %s: %s", p,
-	    strerrordesc_np(facts->error));
+	return error_set(err,
+	    facts->error == ENOENT || facts->error == ENOTDIR ? RC_FAIL : RC_DEFER,
+	    "failed to open %s: %s", p, strerrordesc_np(facts->error));
 }
 
-static enum rc read_here(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out, struct agent_file_facts *facts,
-    struct error *err)
+static enum rc read_here(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max,
+    slice_t *out, struct agent_file_facts *facts, struct error *err)
 {
 	struct stat st;
 	int fd;
@@ -54,13 +59,18 @@ static enum rc read_here(struct heddle_call *c, slice_t path, uint32_t uid, uint
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		rc = error_set(err, RC_DEFER, "%.*s is not a regular file", SL_ARG(path));
 	else if ((uint64_t)st.st_size > max)
-		rc = error_set(err, RC_DEFER, "%.*s is too big (max %llu)", SL_ARG(path), (unsigned long long)max);
+		rc = error_set(err, RC_DEFER, "%.*s is too big (max %llu)", SL_ARG(path),
+		    (unsigned long long)max);
 	if (rc == RC_OK) {
 		char *p = arena_bytes(c->arena, (size_t)st.st_size + 1);
 		ssize_t n = io_pread_full(fd, p, (size_t)st.st_size, 0);
-		/* owned by that user or root, and nobody else may write it: then what it says is its owner's word */
-		bool own = (st.st_uid == 0 || st.st_uid == (uid == UINT32_MAX ? geteuid() : (uid_t)uid)) && (st.st_mode & 022) == 0;
-		*facts = (struct agent_file_facts){.uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode};
+		/* owned by that user or root, and nobody else may write it: then what it says is
+		 * its owner's word */
+		bool own =
+		    (st.st_uid == 0 || st.st_uid == (uid == UINT32_MAX ? geteuid() : (uid_t)uid)) &&
+		    (st.st_mode & 022) == 0;
+		*facts = (struct agent_file_facts){
+		    .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode};
 		if (n < 0)
 			rc = error_errno(err, RC_DEFER, errno, "%.*s", SL_ARG(path));
 		else
@@ -70,10 +80,11 @@ static enum rc read_here(struct heddle_call *c, slice_t path, uint32_t uid, uint
 	return rc;
 }
 
-static enum rc read_as(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out, struct agent_file_facts *facts,
-    struct error *err)
+static enum rc read_as(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max,
+    slice_t *out, struct agent_file_facts *facts, struct error *err)
 {
-	struct agent_identity who = {.user = slice_absent(), .group = slice_absent(), .purpose = SL("a user's file")};
+	struct agent_identity who = {
+	    .user = slice_absent(), .group = slice_absent(), .purpose = SL("a user's file")};
 
 	*facts = (struct agent_file_facts){.error = 0};
 	if (!slice_is_clean(path))
@@ -88,7 +99,8 @@ static enum rc read_as(struct heddle_call *c, slice_t path, uint32_t uid, uint64
 	return rc;
 }
 
-static int32_t read_all(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
+static int32_t read_all(
+    struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
 {
 	struct error err = {.text = ""};
 	struct agent_file_facts facts;
@@ -109,7 +121,8 @@ static enum rc user_number(struct heddle_call *c, slice_t name, int64_t *out, st
 	if (!c->services->find_user)
 		return error_set(err, RC_DEFER, "nobody to ask about users");
 	c->services->host.block_begin(c);
-	enum rc rc = c->services->find_user(c->services, c->arena, name, c->deadline_us, &info, err);
+	enum rc rc =
+	    c->services->find_user(c->services, c->arena, name, c->deadline_us, &info, err);
 	c->services->host.block_end(c);
 	*out = info.uid;
 	return rc;
@@ -126,7 +139,8 @@ static enum rc group_number(struct heddle_call *c, slice_t name, int64_t *out, s
 typedef enum rc number_fn(struct heddle_call *c, slice_t name, int64_t *out, struct error *err);
 
 /* OK: it is in the list; FAIL: it is not. */
-static enum rc is_listed(struct heddle_call *c, slice_t list, uint32_t id, number_fn *number, struct error *err)
+static enum rc is_listed(
+    struct heddle_call *c, slice_t list, uint32_t id, number_fn *number, struct error *err)
 {
 	slice_t item;
 	uint64_t pos = 0;
@@ -142,8 +156,8 @@ static enum rc is_listed(struct heddle_call *c, slice_t list, uint32_t id, numbe
 	return RC_FAIL;
 }
 
-static enum rc obey(struct heddle_call *c, slice_t path, uint32_t owner, const struct heddle_file_rules *r,
-    const struct agent_file_facts *f, struct error *err)
+static enum rc obey(struct heddle_call *c, slice_t path, uint32_t owner,
+    const struct heddle_file_rules *r, const struct agent_file_facts *f, struct error *err)
 {
 	enum rc rc = RC_OK;
 
@@ -156,25 +170,28 @@ static enum rc obey(struct heddle_call *c, slice_t path, uint32_t owner, const s
 	if (rc == RC_FAIL)
 		return error_set(err, RC_DEFER, "bad group for %.*s", SL_ARG(path));
 	if (rc == RC_OK && (f->mode & r->modemask))
-		return error_set(err, RC_DEFER, "bad mode (0%o) for %.*s: 0%o bit(s) unexpected", f->mode, SL_ARG(path), f->mode & r->modemask);
+		return error_set(err, RC_DEFER, "bad mode (0%o) for %.*s: 0%o bit(s) unexpected",
+		    f->mode, SL_ARG(path), f->mode & r->modemask);
 	return rc;
 }
 
-static int32_t read_checked(struct heddle_call *c, slice_t path, uint32_t as, uint32_t owner, uint64_t max,
-    const struct heddle_file_rules *r, slice_t *out)
+static int32_t read_checked(struct heddle_call *c, slice_t path, uint32_t as, uint32_t owner,
+    uint64_t max, const struct heddle_file_rules *r, slice_t *out)
 {
 	struct error err = {.text = ""};
 	struct agent_file_facts facts;
 	slice_t text;
 	enum rc rc = read_as(c, path, as, max, &text, &facts, &err);
 
-	if ((facts.error == EACCES && (r->flags & HEDDLE_FILE_EACCES)) || (facts.error == ENOTDIR && (r->flags & HEDDLE_FILE_ENOTDIR)))
+	if ((facts.error == EACCES && (r->flags & HEDDLE_FILE_EACCES)) ||
+	    (facts.error == ENOTDIR && (r->flags & HEDDLE_FILE_ENOTDIR)))
 		return HEDDLE_FAIL;
 	if (facts.error == ENOTDIR)
 		rc = RC_DEFER;
 	if (facts.folder_gone && !(r->flags & HEDDLE_FILE_ENOTDIR)) {
 		slice_t folder = slice_sub(path, 0, slice_rfind(path, '/'));
-		rc = error_set(&err, RC_DEFER, "failed to stat %.*s/. (No such file or directory)", SL_ARG(folder));
+		rc = error_set(&err, RC_DEFER, "failed to stat %.*s/. (No such file or directory)",
+		    SL_ARG(folder));
 	}
 	if (rc == RC_OK)
 		rc = obey(c, path, owner, r, &facts, &err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Which addresses go to a transport together: same transport, hosts, return path and header changes.  Local ones go one by one,
- * unless the transport's batch_max says more: specification, chapter 25.  Nothing that is expanded for the delivery may differ
- * between them then, and it runs as one user.
+ * Which addresses go to a transport together: same transport, hosts, return path and header
+ * changes.  Local ones go one by one, unless the transport's batch_max says more: specification,
+ * chapter 25.  Nothing that is expanded for the delivery may differ between them then, and it runs
+ * as one user.
  */
 #include "deliver/deliver_private.h"
 
@@ -13,7 +14,8 @@ static bool same_hosts(const struct vec *a, const struct vec *b)
 	for (size_t i = 0; i < a->count; i++) {
 		const struct heddle_route_host *x = VEC_AT(a, struct heddle_route_host, i);
 		const struct heddle_route_host *y = VEC_AT(b, struct heddle_route_host, i);
-		if (x->port != y->port || !slice_eq(x->address, y->address) || !slice_eqi(x->name, y->name))
+		if (x->port != y->port || !slice_eq(x->address, y->address) ||
+		    !slice_eqi(x->name, y->name))
 			return false;
 	}
 	return true;
@@ -24,7 +26,8 @@ static bool same_text(slice_t a, slice_t b)
 	return slice_is_absent(a) == slice_is_absent(b) && slice_eq(a, b);
 }
 
-/* ---- local ones ----------------------------------------------------------------------------------------- */
+/* ---- local ones
+ * ----------------------------------------------------------------------------------------- */
 
 /* An option of the driver's own, by its name. */
 static const struct option_value *own_option(const struct heddle_instance *i, const char *name)
@@ -41,8 +44,10 @@ static bool mentions(const struct option_value *o, const char *name)
 
 	for (size_t at = 0; !slice_is_absent(o->text) && at + n < o->text.len; at++) {
 		slice_t rest = slice_sub(o->text, at + 1, o->text.len);
-		if (o->text.ptr[at] == '$' && (slice_starts(rest, name) || (rest.len && slice_starts(slice_sub(rest, 1, rest.len), name) &&
-		    rest.ptr[0] == '{')))
+		if (o->text.ptr[at] == '$' &&
+		    (slice_starts(rest, name) ||
+		        (rest.len && slice_starts(slice_sub(rest, 1, rest.len), name) &&
+		            rest.ptr[0] == '{')))
 			return true;
 	}
 	return false;
@@ -82,11 +87,13 @@ static bool same_user(const struct address *a, const struct address *b)
 	const struct option_value *generic = a->transport->generic;
 	bool is_fixed = is_constant(&generic[TO_user]) && is_constant(&generic[TO_group]);
 
-	if (is_fixed && !slice_is_absent(generic[TO_user].text) && !slice_is_absent(generic[TO_group].text))
+	if (is_fixed && !slice_is_absent(generic[TO_user].text) &&
+	    !slice_is_absent(generic[TO_group].text))
 		return true;
 	if (!is_fixed || a->router != b->router)
 		return false;
-	return !a->router || (is_constant(&a->router->generic[RO_user]) && is_constant(&a->router->generic[RO_group]));
+	return !a->router || (is_constant(&a->router->generic[RO_user]) &&
+	                         is_constant(&a->router->generic[RO_group]));
 }
 
 /* A batch_id that cannot be expanded is like no other's. */
@@ -108,28 +115,35 @@ static bool share_batch(struct attempt *t, const struct address *a, const struct
 {
 	slice_t x, y;
 
-	if (!same_user(a, b) || !same_text(a->user_home, b->user_home) || !same_text(a->facts.address_data, b->facts.address_data))
+	if (!same_user(a, b) || !same_text(a->user_home, b->user_home) ||
+	    !same_text(a->facts.address_data, b->facts.address_data))
 		return false;
 	return batch_id(t, a, &x) && batch_id(t, b, &y) && same_text(x, y);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------ */
+/* ---- all
+ * ------------------------------------------------------------------------------------------------
+ */
 
-static bool go_together(const struct address *a, const struct address *b, const struct heddle_limits *l)
+static bool go_together(
+    const struct address *a, const struct address *b, const struct heddle_limits *l)
 {
 	if (a->transport != b->transport || a->kind != ADDRESS_PLAIN || b->kind != ADDRESS_PLAIN)
 		return false;
 	if (!same_text(a->errors_to, b->errors_to) || !same_text(a->headers_add, b->headers_add) ||
-	    !same_text(a->headers_remove, b->headers_remove) || a->uid != b->uid || a->gid != b->gid)
+	    !same_text(a->headers_remove, b->headers_remove) || a->uid != b->uid ||
+	    a->gid != b->gid)
 		return false;
 	if (l->one_domain && !slice_eqi(a->facts.domain, b->facts.domain))
 		return false;
 	return same_hosts(&a->hosts, &b->hosts);
 }
 
-static void limits_of(struct attempt *t, const struct address *a, bool is_local, struct heddle_limits *l)
+static void limits_of(
+    struct attempt *t, const struct address *a, bool is_local, struct heddle_limits *l)
 {
-	const struct heddle_transport_ops *ops = a->transport->driver ? a->transport->driver->ops : NULL;
+	const struct heddle_transport_ops *ops =
+	    a->transport->driver ? a->transport->driver->ops : NULL;
 	struct heddle_call c;
 
 	*l = (struct heddle_limits){.struct_size = sizeof *l, .max_recipients = is_local ? 1 : 100};
@@ -175,7 +189,8 @@ void groups_make(struct attempt *t)
 		for (size_t k = 0; k < t->groups.count && !home && l.max_recipients > 1; k++) {
 			struct group *g = *VEC_AT(&t->groups, struct group *, k);
 			const struct address *first = *VEC_AT(&g->addresses, struct address *, 0);
-			if (g->addresses.count < l.max_recipients && go_together(first, a, &l) && (!local || share_batch(t, first, a)))
+			if (g->addresses.count < l.max_recipients && go_together(first, a, &l) &&
+			    (!local || share_batch(t, first, a)))
 				home = g;
 		}
 		if (!home)

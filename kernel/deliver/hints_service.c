@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heddle.hints.1: what drivers keep from one message to the next (whom an automatic answer has been sent to).
- * One small database for all of them, apart from the retry hints; a record is the second at which it expires (eight bytes,
- * little-endian, 0: never), then the value.  Keys are DB, a NUL, KEY.
+ * heddle.hints.1: what drivers keep from one message to the next (whom an automatic answer has been
+ * sent to). One small database for all of them, apart from the retry hints; a record is the second
+ * at which it expires (eight bytes, little-endian, 0: never), then the value.  Keys are DB, a NUL,
+ * KEY.
  */
 #include "base/codec.h"
 #include "deliver/deliver_private.h"
@@ -13,11 +14,13 @@
 static int32_t refuse(struct heddle_call *c, enum rc rc, const struct error *err)
 {
 	if (rc != RC_FAIL)
-		c->services->host.reason(c, 0, slice_absent(), arena_dup(c->arena, slice_cstr(err->text)));
+		c->services->host.reason(
+		    c, 0, slice_absent(), arena_dup(c->arena, slice_cstr(err->text)));
 	return (int32_t)rc;
 }
 
-static enum rc open_for(struct heddle_call *c, slice_t db, slice_t key, struct hints **out, slice_t *out_key, struct error *err)
+static enum rc open_for(struct heddle_call *c, slice_t db, slice_t key, struct hints **out,
+    slice_t *out_key, struct error *err)
 {
 	struct deliverer *d = c->services->deliver;
 
@@ -25,7 +28,8 @@ static enum rc open_for(struct heddle_call *c, slice_t db, slice_t key, struct h
 	if (!*out)
 		return error_set(err, RC_DEFER, "there is no database for drivers");
 	if (slice_find(db, '\0') != SIZE_MAX || db.len + key.len + 1u > HINTS_KEY_MAX)
-		return error_set(err, RC_ERROR, "a key of %zu bytes is not one for hints", (size_t)db.len + key.len);
+		return error_set(err, RC_ERROR, "a key of %zu bytes is not one for hints",
+		    (size_t)db.len + key.len);
 	struct strbuf sb;
 	strbuf_init(&sb, c->arena, 0);
 	strbuf_add(&sb, db);
@@ -72,7 +76,8 @@ static int32_t get(struct heddle_call *c, slice_t db, slice_t key, slice_t *out)
 	return rc == RC_OK ? HEDDLE_OK : refuse(c, rc, &err);
 }
 
-static int32_t put(struct heddle_call *c, slice_t db, slice_t key, slice_t value, uint32_t keep_seconds)
+static int32_t put(
+    struct heddle_call *c, slice_t db, slice_t key, slice_t value, uint32_t keep_seconds)
 {
 	struct error err = {.text = ""};
 	struct hints *h;
@@ -81,7 +86,8 @@ static int32_t put(struct heddle_call *c, slice_t db, slice_t key, slice_t value
 	enum rc rc = open_for(c, db, key, &h, &whole, &err);
 
 	if (rc == RC_OK)
-		rc = hints_put(h, whole, record_of(c->arena, value, keep_seconds, now / US_PER_SEC), now, &err);
+		rc = hints_put(h, whole, record_of(c->arena, value, keep_seconds, now / US_PER_SEC),
+		    now, &err);
 	return rc == RC_OK ? HEDDLE_OK : refuse(c, rc, &err);
 }
 
@@ -102,7 +108,8 @@ static enum hints_verb swap_if_same(void *ctx, const struct hint *old, slice_t *
 	return s->done ? HINTS_WRITE : HINTS_KEEP;
 }
 
-static int32_t swap(struct heddle_call *c, slice_t db, slice_t key, slice_t was, slice_t value, uint32_t keep_seconds)
+static int32_t swap(struct heddle_call *c, slice_t db, slice_t key, slice_t was, slice_t value,
+    uint32_t keep_seconds)
 {
 	struct error err = {.text = ""};
 	struct hints *h;

@@ -2,7 +2,8 @@
 /* A group in its transport: the delivery service, and the call itself. */
 #include "deliver/deliver_private.h"
 
-static int32_t job_info(struct heddle_call *c, const struct heddle_job *j, struct heddle_job_info *out)
+static int32_t job_info(
+    struct heddle_call *c, const struct heddle_job *j, struct heddle_job_info *out)
 {
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, 0);
 
@@ -30,7 +31,8 @@ static slice_t without_affixes(const struct heddle_job *j, const struct address 
 	return s;
 }
 
-static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, uint32_t i, struct heddle_recipient *out)
+static int32_t job_recipient(
+    struct heddle_call *c, const struct heddle_job *j, uint32_t i, struct heddle_recipient *out)
 {
 	(void)c;
 	if (i >= j->group->addresses.count)
@@ -38,9 +40,9 @@ static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, 
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, i);
 	const struct message *m = j->attempt->m;
 	const struct recipient *r = &m->recipients[a->recipient];
-	out->flags = r->dsn_flags | (slice_eqs(m->facts.dsn_ret, "FULL")   ? HEDDLE_DSN_RET_FULL
-	                             : slice_eqs(m->facts.dsn_ret, "HDRS") ? HEDDLE_DSN_RET_HDRS
-	                                                                   : 0u);
+	out->flags = r->dsn_flags | (slice_eqs(m->facts.dsn_ret, "FULL")      ? HEDDLE_DSN_RET_FULL
+	                                : slice_eqs(m->facts.dsn_ret, "HDRS") ? HEDDLE_DSN_RET_HDRS
+	                                                                      : 0u);
 	out->address = a->kind == ADDRESS_PLAIN ? without_affixes(j, a) : address_top(a)->text;
 	out->local_part = a->facts.local_part;
 	out->domain = a->facts.domain;
@@ -49,7 +51,8 @@ static int32_t job_recipient(struct heddle_call *c, const struct heddle_job *j, 
 	return HEDDLE_OK;
 }
 
-static int32_t job_host(struct heddle_call *c, const struct heddle_job *j, uint32_t i, struct heddle_route_host *out)
+static int32_t job_host(
+    struct heddle_call *c, const struct heddle_job *j, uint32_t i, struct heddle_route_host *out)
 {
 	(void)c;
 	if (i >= j->group->hosts->count)
@@ -62,7 +65,8 @@ static int32_t job_host(struct heddle_call *c, const struct heddle_job *j, uint3
 	return HEDDLE_OK;
 }
 
-static int32_t job_field(struct heddle_call *c, const struct heddle_job *j, slice_t name, slice_t *out)
+static int32_t job_field(
+    struct heddle_call *c, const struct heddle_job *j, slice_t name, slice_t *out)
 {
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, 0);
 
@@ -75,13 +79,15 @@ static int32_t job_field(struct heddle_call *c, const struct heddle_job *j, slic
 	return HEDDLE_FAIL;
 }
 
-/* The first one stands.  What a driver (perhaps behind the proxy) says is checked before it is kept. */
+/* The first one stands.  What a driver (perhaps behind the proxy) says is checked before it is
+ * kept. */
 static int32_t keep(struct heddle_job *j, struct outcome *o, const struct heddle_outcome *in)
 {
 	if (o->is_set)
 		return HEDDLE_OK;
 	o->is_set = true;
-	o->result = in->result >= HEDDLE_OK && in->result <= HEDDLE_ERROR ? (enum rc)in->result : RC_ERROR;
+	o->result =
+	    in->result >= HEDDLE_OK && in->result <= HEDDLE_ERROR ? (enum rc)in->result : RC_ERROR;
 	if (o->result == RC_ERROR)
 		o->result = RC_DEFER;
 	o->smtp = in->smtp >= 200 && in->smtp <= 599 ? in->smtp : 0;
@@ -94,27 +100,30 @@ static int32_t keep(struct heddle_job *j, struct outcome *o, const struct heddle
 	return HEDDLE_OK;
 }
 
-static int32_t job_outcome(struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *in)
+static int32_t job_outcome(
+    struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *in)
 {
 	(void)c;
 	return i < j->group->addresses.count ? keep(j, &j->group->outcomes[i], in) : HEDDLE_ERROR;
 }
 
-static int32_t job_host_result(struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *in)
+static int32_t job_host_result(
+    struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *in)
 {
 	(void)c;
 	return i < j->group->hosts->count ? keep(j, &j->group->host_outcomes[i], in) : HEDDLE_ERROR;
 }
 
-/* Connections are kept by smtp/client for whichever job comes next to the same host: nothing is handed over here. */
+/* Connections are kept by smtp/client for whichever job comes next to the same host: nothing is
+ * handed over here. */
 static int32_t job_next(struct heddle_call *c, struct heddle_job **io, uint32_t i)
 {
 	(void)c, (void)io, (void)i;
 	return HEDDLE_FAIL;
 }
 
-static int32_t job_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
-    struct heddle_session **out)
+static int32_t job_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
+    struct heddle_conn *conn, uint32_t lmtp, struct heddle_session **out)
 {
 	return remote_session(c, j, i, conn, lmtp, out);
 }
@@ -124,7 +133,8 @@ static int32_t job_send(struct heddle_call *c, struct heddle_session *s, struct 
 	return remote_send(c, s, j);
 }
 
-static int32_t job_add_host(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
+static int32_t job_add_host(
+    struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
 {
 	return remote_add_host(c, j, in);
 }
@@ -143,7 +153,8 @@ const struct heddle_delivery_service delivery_service = {
     .add_host = job_add_host,
 };
 
-/* ---- the call ------------------------------------------------------------------------------------------- */
+/* ---- the call
+ * ------------------------------------------------------------------------------------------- */
 
 static void all_get(struct group *g, enum rc rc, slice_t text)
 {
@@ -151,10 +162,14 @@ static void all_get(struct group *g, enum rc rc, slice_t text)
 		if (!g->outcomes[i].is_set && g->outcomes[i].result != RC_OK)
 			g->outcomes[i].is_set = true; /* what the last host said of it */
 		else if (!g->outcomes[i].is_set)
-			g->outcomes[i] = (struct outcome){.is_set = true, .result = rc == RC_ERROR ? RC_DEFER : rc, .host = -1, .text = text};
+			g->outcomes[i] = (struct outcome){.is_set = true,
+			    .result = rc == RC_ERROR ? RC_DEFER : rc,
+			    .host = -1,
+			    .text = text};
 }
 
-static enum rc run_local(struct attempt *t, struct heddle_call *c, struct heddle_job *j, struct error *err)
+static enum rc run_local(
+    struct attempt *t, struct heddle_call *c, struct heddle_job *j, struct error *err)
 {
 	struct agent_identity who;
 	enum rc rc = local_identity(t, j->group, &who, err);
@@ -186,7 +201,9 @@ static bool too_big(struct attempt *t, struct group *g)
 		limit = 0;
 	if (limit <= 0 || (int64_t)t->m->size_bytes <= limit)
 		return false;
-	all_get(g, RC_FAIL, arena_printf(t->arena, "message is too big (transport limit = %lld)", (long long)limit));
+	all_get(g, RC_FAIL,
+	    arena_printf(
+	        t->arena, "message is too big (transport limit = %lld)", (long long)limit));
 	return true;
 }
 
@@ -196,15 +213,21 @@ static void print_debug(struct attempt *t, const struct group *g)
 	struct error err;
 	slice_t v;
 
-	if (log_debugging(t->log, LOG_D_TRANSPORT) && o->expr && expr_eval(&t->ev, o->expr, &v, &err) == RC_OK)
+	if (log_debugging(t->log, LOG_D_TRANSPORT) && o->expr &&
+	    expr_eval(&t->ev, o->expr, &v, &err) == RC_OK)
 		log_debug(t->log, LOG_D_TRANSPORT, "%.*s", SL_ARG(v));
 }
 
 void attempt_deliver_group(struct attempt *t, struct group *g)
 {
 	struct address *first = *VEC_AT(&g->addresses, struct address *, 0);
-	struct heddle_job j = {.attempt = t, .group = g, .arena = t->arena, .outcomes = g->outcomes, .transport = g->transport,
-	    .uid = UINT32_MAX, .gid = UINT32_MAX};
+	struct heddle_job j = {.attempt = t,
+	    .group = g,
+	    .arena = t->arena,
+	    .outcomes = g->outcomes,
+	    .transport = g->transport,
+	    .uid = UINT32_MAX,
+	    .gid = UINT32_MAX};
 	struct error err = {.text = ""};
 	struct heddle_call c;
 	int64_t began = clock_mono_us();
@@ -223,13 +246,16 @@ void attempt_deliver_group(struct attempt *t, struct group *g)
 		return;
 	}
 	if (!g->transport->driver || (!g->is_local && !g->transport->driver->ops))
-		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of transport %.*s", SL_ARG(g->transport->name));
+		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of transport %.*s",
+		    SL_ARG(g->transport->name));
 	else
 		rc = g->is_local ? run_local(t, &c, &j, &err) : run_remote(&c, &j, &err);
 	g->took_us = clock_mono_us() - began;
-	slice_t why = c.reason_given && !slice_is_absent(c.reason_logged) ? c.reason_logged : slice_cstr(err.text);
+	slice_t why = c.reason_given && !slice_is_absent(c.reason_logged) ? c.reason_logged
+	                                                                  : slice_cstr(err.text);
 	g->reason = arena_dup(t->arena, why);
 	/* OK without an outcome is no delivery */
-	all_get(g, rc == RC_OK ? RC_DEFER : rc, rc == RC_OK ? SL("the transport recorded no outcome") : g->reason);
+	all_get(g, rc == RC_OK ? RC_DEFER : rc,
+	    rc == RC_OK ? SL("the transport recorded no outcome") : g->reason);
 	t->ev.address = NULL;
 }

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* "user <user@dom>" for a local delivery, "|cmd <user@dom>" for a child, the plain address for a remote one. */
-static void put_address(const struct attempt *t, struct strbuf *sb, const struct address *a, bool local)
+/* "user <user@dom>" for a local delivery, "|cmd <user@dom>" for a child, the plain address for a
+ * remote one. */
+static void put_address(
+    const struct attempt *t, struct strbuf *sb, const struct address *a, bool local)
 {
 	const struct address *top = address_top(a);
 	slice_t shown = a->text;
@@ -36,7 +38,7 @@ static bool shown_local(const struct address *a, bool is_local)
 static bool is_quiet(const struct address *a)
 {
 	return (a->router && a->router->generic[RO_disable_logging].number != 0) ||
-	    (a->transport && a->transport->generic[TO_disable_logging].number != 0);
+	       (a->transport && a->transport->generic[TO_disable_logging].number != 0);
 }
 
 static void put_names(struct strbuf *sb, const struct address *a, bool transport)
@@ -47,18 +49,21 @@ static void put_names(struct strbuf *sb, const struct address *a, bool transport
 		strbuf_printf(sb, " T=%.*s", SL_ARG(a->transport->name));
 }
 
-static void put_host(const struct attempt *t, struct strbuf *sb, const struct group *g, const struct outcome *o)
+static void put_host(
+    const struct attempt *t, struct strbuf *sb, const struct group *g, const struct outcome *o)
 {
 	if (o->host < 0 || (size_t)o->host >= g->hosts->count)
 		return;
-	const struct heddle_route_host *h = VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
+	const struct heddle_route_host *h =
+	    VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host);
 	if (h->name.len)
 		strbuf_printf(sb, " H=%.*s [%.*s]", SL_ARG(h->name), SL_ARG(h->address));
 	else
 		strbuf_printf(sb, " H=[%.*s]", SL_ARG(h->address));
 	if (log_selected(t->log, LOG_OUTGOING_PORT))
 		strbuf_printf(sb, ":%u", o->via ? o->via->port : h->port ? h->port : 25);
-	if (!o->via || o->via->interface.len == 0 || !log_selected(t->log, LOG_OUTGOING_INTERFACE) ||
+	if (!o->via || o->via->interface.len == 0 ||
+	    !log_selected(t->log, LOG_OUTGOING_INTERFACE) ||
 	    !log_selected(t->log, LOG_INCOMING_INTERFACE))
 		return;
 	strbuf_printf(sb, " I=[%.*s]", SL_ARG(o->via->interface));
@@ -72,7 +77,8 @@ static void put_tls(const struct attempt *t, struct strbuf *sb, const struct out
 	if (!v || !v->is_tls)
 		return;
 	if (log_selected(t->log, LOG_TLS_CIPHER))
-		strbuf_printf(sb, " X=%.*s%s", SL_ARG(v->cipher), v->resumed && log_selected(t->log, LOG_TLS_RESUMPTION) ? "*" : "");
+		strbuf_printf(sb, " X=%.*s%s", SL_ARG(v->cipher),
+		    v->resumed && log_selected(t->log, LOG_TLS_RESUMPTION) ? "*" : "");
 	if (log_selected(t->log, LOG_TLS_CERTIFICATE_VERIFIED))
 		strbuf_printf(sb, " CV=%s", v->verified ? "yes" : "no");
 	if (log_selected(t->log, LOG_TLS_PEERDN) && !slice_is_absent(v->peerdn))
@@ -99,14 +105,17 @@ static void put_via(const struct attempt *t, struct strbuf *sb, const struct out
 		strbuf_text(sb, " K");
 }
 
-static void put_duration(const struct attempt *t, struct strbuf *sb, enum log_item item, const char *name, int64_t us)
+static void put_duration(
+    const struct attempt *t, struct strbuf *sb, enum log_item item, const char *name, int64_t us)
 {
 	if (!log_selected(t->log, item))
 		return;
 	if (log_selected(t->log, LOG_MILLISEC))
-		strbuf_printf(sb, " %s=%lld.%03llds", name, (long long)(us / US_PER_SEC), (long long)(us / 1000 % 1000));
+		strbuf_printf(sb, " %s=%lld.%03llds", name, (long long)(us / US_PER_SEC),
+		    (long long)(us / 1000 % 1000));
 	else
-		strbuf_printf(sb, " %s=%.*s", name, SL_ARG(clock_interval(sb->arena, us / US_PER_SEC)));
+		strbuf_printf(
+		    sb, " %s=%.*s", name, SL_ARG(clock_interval(sb->arena, us / US_PER_SEC)));
 }
 
 /* Since it was accepted; with the time that it took to come in unless that is excluded. */
@@ -140,7 +149,8 @@ void line_delivered(struct attempt *t, const struct group *g)
 			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
 		put_host(t, &sb, g, o);
 		put_via(t, &sb, o->via);
-		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && (!g->is_local || o->smtp) && o->text.len)
+		if (log_selected(t->log, LOG_SMTP_CONFIRMATION) && (!g->is_local || o->smtp) &&
+		    o->text.len)
 			strbuf_printf(&sb, " C=\"%.*s\"", SL_ARG(o->text));
 		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", queued_us(t));
 		put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g->took_us);
@@ -158,14 +168,16 @@ void line_discarded(struct attempt *t, const struct address *a)
 	if (is_quiet(a))
 		return;
 	strbuf_init(&sb, t->arena, 0);
-	strbuf_printf(&sb, "=> %.*s <%.*s>", SL_ARG(is_file ? a->text : SL(":blackhole:")), SL_ARG(address_top(a)->text));
+	strbuf_printf(&sb, "=> %.*s <%.*s>", SL_ARG(is_file ? a->text : SL(":blackhole:")),
+	    SL_ARG(address_top(a)->text));
 	put_names(&sb, a, false);
 	if (is_file)
 		strbuf_text(&sb, " T=**bypassed**");
 	write_line(t, &sb);
 }
 
-void line_failed(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+void line_failed(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct strbuf sb;
 	slice_t why = o ? o->text : a->logged;
@@ -187,7 +199,8 @@ void line_failed(struct attempt *t, const struct address *a, const struct group 
 
 int line_defer_number(const struct group *g, const struct outcome *o)
 {
-	static const int numbers[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ECONNRESET, EPIPE};
+	static const int numbers[] = {
+	    ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ECONNRESET, EPIPE};
 	static const struct {
 		const char *said;
 		int number;
@@ -218,7 +231,8 @@ int line_defer_number(const struct group *g, const struct outcome *o)
 	return 0;
 }
 
-void line_deferred(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
+void line_deferred(
+    struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	struct strbuf sb;
 	slice_t why = o ? o->text : a->logged;

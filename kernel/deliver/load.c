@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The message of an attempt: handed over by its receiver, or read back from the store (then nothing in it is trusted). */
+/* The message of an attempt: handed over by its receiver, or read back from the store (then nothing
+ * in it is trusted). */
 #include "deliver/load.h"
 
 static enum rc take_recipients(struct message *m, const struct queue_message *q, struct error *err)
@@ -7,7 +8,8 @@ static enum rc take_recipients(struct message *m, const struct queue_message *q,
 	m->recipients = ARENA_ARRAY(m->arena, struct recipient, q->n_recipients + 1);
 	m->recipient_count = (uint32_t)q->n_recipients;
 	for (size_t i = 0; i < q->n_recipients; i++) {
-		enum rc rc = message_decode_recipient(m->arena, q->recipients[i].params, &m->recipients[i], err);
+		enum rc rc = message_decode_recipient(
+		    m->arena, q->recipients[i].params, &m->recipients[i], err);
 		if (rc != RC_OK)
 			return rc;
 		m->recipients[i].address = q->recipients[i].address;
@@ -29,7 +31,8 @@ static void take_body(struct message *m, const struct queue_message *q)
 	m->body.chunk_count = (uint32_t)q->n_body;
 }
 
-enum rc load_message(struct store *s, struct queue_id id, struct message **out_m, struct queue_message *out_q, struct error *err)
+enum rc load_message(struct store *s, struct queue_id id, struct message **out_m,
+    struct queue_message *out_q, struct error *err)
 {
 	struct message *m = message_new();
 	enum rc rc = store_load(s, m->arena, id, STORE_LOAD_HEADERS | STORE_LOAD_BODY, out_q, err);
@@ -52,9 +55,12 @@ enum rc load_message(struct store *s, struct queue_id id, struct message **out_m
 	return RC_OK;
 }
 
-void load_fresh(struct arena *a, const struct message *m, struct queue_id id, struct queue_message *out_q)
+void load_fresh(
+    struct arena *a, const struct message *m, struct queue_id id, struct queue_message *out_q)
 {
-	*out_q = (struct queue_message){.id = id, .received_us = m->received_us, .sender = m->sender,
+	*out_q = (struct queue_message){.id = id,
+	    .received_us = m->received_us,
+	    .sender = m->sender,
 	    .n_recipients = m->recipient_count};
 	out_q->recipients = ARENA_ARRAY(a, struct queue_recipient, m->recipient_count + 1u);
 	for (uint32_t i = 0; i < m->recipient_count; i++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The remote groups of one message, up to remote_max_parallel at a time.  The attempt's own worker takes part, so that it
- * all goes on when the pool has nobody to spare; helpers that come too late find nothing to do and leave.
- * Each group runs with an eval and an arena of its own; outcomes are settled by the attempt's worker afterwards.
+ * The remote groups of one message, up to remote_max_parallel at a time.  The attempt's own worker
+ * takes part, so that it all goes on when the pool has nobody to spare; helpers that come too late
+ * find nothing to do and leave. Each group runs with an eval and an arena of its own; outcomes are
+ * settled by the attempt's worker afterwards.
  */
 #include "deliver/deliver_private.h"
 
@@ -10,10 +11,10 @@
 
 struct crew {
 	struct deliverer *d;
-	struct attempt *t;          /* valid while groups are undone */
-	struct group **groups;      /* likewise */
+	struct attempt *t;     /* valid while groups are undone */
+	struct group **groups; /* likewise */
 	size_t count;
-	_Atomic size_t next;        /* relaxed: only who takes which */
+	_Atomic size_t next; /* relaxed: only who takes which */
 	_Atomic unsigned refs;
 	struct condvar finished;
 	size_t done GUARDED_BY(lk_deliver);
@@ -101,7 +102,8 @@ void parallel_deliver(struct attempt *t, struct group **groups, size_t count)
 	take_part(c, t->worker);
 	deliverer_lock(t->d);
 	while (c->done < count)
-		(void)deliverer_wait(t->d, &c->finished, DEADLINE_NEVER); /* each group has a deadline of its own */
+		(void)deliverer_wait(
+		    t->d, &c->finished, DEADLINE_NEVER); /* each group has a deadline of its own */
 	deliverer_unlock(t->d);
 	crew_unref(c);
 }

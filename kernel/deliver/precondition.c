@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The generic preconditions of a router, in the specification's order; one small function each, in a table. */
+/* The generic preconditions of a router, in the specification's order; one small function each, in
+ * a table. */
 #include "deliver/route.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@ static bool flag(const struct route_step *s, enum router_option o)
 	return s->router->generic[o].number != 0;
 }
 
-/* "real-", "*+" ...: does item match the end of s (or its start)?  *out_len: how much; *out_v: what the star stood for. */
+/* "real-", "*+" ...: does item match the end of s (or its start)?  *out_len: how much; *out_v: what
+ * the star stood for. */
 static bool affix_matches(slice_t item, slice_t s, bool suffix, uint32_t *out_len, slice_t *out_v)
 {
 	bool star = item.len && item.ptr[suffix ? item.len - 1 : 0] == '*';
@@ -23,12 +25,14 @@ static bool affix_matches(slice_t item, slice_t s, bool suffix, uint32_t *out_le
 		return false;
 	if (!star) {
 		if (suffix && s.len == fixed.len)
-			return false; /* Exim leaves something before a fixed suffix, though nothing behind a prefix */
+			return false; /* Exim leaves something before a fixed suffix, though nothing
+			                 behind a prefix */
 		slice_t part = slice_sub(s, suffix ? s.len - fixed.len : 0, fixed.len);
 		*out_len = fixed.len;
 		return slice_eqi(part, fixed);
 	}
-	/* the longest that the star can stand for, even if nothing is left of the local part: Exim does so too */
+	/* the longest that the star can stand for, even if nothing is left of the local part: Exim
+	 * does so too */
 	for (uint32_t k = 0; k + fixed.len <= s.len; k++) {
 		uint32_t at = suffix ? k : s.len - fixed.len - k;
 		if (!slice_eqi(slice_sub(s, at, fixed.len), fixed))
@@ -40,7 +44,8 @@ static bool affix_matches(slice_t item, slice_t s, bool suffix, uint32_t *out_le
 	return false;
 }
 
-static bool find_affix(struct route_step *s, slice_t list, slice_t from, bool suffix, uint32_t *out_len, slice_t *out_v)
+static bool find_affix(struct route_step *s, slice_t list, slice_t from, bool suffix,
+    uint32_t *out_len, slice_t *out_v)
 {
 	uint64_t pos = 0;
 	slice_t item;
@@ -110,7 +115,10 @@ static enum rc check_mode(struct route_step *s, struct error *err)
 	if (flags & ROUTE_VERIFY) {
 		if (!flag(s, RO_verify))
 			return RC_FAIL;
-		return flag(s, (flags & ROUTE_VERIFY_SENDER) ? RO_verify_sender : RO_verify_recipient) ? RC_OK : RC_FAIL;
+		return flag(s,
+		           (flags & ROUTE_VERIFY_SENDER) ? RO_verify_sender : RO_verify_recipient)
+		           ? RC_OK
+		           : RC_FAIL;
 	}
 	return flag(s, RO_verify_only) ? RC_FAIL : RC_OK;
 }
@@ -130,7 +138,8 @@ static enum rc check_local_parts(struct route_step *s, struct error *err)
 
 	if (!OPT(s, local_parts)->list)
 		return RC_OK;
-	return match_local_part(s->run->eval, OPT(s, local_parts)->list, f->local_part, &f->local_part_data, err);
+	return match_local_part(
+	    s->run->eval, OPT(s, local_parts)->list, f->local_part, &f->local_part_data, err);
 }
 
 static enum rc check_local_user(struct route_step *s, struct error *err)
@@ -143,7 +152,8 @@ static enum rc check_local_user(struct route_step *s, struct error *err)
 		return RC_OK;
 	if (!sv || !sv->find_user)
 		return error_set(err, RC_DEFER, "nobody to ask about local users");
-	enum rc rc = sv->find_user(sv, s->run->arena, f->local_part, s->run->eval->deadline_us, &u, err);
+	enum rc rc =
+	    sv->find_user(sv, s->run->arena, f->local_part, s->run->eval->deadline_us, &u, err);
 	if (rc != RC_OK)
 		return rc;
 	f->local_part_data = u.name;
@@ -179,13 +189,15 @@ static enum rc check_senders(struct route_step *s, struct error *err)
 	return match_address(s->run->eval, OPT(s, senders)->list, m->sender_address, NULL, err);
 }
 
-/* One item of require_files: "/path", "!/path", "+/path" (a missing one defers no more); user forms need an agent. */
+/* One item of require_files: "/path", "!/path", "+/path" (a missing one defers no more); user forms
+ * need an agent. */
 static enum rc check_one_file(slice_t item, struct arena *a, struct error *err)
 {
 	bool want = true, eacces_is_no = false;
 	struct stat st;
 
-	for (; item.len && (item.ptr[0] == '!' || item.ptr[0] == '+'); item = slice_sub(item, 1, item.len)) {
+	for (; item.len && (item.ptr[0] == '!' || item.ptr[0] == '+');
+	     item = slice_sub(item, 1, item.len)) {
 		if (item.ptr[0] == '!')
 			want = !want;
 		else
@@ -193,9 +205,11 @@ static enum rc check_one_file(slice_t item, struct arena *a, struct error *err)
 	}
 	item = slice_trim(item);
 	if (item.len == 0 || item.ptr[0] != '/')
-		return error_set(err, RC_DEFER, "require_files: \"%.*s\" is not an absolute path", SL_ARG(item));
+		return error_set(
+		    err, RC_DEFER, "require_files: \"%.*s\" is not an absolute path", SL_ARG(item));
 	if (!slice_is_clean(item))
-		return error_set(err, RC_DEFER, "Tainted name '%.*s' for file test not permitted", SL_ARG(item));
+		return error_set(
+		    err, RC_DEFER, "Tainted name '%.*s' for file test not permitted", SL_ARG(item));
 	if (stat(arena_cstr(a, item), &st) == 0)
 		return want ? RC_OK : RC_FAIL;
 	if (errno == ENOENT || errno == ENOTDIR || (errno == EACCES && eacces_is_no))
@@ -256,7 +270,8 @@ static void clear_facts(struct route_step *s)
 
 	f->local_part = s->local_part_full;
 	f->local_part_data = f->domain_data = slice_absent();
-	f->local_part_prefix = f->local_part_prefix_v = f->local_part_suffix = f->local_part_suffix_v = slice_absent();
+	f->local_part_prefix = f->local_part_prefix_v = f->local_part_suffix =
+	    f->local_part_suffix_v = slice_absent();
 	f->home = s->addr->user_home = slice_absent();
 	f->local_user_uid = f->local_user_gid = -1;
 	f->router_name = s->router->name;
@@ -270,14 +285,16 @@ enum rc route_precondition(struct route_step *s, struct error *err)
 		char *p = arena_bytes(s->run->arena, s->local_part_full.len + 1u);
 		for (uint32_t i = 0; i < s->local_part_full.len; i++)
 			p[i] = ascii_lower(s->local_part_full.ptr[i]);
-		s->addr->facts.local_part = slice_of(p, s->local_part_full.len, s->local_part_full.flags);
+		s->addr->facts.local_part =
+		    slice_of(p, s->local_part_full.len, s->local_part_full.flags);
 	}
 	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
 		enum rc rc = checks[i].fn(s, err);
 		if (rc == RC_FAIL)
 			return RC_FAIL;
 		if (rc != RC_OK)
-			return error_wrap(err, RC_DEFER, "%s check in router %.*s", checks[i].what, SL_ARG(s->router->name));
+			return error_wrap(err, RC_DEFER, "%s check in router %.*s", checks[i].what,
+			    SL_ARG(s->router->name));
 	}
 	return RC_OK;
 }

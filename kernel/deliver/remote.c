@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The SMTP client sessions that the delivery service hands out.  A transport orders hosts and counts tries; what a session is
- * to be like remote_target.c reads from the options that it declares.
- * A recipient that is final has its outcome set; one that another host may still take has it noted, and it becomes final
- * when the transport gives up.
+ * The SMTP client sessions that the delivery service hands out.  A transport orders hosts and
+ * counts tries; what a session is to be like remote_target.c reads from the options that it
+ * declares. A recipient that is final has its outcome set; one that another host may still take has
+ * it noted, and it becomes final when the transport gives up.
  */
 #include "deliver/remote_private.h"
 #include "net/dns/dns_hosts.h"
@@ -20,21 +20,27 @@ struct heddle_session {
 	struct client_facts facts;
 };
 
-/* ---- what came of it ------------------------------------------------------------------------------------ */
+/* ---- what came of it
+ * ------------------------------------------------------------------------------------ */
 
-static void note(struct heddle_job *j, struct outcome *o, const struct client_outcome *in, uint32_t host, bool is_final)
+static void note(struct heddle_job *j, struct outcome *o, const struct client_outcome *in,
+    uint32_t host, bool is_final)
 {
 	if (o->is_set)
 		return;
-	*o = (struct outcome){.is_set = is_final, .result = in->result, .smtp = in->smtp, .host = (int32_t)host, .about = in->about};
+	*o = (struct outcome){.is_set = is_final,
+	    .result = in->result,
+	    .smtp = in->smtp,
+	    .host = (int32_t)host,
+	    .about = in->about};
 	memcpy(o->enhanced, in->enhanced, sizeof o->enhanced);
 	o->text = arena_dup(j->attempt->arena, in->text);
 	o->via = j->session ? j->session->via : NULL;
 }
 
 /* One that goes for all recipients that have none of their own (r NULL: all). */
-static int32_t conclude(struct heddle_call *c, struct heddle_job *j, uint32_t host, const struct client_outcome *why,
-    const struct client_recipient *r)
+static int32_t conclude(struct heddle_call *c, struct heddle_job *j, uint32_t host,
+    const struct client_outcome *why, const struct client_recipient *r)
 {
 	struct group *g = j->group;
 
@@ -47,24 +53,30 @@ static int32_t conclude(struct heddle_call *c, struct heddle_job *j, uint32_t ho
 	return why->result == RC_FAIL ? HEDDLE_FAIL : HEDDLE_DEFER;
 }
 
-/* Temporary trouble with a host is no delivery line yet: the next host may do.  "H=name [address]: text". */
-static void log_host(struct heddle_job *j, const struct heddle_route_host *h, const struct client_outcome *o)
+/* Temporary trouble with a host is no delivery line yet: the next host may do.  "H=name [address]:
+ * text". */
+static void log_host(
+    struct heddle_job *j, const struct heddle_route_host *h, const struct client_outcome *o)
 {
 	bool is_reply = o->smtp != 0;
 	struct strbuf sb;
 
 	/* what is about one recipient is in its own line; not to be tried yet is no news */
-	if (o->result != RC_DEFER || o->about == 0 || o->about == HEDDLE_X_RECIPIENT || slice_starts(o->text, NOT_YET))
+	if (o->result != RC_DEFER || o->about == 0 || o->about == HEDDLE_X_RECIPIENT ||
+	    slice_starts(o->text, NOT_YET))
 		return;
 	strbuf_init(&sb, j->arena, 0);
 	strbuf_text(&sb, "H=");
 	if (h->name.len)
 		strbuf_printf(&sb, "%.*s ", SL_ARG(h->name));
-	strbuf_printf(&sb, "[%.*s]%s %.*s", SL_ARG(h->address), is_reply ? ":" : "", SL_ARG(o->text));
-	log_text(j->attempt->log, LOG_TO_MAIN, j->attempt->id_text, strbuf_slice(&sb), slice_absent());
+	strbuf_printf(
+	    &sb, "[%.*s]%s %.*s", SL_ARG(h->address), is_reply ? ":" : "", SL_ARG(o->text));
+	log_text(
+	    j->attempt->log, LOG_TO_MAIN, j->attempt->id_text, strbuf_slice(&sb), slice_absent());
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------- */
+/* ---- sessions
+ * ------------------------------------------------------------------------------------------- */
 
 void remote_done(struct heddle_job *j)
 {
@@ -76,8 +88,10 @@ void remote_done(struct heddle_job *j)
 
 static void set_host_facts(struct heddle_job *j, const struct heddle_route_host *h)
 {
-	j->host_facts = (struct host_facts){.host = h->name.len ? h->name : h->address, .host_address = h->address,
-	    .sending_ip_address = slice_absent(), .host_port = h->port};
+	j->host_facts = (struct host_facts){.host = h->name.len ? h->name : h->address,
+	    .host_address = h->address,
+	    .sending_ip_address = slice_absent(),
+	    .host_port = h->port};
 	facts_tls_out(&j->host_facts, NULL);
 	j->attempt->ev.host = &j->host_facts;
 }
@@ -92,14 +106,22 @@ static void take_facts(struct heddle_job *j)
 	char buf[NET_ADDR_TEXT];
 
 	client_session_facts(j->session->client, &facts);
-	*via = (struct outcome_via){.authenticator = facts.authenticator, .authenticated_id = facts.authenticated_id,
-	    .is_tls = facts.is_tls, .verified = facts.verified, .resumed = facts.tls.resumed, .cipher = facts.tls.cipher, .peerdn = facts.tls.peerdn,
-	    .interface = slice_absent(), .port = j->session->port, .used = facts.used};
+	*via = (struct outcome_via){.authenticator = facts.authenticator,
+	    .authenticated_id = facts.authenticated_id,
+	    .is_tls = facts.is_tls,
+	    .verified = facts.verified,
+	    .resumed = facts.tls.resumed,
+	    .cipher = facts.tls.cipher,
+	    .peerdn = facts.tls.peerdn,
+	    .interface = slice_absent(),
+	    .port = j->session->port,
+	    .used = facts.used};
 	if (!slice_is_absent(facts.authenticator))
 		via->mail_auth = j->session->mail_auth;
 	j->session->via = via;
 	if (client_local_addr(j->session->client, &own)) {
-		f->sending_ip_address = via->interface = arena_dup(j->arena, net_addr_text(&own, buf));
+		f->sending_ip_address = via->interface =
+		    arena_dup(j->arena, net_addr_text(&own, buf));
 		f->sending_port = via->interface_port = own.port;
 	}
 	facts_tls_out(f, facts.is_tls ? &facts.tls : NULL);
@@ -113,7 +135,8 @@ static void log_session(const struct heddle_job *j, const struct heddle_route_ho
 	if (f->stale)
 		log_panic(j->attempt->log, j->attempt->id_text, "%s", f->stale);
 	if (!slice_is_absent(f->fell_back) && !f->reused)
-		log_main(j->attempt->log, j->attempt->id_text, "%.*s: delivering unencrypted to H=%.*s [%.*s] (not in hosts_require_tls)",
+		log_main(j->attempt->log, j->attempt->id_text,
+		    "%.*s: delivering unencrypted to H=%.*s [%.*s] (not in hosts_require_tls)",
 		    SL_ARG(f->fell_back), SL_ARG(h->name), SL_ARG(h->address));
 }
 
@@ -127,7 +150,8 @@ static bool has_long_lines(const struct heddle_job *j)
 
 static int32_t too_long(struct heddle_call *c, struct heddle_job *j)
 {
-	const struct client_outcome why = {.result = RC_FAIL, .about = HEDDLE_X_MESSAGE,
+	const struct client_outcome why = {.result = RC_FAIL,
+	    .about = HEDDLE_X_MESSAGE,
 	    .text = SL("message has lines too long for transport")};
 	struct group *g = j->group;
 
@@ -136,8 +160,8 @@ static int32_t too_long(struct heddle_call *c, struct heddle_job *j)
 	return call_refuse(c, HEDDLE_FAIL, "%.*s", SL_ARG(why.text));
 }
 
-int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, struct heddle_conn *conn, uint32_t lmtp,
-    struct heddle_session **out)
+int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
+    struct heddle_conn *conn, uint32_t lmtp, struct heddle_session **out)
 {
 	struct client_target t;
 	struct client_outcome why;
@@ -146,7 +170,8 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	struct error err = {.text = ""};
 
 	if (conn)
-		return call_refuse(c, HEDDLE_ERROR, "not supported yet: a session over a transport's own connection");
+		return call_refuse(c, HEDDLE_ERROR,
+		    "not supported yet: a session over a transport's own connection");
 	if (i >= j->group->hosts->count)
 		return call_refuse(c, HEDDLE_ERROR, "there is no host %u", i);
 	remote_done(j);
@@ -167,7 +192,8 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 		return conclude(c, j, i, &why, NULL);
 	}
 	j->session = ARENA_NEW(j->arena, struct heddle_session);
-	*j->session = (struct heddle_session){.client = client, .job = j, .host = i, .mail_auth = slice_absent()};
+	*j->session = (struct heddle_session){
+	    .client = client, .job = j, .host = i, .mail_auth = slice_absent()};
 	j->session->port = t.to.port;
 	take_facts(j);
 	log_session(j, h);
@@ -175,7 +201,8 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i, 
 	return HEDDLE_OK;
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -------------------------------------------------------------------------------------------- */
 
 struct source { /* the message, for the client */
 	struct heddle_call *c;
@@ -208,8 +235,8 @@ static enum rc read_source(void *ctx, char *buf, size_t cap, size_t *got, struct
 	return result == HEDDLE_OK ? RC_OK : why_not(s, result, err);
 }
 
-/* A header that RFC 5322 does not allow, of a message that was declared to be such (RFC 6532).  What Received: says of whom it was
- * for is no reason to keep it from them. */
+/* A header that RFC 5322 does not allow, of a message that was declared to be such (RFC 6532). What
+ * Received: says of whom it was for is no reason to keep it from them. */
 static bool has_utf8_header(const struct message *m)
 {
 	for (const struct header *h = m->headers.first; h; h = h->next) {
@@ -235,15 +262,22 @@ static enum rc put_sender(const struct heddle_job *j, struct client_message *m, 
 	return rc;
 }
 
-static enum rc message_for(const struct heddle_job *j, struct source *s, struct client_message *m, struct error *err)
+static enum rc message_for(
+    const struct heddle_job *j, struct source *s, struct client_message *m, struct error *err)
 {
 	const struct message *msg = j->attempt->m;
 	int64_t more = remote_number(j, "size_addition", 1024), how = -1;
 	slice_t utf8;
 
-	*m = (struct client_message){.sender = j->sender, .envid = slice_absent(), .body_8bit = msg->body_8bit,
-	    .smtputf8 = msg->smtputf8, .utf8_header = msg->smtputf8 && has_utf8_header(msg),
-	    .ignore_quota = remote_number(j, "lmtp_ignore_quota", 0) != 0, .ctx = s, .open = open_source, .read = read_source};
+	*m = (struct client_message){.sender = j->sender,
+	    .envid = slice_absent(),
+	    .body_8bit = msg->body_8bit,
+	    .smtputf8 = msg->smtputf8,
+	    .utf8_header = msg->smtputf8 && has_utf8_header(msg),
+	    .ignore_quota = remote_number(j, "lmtp_ignore_quota", 0) != 0,
+	    .ctx = s,
+	    .open = open_source,
+	    .read = read_source};
 	if (msg->facts.dsn_envid.len)
 		m->envid = msg->facts.dsn_envid;
 	m->ret = slice_eqs(msg->facts.dsn_ret, "FULL")   ? CLIENT_RET_FULL
@@ -257,7 +291,8 @@ static enum rc message_for(const struct heddle_job *j, struct source *s, struct 
 	if (rc != RC_OK)
 		return rc;
 	if (utf8.len && (!slice_to_i64(slice_trim(utf8), 10, true, &how) || how < -1 || how > 1))
-		return error_set(err, RC_ERROR, "utf8_downconvert is \"%.*s\": -1, 0 or 1 was expected", SL_ARG(utf8));
+		return error_set(err, RC_ERROR,
+		    "utf8_downconvert is \"%.*s\": -1, 0 or 1 was expected", SL_ARG(utf8));
 	m->utf8_downconvert = (int)how;
 	return RC_OK;
 }
@@ -265,14 +300,16 @@ static enum rc message_for(const struct heddle_job *j, struct source *s, struct 
 static struct client_recipient *recipients_of(struct heddle_call *c, const struct heddle_job *j)
 {
 	const struct group *g = j->group;
-	struct client_recipient *r = ARENA_ARRAY(j->arena, struct client_recipient, g->addresses.count + 1);
+	struct client_recipient *r =
+	    ARENA_ARRAY(j->arena, struct client_recipient, g->addresses.count + 1);
 
 	for (uint32_t i = 0; i < g->addresses.count; i++) {
 		struct heddle_recipient out = {.struct_size = sizeof out};
 		(void)delivery_service.recipient(c, j, i, &out);
 		r[i].address = out.address;
 		r[i].orcpt = out.original;
-		r[i].notify = out.flags & (HEDDLE_DSN_NEVER | HEDDLE_DSN_SUCCESS | HEDDLE_DSN_FAILURE | HEDDLE_DSN_DELAY);
+		r[i].notify = out.flags & (HEDDLE_DSN_NEVER | HEDDLE_DSN_SUCCESS |
+		                              HEDDLE_DSN_FAILURE | HEDDLE_DSN_DELAY);
 		r[i].has_outcome = g->outcomes[i].is_set;
 	}
 	return r;
@@ -317,7 +354,8 @@ int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct hedd
 	return HEDDLE_DEFER;
 }
 
-/* ---- hosts of the transport's own ----------------------------------------------------------------------- */
+/* ---- hosts of the transport's own
+ * ----------------------------------------------------------------------- */
 
 /* The list is the first address's; what the transport adds is for this group alone. */
 static void push_host(struct heddle_job *j, const struct heddle_route_host *h)
@@ -339,21 +377,23 @@ static void push_host(struct heddle_job *j, const struct heddle_route_host *h)
 
 static bool is_own(const struct heddle_job *j, const struct net_addr *a)
 {
-	const struct net_interfaces *own = j->attempt->ev.services ? j->attempt->ev.services->own_addresses : NULL;
+	const struct net_interfaces *own =
+	    j->attempt->ev.services ? j->attempt->ev.services->own_addresses : NULL;
 
 	return net_addr_is_any(a) || net_addr_is_loopback(a) || (own && net_interfaces_has(own, a));
 }
 
 /* One address of a host that the transport names.  Ourselves only with allow_localhost. */
-static int32_t push_address(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in,
-    const struct net_addr *a)
+static int32_t push_address(struct heddle_call *c, struct heddle_job *j,
+    const struct heddle_route_host *in, const struct net_addr *a)
 {
 	struct arena *arena = j->attempt->arena;
 	char buf[NET_ADDR_TEXT];
 	struct heddle_route_host h = *in;
 
 	if (is_own(j, a) && remote_number(j, "allow_localhost", 0) == 0)
-		return call_refuse(c, HEDDLE_DEFER, "%.*s transport found host %.*s to be the local host",
+		return call_refuse(c, HEDDLE_DEFER,
+		    "%.*s transport found host %.*s to be the local host",
 		    SL_ARG(j->transport->name), SL_ARG(in->name));
 	h.struct_size = sizeof h;
 	h.address = arena_dup(arena, net_addr_text(a, buf));
@@ -363,7 +403,8 @@ static int32_t push_address(struct heddle_call *c, struct heddle_job *j, const s
 	return HEDDLE_OK;
 }
 
-static int32_t push_resolved(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
+static int32_t push_resolved(
+    struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
 {
 	struct dns_hosts *found = NULL;
 	unsigned flags = DNS_HOSTS_NO_MX;
@@ -372,28 +413,32 @@ static int32_t push_resolved(struct heddle_call *c, struct heddle_job *j, const 
 	if (!c->services->resolver)
 		return call_refuse(c, HEDDLE_DEFER, "no resolver");
 	if (config_bool(j->attempt->cfg, MO_disable_ipv6) ||
-	    match_domain(&j->attempt->ev, config_list(j->attempt->cfg, MO_dns_ipv4_lookup), in->name, NULL, NULL) == RC_OK)
+	    match_domain(&j->attempt->ev, config_list(j->attempt->cfg, MO_dns_ipv4_lookup),
+	        in->name, NULL, NULL) == RC_OK)
 		flags |= DNS_HOSTS_NO_IPV6;
 	c->services->host.block_begin(c);
-	enum rc rc =
-	    dns_mx_hosts_wait(c->services->resolver, in->name, flags, c->deadline_us, c->cancel, j->attempt->arena, &found);
+	enum rc rc = dns_mx_hosts_wait(c->services->resolver, in->name, flags, c->deadline_us,
+	    c->cancel, j->attempt->arena, &found);
 	c->services->host.block_end(c);
 	if (rc != RC_OK)
-		return call_refuse(c, HEDDLE_DEFER, "host lookup for %.*s did not complete%s", SL_ARG(in->name),
-		    rc == RC_FAIL ? ": it has no address" : " (DNS timeout?)");
+		return call_refuse(c, HEDDLE_DEFER, "host lookup for %.*s did not complete%s",
+		    SL_ARG(in->name), rc == RC_FAIL ? ": it has no address" : " (DNS timeout?)");
 	for (size_t i = 0; i < found->count; i++)
 		for (size_t k = 0; k < found->hosts[i].n_addrs && result == HEDDLE_OK; k++)
 			result = push_address(c, j, in, &found->hosts[i].addrs[k]);
 	return result;
 }
 
-int32_t remote_add_host(struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
+int32_t remote_add_host(
+    struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in)
 {
 	struct net_addr a;
 
 	if (!slice_is_absent(in->address) && in->address.len)
-		return net_addr_parse(in->address, &a) ? push_address(c, j, in, &a)
-		                                       : call_refuse(c, HEDDLE_ERROR, "\"%.*s\" is no address", SL_ARG(in->address));
+		return net_addr_parse(in->address, &a)
+		           ? push_address(c, j, in, &a)
+		           : call_refuse(
+		                 c, HEDDLE_ERROR, "\"%.*s\" is no address", SL_ARG(in->address));
 	if (net_addr_parse(in->name, &a))
 		return push_address(c, j, in, &a);
 	return push_resolved(c, j, in);

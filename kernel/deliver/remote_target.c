@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a session with a host is to be like: the options of Exim's smtp transport, read by name, so that they mean the same in
- * every transport that declares them.  A list that cannot be looked through defers: whether TLS is demanded must not depend on
- * whether a lookup happened to work.
- * The key says what connections may be shared: all that decides how one is made is in it.
+ * What a session with a host is to be like: the options of Exim's smtp transport, read by name, so
+ * that they mean the same in every transport that declares them.  A list that cannot be looked
+ * through defers: whether TLS is demanded must not depend on whether a lookup happened to work. The
+ * key says what connections may be shared: all that decides how one is made is in it.
  */
 #include "deliver/remote_private.h"
 
@@ -45,7 +45,8 @@ enum rc remote_text(const struct heddle_job *j, const char *name, slice_t *out, 
 	return rc == RC_FAIL ? RC_OK : error_wrap(err, rc, "%s", name);
 }
 
-enum rc remote_listed(const struct heddle_job *j, const char *name, const struct heddle_route_host *h, bool *out, struct error *err)
+enum rc remote_listed(const struct heddle_job *j, const char *name,
+    const struct heddle_route_host *h, bool *out, struct error *err)
 {
 	const struct option_value *o = option(j, name);
 	const struct match_host m = {.address = h->address, .name = h->name, .name_is_final = true};
@@ -63,22 +64,24 @@ static bool is_empty(slice_t s)
 	return slice_is_absent(s) || slice_trim(s).len == 0;
 }
 
-/* ---- where to ------------------------------------------------------------------------------------------- */
+/* ---- where to
+ * ------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
 	uint16_t port;
 } ports[] = {{"smtp", 25}, {"submission", 587}, {"lmtp", 24}, {"smtps", 465}, {"submissions", 465}};
 
-static enum rc port_of(const struct heddle_job *j, const struct heddle_route_host *h, const struct client_target *t, uint16_t *out,
-    struct error *err)
+static enum rc port_of(const struct heddle_job *j, const struct heddle_route_host *h,
+    const struct client_target *t, uint16_t *out, struct error *err)
 {
 	slice_t s;
 	int64_t n;
 
 	*out = (uint16_t)h->port;
 	if (h->port)
-		return h->port <= UINT16_MAX ? RC_OK : error_set(err, RC_ERROR, "invalid port %u", h->port);
+		return h->port <= UINT16_MAX ? RC_OK
+		                             : error_set(err, RC_ERROR, "invalid port %u", h->port);
 	enum rc rc = remote_text(j, "port", &s, err);
 	if (rc != RC_OK)
 		return rc;
@@ -122,9 +125,30 @@ static const struct {
 	const char *name;
 	int value;
 } classes[] = {
-    {"cs0", 0}, {"cs1", 8}, {"cs2", 16}, {"cs3", 24}, {"cs4", 32}, {"cs5", 40}, {"cs6", 48}, {"cs7", 56}, {"ef", 46},
-    {"af11", 10}, {"af12", 12}, {"af13", 14}, {"af21", 18}, {"af22", 20}, {"af23", 22}, {"af31", 26}, {"af32", 28},
-    {"af33", 30}, {"af41", 34}, {"af42", 36}, {"af43", 38}, {"lowdelay", 4}, {"throughput", 2}, {"reliability", 1},
+    {"cs0", 0},
+    {"cs1", 8},
+    {"cs2", 16},
+    {"cs3", 24},
+    {"cs4", 32},
+    {"cs5", 40},
+    {"cs6", 48},
+    {"cs7", 56},
+    {"ef", 46},
+    {"af11", 10},
+    {"af12", 12},
+    {"af13", 14},
+    {"af21", 18},
+    {"af22", 20},
+    {"af23", 22},
+    {"af31", 26},
+    {"af32", 28},
+    {"af33", 30},
+    {"af41", 34},
+    {"af42", 36},
+    {"af43", 38},
+    {"lowdelay", 4},
+    {"throughput", 2},
+    {"reliability", 1},
     {"mincost", 0},
 };
 
@@ -149,7 +173,8 @@ static enum rc class_of(const struct heddle_job *j, struct client_target *t, str
 	return RC_OK;
 }
 
-static enum rc place_of(const struct heddle_job *j, const struct heddle_route_host *h, struct client_target *t, struct error *err)
+static enum rc place_of(const struct heddle_job *j, const struct heddle_route_host *h,
+    struct client_target *t, struct error *err)
 {
 	uint16_t port = 0;
 	enum rc rc = port_of(j, h, t, &port, err);
@@ -162,19 +187,23 @@ static enum rc place_of(const struct heddle_job *j, const struct heddle_route_ho
 	if (rc == RC_OK)
 		rc = remote_text(j, "helo_data", &t->helo, err);
 	if (rc == RC_OK && is_empty(t->helo))
-		t->helo = j->attempt->ev.process ? j->attempt->ev.process->primary_hostname : SL("localhost");
+		t->helo = j->attempt->ev.process ? j->attempt->ev.process->primary_hostname
+		                                 : SL("localhost");
 	return rc;
 }
 
-/* ---- what it may be asked for --------------------------------------------------------------------------- */
+/* ---- what it may be asked for
+ * --------------------------------------------------------------------------- */
 
 struct lists { /* of hosts: what being on one means */
 	bool avoid_esmtp, avoid_pipelining, serialize, chunking, prdr, pipe_connect;
-	bool avoid_tls, require_tls, verify, try_verify, verify_name, resume, nopass, noproxy, require_alpn;
+	bool avoid_tls, require_tls, verify, try_verify, verify_name, resume, nopass, noproxy,
+	    require_alpn;
 	bool try_auth, require_auth;
 };
 
-static enum rc read_lists(const struct heddle_job *j, const struct heddle_route_host *h, struct lists *l, struct error *err)
+static enum rc read_lists(const struct heddle_job *j, const struct heddle_route_host *h,
+    struct lists *l, struct error *err)
 {
 	const struct {
 		const char *name;
@@ -222,8 +251,8 @@ static enum tls_verify verify_of(const struct heddle_job *j, const struct lists 
 	return l->try_verify ? TLS_VERIFY_TRY : TLS_VERIFY_NONE;
 }
 
-static enum rc tls_of(const struct heddle_job *j, const struct heddle_route_host *h, const struct lists *l, struct client_tls *t,
-    struct error *err)
+static enum rc tls_of(const struct heddle_job *j, const struct heddle_route_host *h,
+    const struct lists *l, struct client_tls *t, struct error *err)
 {
 	struct tls_settings *s = &t->settings;
 	const struct {
@@ -247,7 +276,9 @@ static enum rc tls_of(const struct heddle_job *j, const struct heddle_route_host
 		return rc;
 	if (slice_is_absent(t->sni))
 		t->sni = SL("");
-	t->wish = l->require_tls || t->on_connect ? CLIENT_REQUIRE : l->avoid_tls ? CLIENT_NEVER : CLIENT_TRY;
+	t->wish = l->require_tls || t->on_connect ? CLIENT_REQUIRE
+	          : l->avoid_tls                  ? CLIENT_NEVER
+	                                          : CLIENT_TRY;
 	t->try_clear = remote_number(j, "tls_tempfail_tryclear", 1) != 0;
 	t->no_pass = l->nopass || l->noproxy;
 	t->require_alpn = l->require_alpn;
@@ -270,27 +301,35 @@ static void times_of(const struct heddle_job *j, struct client_target *t)
 	t->max_messages = most > 0 && most < UINT32_MAX ? (uint32_t)most : 0;
 }
 
-/* ---- the key -------------------------------------------------------------------------------------------- */
+/* ---- the key
+ * -------------------------------------------------------------------------------------------- */
 
 static void put(struct strbuf *sb, slice_t s)
 {
-	strbuf_printf(sb, "%u:", slice_is_absent(s) ? 0 : s.len + 1U); /* no text can look like two */
+	strbuf_printf(
+	    sb, "%u:", slice_is_absent(s) ? 0 : s.len + 1U); /* no text can look like two */
 	strbuf_add(sb, s);
 }
 
-/* A list whose items the driver expands one by one: as a whole it comes to the same for this purpose. */
+/* A list whose items the driver expands one by one: as a whole it comes to the same for this
+ * purpose. */
 static const struct expr *compiled(struct eval *ev, const struct option_value *o)
 {
 	const struct expr_env env = {.cfg = ev->cfg, .file = o->file, .line = o->line};
 	const struct expr *e = NULL;
 	struct error err;
 
-	return slice_find(o->text, '$') != SIZE_MAX && expr_compile(ev->arena, o->text, &env, &e, &err) == RC_OK ? e : NULL;
+	return slice_find(o->text, '$') != SIZE_MAX &&
+	               expr_compile(ev->arena, o->text, &env, &e, &err) == RC_OK
+	           ? e
+	           : NULL;
 }
 
 static void put_value(struct eval *ev, struct strbuf *sb, const struct option_value *o)
 {
-	const struct expr *e = o->expr ? o->expr : slice_is_absent(o->text) ? NULL : compiled(ev, o);
+	const struct expr *e = o->expr                    ? o->expr
+	                       : slice_is_absent(o->text) ? NULL
+	                                                  : compiled(ev, o);
 	slice_t v = o->text;
 	struct error err;
 
@@ -317,8 +356,8 @@ static bool asks_tls_details(slice_t text)
 	return false;
 }
 
-/* TLS is not up yet, which may decide whom it says: so what it comes to with and without, or, where that is not all, for this
- * message alone. */
+/* TLS is not up yet, which may decide whom it says: so what it comes to with and without, or, where
+ * that is not all, for this message alone. */
 static void put_credential(struct eval *ev, struct strbuf *sb, const struct option_value *o)
 {
 	struct host_facts *now = ev->host;
@@ -336,8 +375,9 @@ static void put_credential(struct eval *ev, struct strbuf *sb, const struct opti
 		put(sb, ev->message->id);
 }
 
-/* Everything that client_ options of authenticators come to now: a message that would give another name or password does not
- * travel on this one's connection.  What they come to is only kept as a digest. */
+/* Everything that client_ options of authenticators come to now: a message that would give another
+ * name or password does not travel on this one's connection.  What they come to is only kept as a
+ * digest. */
 static enum rc put_identities(struct heddle_call *c, const struct heddle_job *j, struct strbuf *sb)
 {
 	struct eval *ev = &j->attempt->ev;
@@ -357,13 +397,15 @@ static enum rc put_identities(struct heddle_call *c, const struct heddle_job *j,
 			if (strncmp(a->driver->options[k].name, "client_", 7) == 0)
 				put_credential(ev, &all, &a->own[k]);
 	}
-	if (services_digest(c, HEDDLE_SHA256, slice_absent(), strbuf_slice(&all), &sum) != HEDDLE_OK)
+	if (services_digest(c, HEDDLE_SHA256, slice_absent(), strbuf_slice(&all), &sum) !=
+	    HEDDLE_OK)
 		return RC_DEFER;
 	put(sb, sum);
 	return RC_OK;
 }
 
-static enum rc key_of(struct heddle_call *c, const struct heddle_job *j, struct client_target *t, struct error *err)
+static enum rc key_of(
+    struct heddle_call *c, const struct heddle_job *j, struct client_target *t, struct error *err)
 {
 	const struct client_tls *tls = &t->tls;
 	const struct tls_settings *s = &tls->settings;
@@ -375,10 +417,12 @@ static enum rc key_of(struct heddle_call *c, const struct heddle_job *j, struct 
 	put(&sb, j->transport->name);
 	put(&sb, t->helo);
 	put(&sb, t->from.family ? net_addr_text(&t->from, from) : SL(""));
-	strbuf_printf(&sb, "%d%d%d%d %d ", t->lmtp, t->avoid_esmtp, t->avoid_pipelining, (int)t->auth, t->dscp);
-	strbuf_printf(&sb, "%d%d%d%d%d%d ", (int)tls->wish, tls->on_connect, tls->try_clear, tls->resume, tls->require_alpn,
-	    (int)s->verify);
-	const slice_t texts[] = {tls->sni, tls->verify_name, s->certificate, s->privatekey, s->trust, s->crl, s->ciphers, s->alpn};
+	strbuf_printf(&sb, "%d%d%d%d %d ", t->lmtp, t->avoid_esmtp, t->avoid_pipelining,
+	    (int)t->auth, t->dscp);
+	strbuf_printf(&sb, "%d%d%d%d%d%d ", (int)tls->wish, tls->on_connect, tls->try_clear,
+	    tls->resume, tls->require_alpn, (int)s->verify);
+	const slice_t texts[] = {tls->sni, tls->verify_name, s->certificate, s->privatekey,
+	    s->trust, s->crl, s->ciphers, s->alpn};
 	for (size_t i = 0; tls->wish != CLIENT_NEVER && i < sizeof texts / sizeof *texts; i++)
 		put(&sb, texts[i]);
 	if (t->auth != CLIENT_NEVER)
@@ -387,14 +431,17 @@ static enum rc key_of(struct heddle_call *c, const struct heddle_job *j, struct 
 	return rc == RC_OK ? RC_OK : error_set(err, rc, "no digest of what it authenticates with");
 }
 
-enum rc remote_target(struct heddle_call *c, const struct heddle_job *j, const struct heddle_route_host *h, bool lmtp,
-    struct client_target *t, struct error *err)
+enum rc remote_target(struct heddle_call *c, const struct heddle_job *j,
+    const struct heddle_route_host *h, bool lmtp, struct client_target *t, struct error *err)
 {
 	struct lists l = {.avoid_esmtp = false};
 	slice_t protocol;
 
-	*t = (struct client_target){.lmtp = lmtp, .name = h->name.len ? h->name : h->address, .ev = &j->attempt->ev,
-	    .log = j->attempt->log, .id = j->attempt->id_text};
+	*t = (struct client_target){.lmtp = lmtp,
+	    .name = h->name.len ? h->name : h->address,
+	    .ev = &j->attempt->ev,
+	    .log = j->attempt->log,
+	    .id = j->attempt->id_text};
 	if (!net_addr_parse(h->address, &t->to))
 		return error_set(err, RC_DEFER, "host %.*s has no address", SL_ARG(h->name));
 	enum rc rc = remote_text(j, "protocol", &protocol, err);

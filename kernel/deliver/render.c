@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The message as one transport sends it: header changes of router and transport applied, then the body, in the wire form
- * asked for.  A reader holds no copy of the body: it walks over what is in memory or reads from the store.
+ * The message as one transport sends it: header changes of router and transport applied, then the
+ * body, in the wire form asked for.  A reader holds no copy of the body: it walks over what is in
+ * memory or reads from the store.
  */
 #include "deliver/deliver_private.h"
 #include "message/body.h"
@@ -15,7 +16,8 @@ slice_t render_sender(const struct heddle_job *j)
 	slice_t from = slice_is_absent(a->errors_to) ? j->attempt->m->sender : a->errors_to, v;
 	struct error err;
 
-	if (o->expr && expr_eval(&j->attempt->ev, o->expr, &v, &err) == RC_OK && !slice_is_absent(v))
+	if (o->expr && expr_eval(&j->attempt->ev, o->expr, &v, &err) == RC_OK &&
+	    !slice_is_absent(v))
 		from = v;
 	return from;
 }
@@ -31,7 +33,8 @@ static bool is_listed(struct arena *a, slice_t list, const struct header *h)
 	while (expand_list_next(a, list, &pos, &item)) {
 		bool star = item.len && item.ptr[item.len - 1] == '*';
 		slice_t fixed = slice_sub(item, 0, star ? item.len - 1 : item.len);
-		if (star ? slice_eqi(slice_sub(name, 0, fixed.len), fixed) : (item.len && slice_eqi(name, item)))
+		if (star ? slice_eqi(slice_sub(name, 0, fixed.len), fixed)
+		         : (item.len && slice_eqi(name, item)))
 			return true;
 	}
 	return false;
@@ -61,16 +64,19 @@ static void put_added(struct heddle_call *c, const struct heddle_job *j, struct 
 		strbuf_char(sb, '\n');
 	}
 	if (t->generic[TO_delivery_date_add].number != 0)
-		strbuf_printf(sb, "Delivery-date: %.*s\n", SL_ARG(clock_rfc5322(c->arena, clock_wall_us())));
+		strbuf_printf(
+		    sb, "Delivery-date: %.*s\n", SL_ARG(clock_rfc5322(c->arena, clock_wall_us())));
 }
 
-static enum rc option_text(struct heddle_call *c, const struct heddle_job *j, enum transport_option which, slice_t *out,
-    struct error *err)
+static enum rc option_text(struct heddle_call *c, const struct heddle_job *j,
+    enum transport_option which, slice_t *out, struct error *err)
 {
-	return route_expand_items(c->eval, &j->transport->generic[which], which == TO_headers_add ? '\n' : ':', out, err);
+	return route_expand_items(
+	    c->eval, &j->transport->generic[which], which == TO_headers_add ? '\n' : ':', out, err);
 }
 
-enum rc render_header(struct heddle_call *c, const struct heddle_job *j, slice_t *out, struct error *err)
+enum rc render_header(
+    struct heddle_call *c, const struct heddle_job *j, slice_t *out, struct error *err)
 {
 	const struct address *a = *VEC_AT(&j->group->addresses, struct address *, 0);
 	struct strbuf sb;
@@ -85,7 +91,8 @@ enum rc render_header(struct heddle_call *c, const struct heddle_job *j, slice_t
 	if (j->transport->generic[TO_body_only].number == 0) {
 		put_added(c, j, &sb);
 		for (const struct header *h = j->attempt->m->headers.first; h; h = h->next)
-			if (h->type != '*' && !is_listed(c->arena, a->headers_remove, h) && !is_listed(c->arena, remove, h))
+			if (h->type != '*' && !is_listed(c->arena, a->headers_remove, h) &&
+			    !is_listed(c->arena, remove, h))
 				put_line(&sb, h->text);
 		put_line(&sb, a->headers_add);
 		put_line(&sb, add);
@@ -97,14 +104,15 @@ enum rc render_header(struct heddle_call *c, const struct heddle_job *j, slice_t
 	return RC_OK;
 }
 
-/* ---- the reader ----------------------------------------------------------------------------------------- */
+/* ---- the reader
+ * ----------------------------------------------------------------------------------------- */
 
 struct heddle_reader {
 	struct attempt *t;
 	slice_t header;
 	bool skip_body;
 	uint32_t wire, chunk;
-	slice_t from, prefix;      /* check_string, escape_string; ABSENT: none */
+	slice_t from, prefix; /* check_string, escape_string; ABSENT: none */
 	bool line_start;
 	struct dot_writer dots;
 	struct store_reader *file; /* a body that is not in memory */
@@ -124,7 +132,8 @@ static void close_file(void *arg)
 	store_reader_close(&r->file);
 }
 
-static int32_t open_message(struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
+static int32_t open_message(
+    struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
 {
 	struct heddle_job *j = c->job;
 	struct error err = {.text = ""};
@@ -231,7 +240,8 @@ static size_t put_piece(struct heddle_reader *r, char *buf, size_t cap)
 	return n;
 }
 
-static int32_t read_message(struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
+static int32_t read_message(
+    struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
 {
 	struct error err = {.text = ""};
 	size_t n = 0, room = cap > SIZE_MAX ? SIZE_MAX : (size_t)cap;

@@ -3,7 +3,8 @@
 #include "deliver/deliver_private.h"
 #include "message/message.h"
 
-/* The replies that a rule can name: at which command, known by what the error is about and by its text. */
+/* The replies that a rule can name: at which command, known by what the error is about and by its
+ * text. */
 static const struct {
 	const char *name;
 	uint32_t about;
@@ -33,15 +34,18 @@ static bool reply_matches(slice_t name, const struct outcome *o)
 
 	if (o->smtp < 400 || o->smtp > 499 || d.len != 3 || d.ptr[0] != '4')
 		return false;
-	if ((d.ptr[1] != 'x' && d.ptr[1] - '0' != o->smtp / 10 % 10) || (d.ptr[2] != 'x' && d.ptr[2] - '0' != o->smtp % 10))
+	if ((d.ptr[1] != 'x' && d.ptr[1] - '0' != o->smtp / 10 % 10) ||
+	    (d.ptr[2] != 'x' && d.ptr[2] - '0' != o->smtp % 10))
 		return false;
 	for (size_t i = 0; i < sizeof replies / sizeof *replies; i++)
-		if (slice_starts(name, replies[i].name) && (o->about & replies[i].about) && text_has(o->text, replies[i].said))
+		if (slice_starts(name, replies[i].name) && (o->about & replies[i].about) &&
+		    text_has(o->text, replies[i].said))
 			return true;
 	return false;
 }
 
-/* Errors that are known by their text; what a time-out of a connection says is also in that of a session. */
+/* Errors that are known by their text; what a time-out of a connection says is also in that of a
+ * session. */
 static const struct {
 	const char *name, *said, *but_not;
 } texts[] = {
@@ -68,16 +72,20 @@ static bool quota_matches(slice_t name, const struct outcome *o)
 
 	if (!(o->about & HEDDLE_X_QUOTA))
 		return false;
-	return name.len == 5 || (slice_to_ms(slice_sub(name, 6, name.len), &ms) && o->idle_s >= 0 && o->idle_s >= ms / 1000);
+	return name.len == 5 || (slice_to_ms(slice_sub(name, 6, name.len), &ms) && o->idle_s >= 0 &&
+	                            o->idle_s >= ms / 1000);
 }
 
-static bool error_matches(slice_t name, const struct address *a, const struct group *g, const struct outcome *o)
+static bool error_matches(
+    slice_t name, const struct address *a, const struct group *g, const struct outcome *o)
 {
 	if (slice_eqs(name, "*"))
 		return true;
 	if (!o)
-		return slice_eqs(name, "lookup") && !slice_is_absent(a->logged) && text_has(a->logged, "host lookup");
-	if (slice_starts(name, "rcpt_") || slice_starts(name, "mail_") || slice_starts(name, "data_"))
+		return slice_eqs(name, "lookup") && !slice_is_absent(a->logged) &&
+		       text_has(a->logged, "host lookup");
+	if (slice_starts(name, "rcpt_") || slice_starts(name, "mail_") ||
+	    slice_starts(name, "data_"))
 		return reply_matches(name, o);
 	if (slice_eqs(name, "quota") || slice_starts(name, "quota_"))
 		return quota_matches(name, o);
@@ -101,11 +109,12 @@ static bool option_is(const struct option_value *o, bool unset)
 	return slice_is_absent(o->text) ? unset : o->number != 0;
 }
 
-/* Does the routing of this router depend on the local part?  (Its option, else what its preconditions look at.) */
+/* Does the routing of this router depend on the local part?  (Its option, else what its
+ * preconditions look at.) */
 static bool router_uses_local_part(const struct heddle_instance *r)
 {
-	static const enum router_option looks[] = {RO_local_parts, RO_condition, RO_local_part_prefix, RO_local_part_suffix,
-	    RO_senders, RO_require_files};
+	static const enum router_option looks[] = {RO_local_parts, RO_condition,
+	    RO_local_part_prefix, RO_local_part_suffix, RO_senders, RO_require_files};
 	bool uses = r && r->generic[RO_check_local_user].number != 0;
 
 	if (!r)
@@ -124,9 +133,11 @@ bool retry_uses_local_part(const struct address *a, const struct group *g, const
 	return (o->about & HEDDLE_X_RECIPIENT) != 0;
 }
 
-/* What a rule's pattern is held against, one after the other: the address where the local part matters, else the domain with
+/* What a rule's pattern is held against, one after the other: the address where the local part
+ * matters, else the domain with
  * "*" for a local part; for an error of a host its name comes first. */
-static size_t subjects(struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o, slice_t out[2])
+static size_t subjects(struct attempt *t, const struct address *a, const struct group *g,
+    const struct outcome *o, slice_t out[2])
 {
 	slice_t whole = a->kind == ADDRESS_PLAIN ? a->text : address_top(a)->text, local, domain;
 	const struct heddle_route_host *h = host_of(g, o);
@@ -137,12 +148,14 @@ static size_t subjects(struct attempt *t, const struct address *a, const struct 
 		return n;
 	}
 	if (h && !g->is_local)
-		out[n++] = arena_printf(t->arena, "*@%.*s", SL_ARG(h->name.len ? h->name : h->address));
+		out[n++] =
+		    arena_printf(t->arena, "*@%.*s", SL_ARG(h->name.len ? h->name : h->address));
 	out[n++] = arena_printf(t->arena, "*@%.*s", SL_ARG(domain));
 	return n;
 }
 
-static bool pattern_matches(struct attempt *t, const struct retry_rule *r, const slice_t *subject, size_t n)
+static bool pattern_matches(
+    struct attempt *t, const struct retry_rule *r, const slice_t *subject, size_t n)
 {
 	struct error err;
 
@@ -163,13 +176,16 @@ const struct retry_rule *retry_rule_for(
 	{
 		if (!error_matches(r->error, a, g, o) || !pattern_matches(t, r, subject, n))
 			continue;
-		if (!r->senders || match_address(&t->ev, r->senders, t->m->sender, NULL, &err) == RC_OK)
+		if (!r->senders ||
+		    match_address(&t->ev, r->senders, t->m->sender, NULL, &err) == RC_OK)
 			return r;
 	}
 	return NULL;
 }
 
-/* ---- -brt ----------------------------------------------------------------------------------------------- */
+/* ---- -brt
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* "1w2d3h": as Exim prints times. */
 static void put_interval(struct strbuf *out, int64_t seconds)
@@ -202,13 +218,15 @@ static void put_rule(const struct retry_rule *r, struct strbuf *out)
 		strbuf_char(out, ',');
 		put_interval(out, s->interval_s);
 		if (s->form != RETRY_FIXED)
-			strbuf_printf(out, ",%lld.%03lld", (long long)(s->factor_milli / 1000), (long long)(s->factor_milli % 1000));
+			strbuf_printf(out, ",%lld.%03lld", (long long)(s->factor_milli / 1000),
+			    (long long)(s->factor_milli % 1000));
 		strbuf_text(out, "; ");
 	}
 	strbuf_char(out, '\n');
 }
 
-/* A rule is for what has its name, or for all; quota_TIME for what has been full and unread for longer. */
+/* A rule is for what has its name, or for all; quota_TIME for what has been full and unread for
+ * longer. */
 static bool is_named(slice_t rule, slice_t error)
 {
 	int64_t rule_ms = 0, ms = 0;
@@ -218,14 +236,16 @@ static bool is_named(slice_t rule, slice_t error)
 	if (slice_is_absent(error))
 		return false;
 	if (slice_starts(rule, "quota_") && slice_starts(error, "quota_"))
-		return slice_to_ms(slice_sub(rule, 6, rule.len), &rule_ms) && slice_to_ms(slice_sub(error, 6, error.len), &ms) &&
-		       ms >= rule_ms;
+		return slice_to_ms(slice_sub(rule, 6, rule.len), &rule_ms) &&
+		       slice_to_ms(slice_sub(error, 6, error.len), &ms) && ms >= rule_ms;
 	if (slice_eqs(rule, "quota") && slice_starts(error, "quota_"))
 		return true;
 	/* "timeout" is for "timeout_connect_MX" too; "rcpt_4xx" for "rcpt_451" */
 	if (slice_starts(error, "timeout") && slice_eqs(rule, "timeout"))
 		return true;
-	if (rule.len != error.len || !(slice_starts(rule, "rcpt_4") || slice_starts(rule, "mail_4") || slice_starts(rule, "data_4")))
+	if (rule.len != error.len ||
+	    !(slice_starts(rule, "rcpt_4") || slice_starts(rule, "mail_4") ||
+	        slice_starts(rule, "data_4")))
 		return false;
 	for (uint32_t i = 0; i < rule.len; i++)
 		if (rule.ptr[i] != error.ptr[i] && !(i >= 6 && rule.ptr[i] == 'x'))
@@ -233,7 +253,8 @@ static bool is_named(slice_t rule, slice_t error)
 	return true;
 }
 
-enum rc deliver_retry_test(struct eval *ev, slice_t subject, slice_t second, slice_t error, struct strbuf *out, struct error *err)
+enum rc deliver_retry_test(struct eval *ev, slice_t subject, slice_t second, slice_t error,
+    struct strbuf *out, struct error *err)
 {
 	slice_t subjects[] = {subject, second};
 
@@ -246,7 +267,8 @@ enum rc deliver_retry_test(struct eval *ev, slice_t subject, slice_t second, sli
 		VEC_FOREACH(config_retry_rules(ev->cfg), const struct retry_rule, r)
 		{
 			struct error none;
-			if (is_named(r->error, error) && match_address(ev, r->pattern, s, NULL, &none) == RC_OK) {
+			if (is_named(r->error, error) &&
+			    match_address(ev, r->pattern, s, NULL, &none) == RC_OK) {
 				put_rule(r, out);
 				return RC_OK;
 			}

@@ -34,13 +34,31 @@ static struct address *new_address(struct routing *r, slice_t text)
 
 	*VEC_PUSH(r->arena, &r->addresses, struct address *) = a;
 	a->text = arena_dup(r->arena, text);
-	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = a->user_home = none;
+	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = a->user_home =
+	    none;
 	a->uid = a->gid = -1;
-	*f = (struct address_facts){.arena = r->arena, .local_part = none, .domain = none, .local_part_data = none,
-	    .domain_data = none, .local_part_prefix = none, .local_part_prefix_v = none, .local_part_suffix = none,
-	    .local_part_suffix_v = none, .original_local_part = none, .original_domain = none, .parent_local_part = none,
-	    .parent_domain = none, .address_data = none, .address_file = none, .address_pipe = none, .home = none,
-	    .self_hostname = none, .router_name = none, .transport_name = none, .local_user_uid = -1, .local_user_gid = -1,
+	*f = (struct address_facts){.arena = r->arena,
+	    .local_part = none,
+	    .domain = none,
+	    .local_part_data = none,
+	    .domain_data = none,
+	    .local_part_prefix = none,
+	    .local_part_prefix_v = none,
+	    .local_part_suffix = none,
+	    .local_part_suffix_v = none,
+	    .original_local_part = none,
+	    .original_domain = none,
+	    .parent_local_part = none,
+	    .parent_domain = none,
+	    .address_data = none,
+	    .address_file = none,
+	    .address_pipe = none,
+	    .home = none,
+	    .self_hostname = none,
+	    .router_name = none,
+	    .transport_name = none,
+	    .local_user_uid = -1,
+	    .local_user_gid = -1,
 	    .verify_mode = none};
 	if (r->flags & ROUTE_VERIFY)
 		f->verify_mode = (r->flags & ROUTE_VERIFY_SENDER) ? SL("S") : SL("R");
@@ -87,8 +105,8 @@ bool route_is_ancestor(const struct address *a, slice_t address)
 	return false;
 }
 
-/* A router is not given an address that it has already handled as an ancestor of this one (unless it differs), and with
- * repeat_use off none that descends from one of its own. */
+/* A router is not given an address that it has already handled as an ancestor of this one (unless
+ * it differs), and with repeat_use off none that descends from one of its own. */
 static bool repeat_use(const struct heddle_instance *router)
 {
 	const struct driver *d = router->driver;
@@ -110,7 +128,8 @@ static bool is_repeat(const struct address *a, const struct heddle_instance *rou
 	return false;
 }
 
-static enum rc expand_option(struct route_step *s, enum router_option o, slice_t *out, struct error *err)
+static enum rc expand_option(
+    struct route_step *s, enum router_option o, slice_t *out, struct error *err)
 {
 	const struct option_value *v = &s->router->generic[o];
 
@@ -119,7 +138,8 @@ static enum rc expand_option(struct route_step *s, enum router_option o, slice_t
 		return RC_OK;
 	enum rc rc = expr_eval(s->run->eval, v->expr, out, err);
 	if (rc != RC_OK && rc != RC_FAIL)
-		return error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), v->row->name);
+		return error_wrap(
+		    err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), v->row->name);
 	return rc;
 }
 
@@ -139,8 +159,10 @@ static slice_t append_text(struct arena *a, slice_t old, slice_t more, char betw
 	return strbuf_slice(&sb);
 }
 
-/* The whole at once is what nearly always does; only a forced failure asks which of the items it was. */
-enum rc route_expand_items(struct eval *ev, const struct option_value *o, char between, slice_t *out, struct error *err)
+/* The whole at once is what nearly always does; only a forced failure asks which of the items it
+ * was. */
+enum rc route_expand_items(
+    struct eval *ev, const struct option_value *o, char between, slice_t *out, struct error *err)
 {
 	slice_t rest = o->text, item, v;
 	uint64_t pos = 0;
@@ -152,7 +174,8 @@ enum rc route_expand_items(struct eval *ev, const struct option_value *o, char b
 	if (rc != RC_FAIL)
 		return rc;
 	*out = slice_absent();
-	while (between == ':' ? expand_list_next(ev->arena, o->text, &pos, &item) : slice_next(&rest, between, &item)) {
+	while (between == ':' ? expand_list_next(ev->arena, o->text, &pos, &item)
+	                      : slice_next(&rest, between, &item)) {
 		rc = expand_text(ev, slice_trim(item), &v, err);
 		if (rc == RC_OK)
 			*out = append_text(ev->arena, *out, v, between);
@@ -163,7 +186,8 @@ enum rc route_expand_items(struct eval *ev, const struct option_value *o, char b
 }
 
 /* A boolean that may be an expansion; a forced failure leaves the option's default. */
-static enum rc bool_option(struct route_step *s, enum router_option o, bool initial, bool *out, struct error *err)
+static enum rc bool_option(
+    struct route_step *s, enum router_option o, bool initial, bool *out, struct error *err)
 {
 	const struct option_value *v = &s->router->generic[o];
 
@@ -174,11 +198,13 @@ static enum rc bool_option(struct route_step *s, enum router_option o, bool init
 	if (rc == RC_OK)
 		return RC_OK;
 	*out = initial;
-	return rc == RC_FAIL ? RC_OK : error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), v->row->name);
+	return rc == RC_FAIL ? RC_OK
+	                     : error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name),
+	                           v->row->name);
 }
 
-/* An errors_to that does not verify is as if it were not there: bounces must not go where nobody is.  While it is looked at,
- * the sender is null, as it would be for a bounce. */
+/* An errors_to that does not verify is as if it were not there: bounces must not go where nobody
+ * is.  While it is looked at, the sender is null, as it would be for a bounce. */
 static bool errors_to_verifies(struct route_step *s, slice_t to)
 {
 	static const struct verify_options strict = {.defer_ok = false};
@@ -214,17 +240,20 @@ static enum rc apply_generic(struct route_step *s, struct address *a, struct err
 		a->errors_to = v;
 	rc = route_expand_items(s->run->eval, &s->router->generic[RO_headers_add], '\n', &v, err);
 	if (rc != RC_OK)
-		return error_wrap(err, RC_DEFER, "router %.*s: headers_add", SL_ARG(s->router->name));
+		return error_wrap(
+		    err, RC_DEFER, "router %.*s: headers_add", SL_ARG(s->router->name));
 	a->headers_add = append_text(s->run->arena, a->headers_add, v, '\n');
 	rc = route_expand_items(s->run->eval, &s->router->generic[RO_headers_remove], ':', &v, err);
 	if (rc != RC_OK)
-		return error_wrap(err, RC_DEFER, "router %.*s: headers_remove", SL_ARG(s->router->name));
+		return error_wrap(
+		    err, RC_DEFER, "router %.*s: headers_remove", SL_ARG(s->router->name));
 	a->headers_remove = append_text(s->run->arena, a->headers_remove, v, ':');
 	return RC_OK;
 }
 
 /* The transport's name: the driver's word, else the router's option. */
-static enum rc set_transport(struct route_step *s, const struct heddle_route *out, struct error *err)
+static enum rc set_transport(
+    struct route_step *s, const struct heddle_route *out, struct error *err)
 {
 	struct address *a = s->addr;
 	slice_t name = out->transport;
@@ -232,20 +261,25 @@ static enum rc set_transport(struct route_step *s, const struct heddle_route *ou
 	if (slice_is_absent(name)) {
 		enum rc rc = expand_option(s, RO_transport, &name, err);
 		if (rc != RC_OK)
-			return rc == RC_FAIL ? error_set(err, RC_DEFER, "router %.*s: transport: forced failure", SL_ARG(s->router->name))
+			return rc == RC_FAIL ? error_set(err, RC_DEFER,
+			                           "router %.*s: transport: forced failure",
+			                           SL_ARG(s->router->name))
 			                     : rc;
 	}
 	if (slice_is_absent(name) || name.len == 0) {
 		if (s->run->flags & ROUTE_VERIFY)
 			return RC_OK; /* a router that only verifies needs none */
-		return error_set(err, RC_DEFER, "no transport set in router %.*s", SL_ARG(s->router->name));
+		return error_set(
+		    err, RC_DEFER, "no transport set in router %.*s", SL_ARG(s->router->name));
 	}
 	if (!slice_is_clean(name))
-		return error_set(err, RC_DEFER, "attempt to use tainted value '%.*s' from '%.*s' for transport", SL_ARG(name),
+		return error_set(err, RC_DEFER,
+		    "attempt to use tainted value '%.*s' from '%.*s' for transport", SL_ARG(name),
 		    SL_ARG(s->router->name));
 	a->transport = config_transport_named(s->run->eval->cfg, name);
 	if (!a->transport)
-		return error_set(err, RC_DEFER, "transport \"%.*s\" not found in router %.*s", SL_ARG(name), SL_ARG(s->router->name));
+		return error_set(err, RC_DEFER, "transport \"%.*s\" not found in router %.*s",
+		    SL_ARG(name), SL_ARG(s->router->name));
 	a->facts.transport_name = a->transport->name;
 	return RC_OK;
 }
@@ -264,10 +298,14 @@ static slice_t plain_text(struct routing *r, const struct address *a)
 static bool is_duplicate(struct routing *r, struct address *a)
 {
 	slice_t t = a->transport ? a->transport->name : SL("");
-	slice_t key = a->kind == ADDRESS_PLAIN
-	    ? arena_printf(r->arena, "a%.*s\n%.*s", SL_ARG(plain_text(r, a)), SL_ARG(t))
-	    : arena_printf(r->arena, "%d%.*s\n%u\n%.*s", (int)a->kind, SL_ARG(a->text),
-	          a->kind == ADDRESS_PIPE || a->kind == ADDRESS_REPLY ? (unsigned)(uintptr_t)a->parent : 0u, SL_ARG(t));
+	slice_t key =
+	    a->kind == ADDRESS_PLAIN
+	        ? arena_printf(r->arena, "a%.*s\n%.*s", SL_ARG(plain_text(r, a)), SL_ARG(t))
+	        : arena_printf(r->arena, "%d%.*s\n%u\n%.*s", (int)a->kind, SL_ARG(a->text),
+	              a->kind == ADDRESS_PIPE || a->kind == ADDRESS_REPLY
+	                  ? (unsigned)(uintptr_t)a->parent
+	                  : 0u,
+	              SL_ARG(t));
 
 	if (map_get(r->seen, key))
 		return true;
@@ -291,27 +329,31 @@ static void add_unseen_copy(struct route_step *s, const struct heddle_instance *
 	c->facts.address_data = s->addr->facts.address_data;
 	c->errors_to = s->errors_to;
 	c->is_copied = s->addr->is_copied = true;
-	c->router = *next; /* where it goes on: see first_router */
+	c->router = *next;   /* where it goes on: see first_router */
 	c->deliver = s->run; /* mark: `router` is where to begin */
 }
 
-/* An address that this router takes fails verification all the same: fail_verify_sender, fail_verify_recipient. */
+/* An address that this router takes fails verification all the same: fail_verify_sender,
+ * fail_verify_recipient. */
 static bool fails_verification(const struct route_step *s)
 {
 	uint32_t f = s->run->flags;
-	enum router_option o = (f & ROUTE_VERIFY_SENDER) ? RO_fail_verify_sender : RO_fail_verify_recipient;
+	enum router_option o =
+	    (f & ROUTE_VERIFY_SENDER) ? RO_fail_verify_sender : RO_fail_verify_recipient;
 
 	return (f & ROUTE_VERIFY) && s->router->generic[o].number != 0;
 }
 
-static enum rc accept_address(struct route_step *s, const struct heddle_route *out, struct error *err)
+static enum rc accept_address(
+    struct route_step *s, const struct heddle_route *out, struct error *err)
 {
 	struct address *a = s->addr;
 	enum rc rc;
 
 	if (fails_verification(s))
 		return fail(a, ROUTE_FAILED, SL("Unrouteable address"),
-		    arena_printf(s->run->arena, "%.*s router forced verify failure", SL_ARG(s->router->name)));
+		    arena_printf(s->run->arena, "%.*s router forced verify failure",
+		        SL_ARG(s->router->name)));
 	rc = apply_generic(s, a, err);
 	if (rc == RC_OK && !slice_is_absent(out->address_data))
 		a->facts.address_data = arena_dup(s->run->arena, out->address_data);
@@ -324,15 +366,19 @@ static enum rc accept_address(struct route_step *s, const struct heddle_route *o
 		a->uid = s->run_uid;
 		a->gid = s->run_gid;
 	}
-	a->result = is_duplicate(s->run, a) && !(s->run->flags & ROUTE_VERIFY) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
+	a->result = is_duplicate(s->run, a) && !(s->run->flags & ROUTE_VERIFY) ? ROUTE_DUPLICATE
+	                                                                       : ROUTE_DELIVER;
 	return RC_OK;
 }
 
-/* A child that is a file, directory, pipe or reply: its transport comes from the router's own options of these names. */
+/* A child that is a file, directory, pipe or reply: its transport comes from the router's own
+ * options of these names. */
 static enum rc child_transport(struct route_step *s, struct address *c, struct error *err)
 {
-	static const char *const names[] = {[HEDDLE_C_FILE] = "file_transport", [HEDDLE_C_DIRECTORY] = "directory_transport",
-	    [HEDDLE_C_PIPE] = "pipe_transport", [HEDDLE_C_REPLY] = "reply_transport"};
+	static const char *const names[] = {[HEDDLE_C_FILE] = "file_transport",
+	    [HEDDLE_C_DIRECTORY] = "directory_transport",
+	    [HEDDLE_C_PIPE] = "pipe_transport",
+	    [HEDDLE_C_REPLY] = "reply_transport"};
 	const struct driver *d = s->router->driver;
 
 	for (uint32_t i = 0; i < d->option_count; i++) {
@@ -344,18 +390,20 @@ static enum rc child_transport(struct route_step *s, struct address *c, struct e
 		if (v->expr) {
 			enum rc rc = expr_eval(s->run->eval, v->expr, &name, err);
 			if (rc != RC_OK)
-				return error_wrap(err, RC_DEFER, "router %.*s: %s", SL_ARG(s->router->name), names[c->kind]);
+				return error_wrap(err, RC_DEFER, "router %.*s: %s",
+				    SL_ARG(s->router->name), names[c->kind]);
 		}
 		if (slice_is_absent(name))
 			break;
 		c->transport = config_transport_named(s->run->eval->cfg, name);
 		if (!c->transport)
-			return error_set(err, RC_DEFER, "%s \"%.*s\" not found in router %.*s", names[c->kind], SL_ARG(name),
-			    SL_ARG(s->router->name));
+			return error_set(err, RC_DEFER, "%s \"%.*s\" not found in router %.*s",
+			    names[c->kind], SL_ARG(name), SL_ARG(s->router->name));
 		c->facts.transport_name = c->transport->name;
 		return RC_OK;
 	}
-	return error_set(err, RC_DEFER, "%s unset in router %.*s", names[c->kind], SL_ARG(s->router->name));
+	return error_set(
+	    err, RC_DEFER, "%s unset in router %.*s", names[c->kind], SL_ARG(s->router->name));
 }
 
 static enum rc finish_child(struct route_step *s, struct address *c, struct error *err)
@@ -389,22 +437,24 @@ static enum rc finish_child(struct route_step *s, struct address *c, struct erro
 		c->facts.address_file = c->text;
 	else
 		c->facts.address_pipe = c->text;
-	if (c->kind == ADDRESS_FILE && slice_eqs(c->text, "/dev/null") && !(s->run->flags & ROUTE_TEST)) {
+	if (c->kind == ADDRESS_FILE && slice_eqs(c->text, "/dev/null") &&
+	    !(s->run->flags & ROUTE_TEST)) {
 		c->result = ROUTE_DISCARDED; /* bypassed: needs neither transport nor user */
 		return RC_OK;
 	}
 	return child_transport(s, c, err);
 }
 
-/* A router that ended otherwise than by redirecting has no children, whatever it said on the way.  They are the last in the
- * run's list: nobody else adds to it while a router runs. */
+/* A router that ended otherwise than by redirecting has no children, whatever it said on the way.
+ * They are the last in the run's list: nobody else adds to it while a router runs. */
 static void drop_children(struct route_step *s)
 {
 	s->run->addresses.count -= s->children.count;
 	s->children.count = 0;
 }
 
-/* The children were made by the routing service; they have been put in the run's list as it went. */
+/* The children were made by the routing service; they have been put in the run's list as it went.
+ */
 static enum rc redirect_address(struct route_step *s, struct error *err)
 {
 	struct address *a = s->addr;
@@ -417,7 +467,8 @@ static enum rc redirect_address(struct route_step *s, struct error *err)
 			return rc;
 		}
 	}
-	/* only now, with all of them good, do they count as seen: what is dropped must not hide another one */
+	/* only now, with all of them good, do they count as seen: what is dropped must not hide
+	 * another one */
 	VEC_FOREACH(&s->children, struct address *, it)
 	if ((*it)->kind != ADDRESS_PLAIN && (*it)->result == ROUTE_UNDONE)
 		(*it)->result = is_duplicate(s->run, *it) ? ROUTE_DUPLICATE : ROUTE_DELIVER;
@@ -436,8 +487,10 @@ static enum walk driver_failed(struct route_step *s, enum rc rc, const struct er
 {
 	struct address *a = s->addr;
 	struct heddle_call *c = &s->call;
-	slice_t logged = c->reason_given ? arena_dup(s->run->arena, c->reason_logged) : say(s->run, why);
-	slice_t shown = c->reason_given ? arena_dup(s->run->arena, c->reason_shown) : slice_absent();
+	slice_t logged =
+	    c->reason_given ? arena_dup(s->run->arena, c->reason_logged) : say(s->run, why);
+	slice_t shown =
+	    c->reason_given ? arena_dup(s->run->arena, c->reason_shown) : slice_absent();
 
 	if (slice_is_absent(logged))
 		logged = shown;
@@ -470,7 +523,8 @@ static enum walk on_verdict(struct route_step *s, const struct heddle_route *out
 		a->result = s->self_defers ? ROUTE_DEFERRED : ROUTE_FROZEN;
 		return WALK_DONE;
 	default:
-		rc = error_set(err, RC_DEFER, "router %.*s gave the unknown verdict %u", SL_ARG(s->router->name), out->verdict);
+		rc = error_set(err, RC_DEFER, "router %.*s gave the unknown verdict %u",
+		    SL_ARG(s->router->name), out->verdict);
 		break;
 	}
 	if (rc != RC_OK)
@@ -482,9 +536,15 @@ static void fill_address(const struct address *a, uint32_t flags, struct heddle_
 {
 	const struct address_facts *f = &a->facts;
 
-	*out = (struct heddle_address){.struct_size = sizeof *out, .address = a->text, .local_part = f->local_part,
-	    .domain = f->domain, .prefix = f->local_part_prefix, .suffix = f->local_part_suffix,
-	    .local_part_data = f->local_part_data, .domain_data = f->domain_data, .depth = a->depth};
+	*out = (struct heddle_address){.struct_size = sizeof *out,
+	    .address = a->text,
+	    .local_part = f->local_part,
+	    .domain = f->domain,
+	    .prefix = f->local_part_prefix,
+	    .suffix = f->local_part_suffix,
+	    .local_part_data = f->local_part_data,
+	    .domain_data = f->domain_data,
+	    .depth = a->depth};
 	if (flags & ROUTE_VERIFY)
 		out->flags |= HEDDLE_A_VERIFY;
 	if (flags & ROUTE_VERIFY_SENDER)
@@ -507,12 +567,15 @@ static enum rc set_variables(struct route_step *s, struct error *err)
 		if (rc == RC_OK)
 			rc = expand_variable_set(ev, it->name, v, err);
 		if (rc != RC_OK)
-			return rc == RC_FAIL ? rc : error_wrap(err, RC_DEFER, "router %.*s: set", SL_ARG(s->router->name));
+			return rc == RC_FAIL ? rc
+			                     : error_wrap(err, RC_DEFER, "router %.*s: set",
+			                           SL_ARG(s->router->name));
 	}
 	return RC_OK;
 }
 
-/* set, address_data and debug_print are evaluated when the preconditions hold, before the driver runs. */
+/* set, address_data and debug_print are evaluated when the preconditions hold, before the driver
+ * runs. */
 static enum rc before_driver(struct route_step *s, struct error *err)
 {
 	slice_t v = slice_absent();
@@ -522,7 +585,8 @@ static enum rc before_driver(struct route_step *s, struct error *err)
 		rc = expand_option(s, RO_address_data, &v, err);
 	if (rc == RC_OK && !slice_is_absent(v))
 		s->addr->facts.address_data = v;
-	if (rc == RC_OK && log_debugging(s->call.services ? s->call.services->log : NULL, LOG_D_ROUTE) &&
+	if (rc == RC_OK &&
+	    log_debugging(s->call.services ? s->call.services->log : NULL, LOG_D_ROUTE) &&
 	    expand_option(s, RO_debug_print, &v, err) == RC_OK && v.len)
 		log_debug(s->call.services->log, LOG_D_ROUTE, "%.*s", SL_ARG(v));
 	return rc;
@@ -535,13 +599,15 @@ static enum walk after_taking(struct route_step *s, const struct heddle_route *o
 	struct error err;
 	bool unseen;
 
-	if (got != ROUTE_DELIVER && got != ROUTE_DUPLICATE && got != ROUTE_REDIRECTED && got != ROUTE_DISCARDED)
+	if (got != ROUTE_DELIVER && got != ROUTE_DUPLICATE && got != ROUTE_REDIRECTED &&
+	    got != ROUTE_DISCARDED)
 		return WALK_DONE;
 	if (bool_option(s, RO_unseen, false, &unseen, &err) != RC_OK) {
 		drop_children(s);
 		(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
 	} else if (unseen || (out->flags & HEDDLE_R_UNSEEN)) {
-		const struct heddle_instance *next = config_router(s->run->eval->cfg, s->router->index + 1);
+		const struct heddle_instance *next =
+		    config_router(s->run->eval->cfg, s->router->index + 1);
 		add_unseen_copy(s, &next);
 	}
 	return WALK_DONE;
@@ -550,7 +616,8 @@ static enum walk after_taking(struct route_step *s, const struct heddle_route *o
 static enum walk try_router(struct route_step *s)
 {
 	const struct heddle_router_ops *ops = s->router->driver ? s->router->driver->ops : NULL;
-	struct heddle_route out = {.struct_size = sizeof out, .transport = {NULL, 0, HEDDLE_ABSENT, 0},
+	struct heddle_route out = {.struct_size = sizeof out,
+	    .transport = {NULL, 0, HEDDLE_ABSENT, 0},
 	    .address_data = {NULL, 0, HEDDLE_ABSENT, 0}};
 	struct heddle_address ha;
 	struct error err = {.text = ""};
@@ -568,7 +635,8 @@ static enum walk try_router(struct route_step *s)
 		}
 	}
 	if (rc == RC_OK && !ops)
-		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of router %.*s", SL_ARG(s->router->name));
+		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of router %.*s",
+		    SL_ARG(s->router->name));
 	if (rc != RC_OK) {
 		s->addr->router = s->router;
 		(void)fail(s->addr, ROUTE_DEFERRED, slice_absent(), say(s->run, &err));
@@ -578,11 +646,13 @@ static enum walk try_router(struct route_step *s)
 	fill_address(s->addr, s->run->flags, &ha);
 	s->addr->router = s->router;
 	rc = call_result(&s->call, ops->route(&s->call, s->router->inst, &ha, &out), "route", &err);
-	if (rc == RC_OK && out.verdict == HEDDLE_R_DECLINE && s->call.reason_given && s->call.reason_shown.len)
+	if (rc == RC_OK && out.verdict == HEDDLE_R_DECLINE && s->call.reason_given &&
+	    s->call.reason_shown.len)
 		s->why_declined = arena_dup(s->run->arena, s->call.reason_shown);
 	if (rc != RC_OK || out.verdict != HEDDLE_R_REROUTE)
 		drop_children(s);
-	if (rc == RC_DEFER && s->call.service_deferred && s->router->generic[RO_pass_on_timeout].number != 0)
+	if (rc == RC_DEFER && s->call.service_deferred &&
+	    s->router->generic[RO_pass_on_timeout].number != 0)
 		return WALK_PASS;
 	if (rc != RC_OK)
 		return driver_failed(s, rc, &err);
@@ -646,11 +716,14 @@ static const struct heddle_instance *first_router(struct routing *r, struct addr
 	return first;
 }
 
-/* "no_more" ends the walk where a router declined; one that was skipped by its preconditions did not. */
+/* "no_more" ends the walk where a router declined; one that was skipped by its preconditions did
+ * not. */
 static void route_one(struct routing *r, struct address *a)
 {
-	struct route_step s = {
-	    .run = r, .addr = a, .local_part_full = a->facts.local_part, .why_declined = slice_absent()};
+	struct route_step s = {.run = r,
+	    .addr = a,
+	    .local_part_full = a->facts.local_part,
+	    .why_declined = slice_absent()};
 	const struct heddle_instance *next = first_router(r, a);
 
 	r->eval->address = &a->facts;
@@ -668,19 +741,21 @@ static void route_one(struct routing *r, struct address *a)
 		if (w == WALK_DONE)
 			break;
 		a->router = NULL;
-		next = s.declined || w == WALK_PASS ? after(&s, w, &stop) : config_router(r->eval->cfg, next->index + 1);
+		next = s.declined || w == WALK_PASS ? after(&s, w, &stop)
+		                                    : config_router(r->eval->cfg, next->index + 1);
 	}
 	if (a->result == ROUTE_UNDONE)
 		unrouteable(&s);
 	r->eval->address = NULL;
 }
 
-/* An address that was routed before, from another ancestor, is not routed again: its children would be the same.  One that
- * came back to itself is: a router that has it as ancestor passes it on.  Tests show all. */
+/* An address that was routed before, from another ancestor, is not routed again: its children would
+ * be the same.  One that came back to itself is: a router that has it as ancestor passes it on.
+ * Tests show all. */
 static bool was_routed(struct routing *r, struct address *a)
 {
-	if ((r->flags & (ROUTE_VERIFY | ROUTE_TEST)) || a->kind != ADDRESS_PLAIN || a->deliver == r ||
-	    route_is_ancestor(a->parent, a->text))
+	if ((r->flags & (ROUTE_VERIFY | ROUTE_TEST)) || a->kind != ADDRESS_PLAIN ||
+	    a->deliver == r || route_is_ancestor(a->parent, a->text))
 		return false;
 	slice_t key = arena_printf(r->arena, "r%.*s", SL_ARG(plain_text(r, a)));
 	if (map_get(r->seen, key))
@@ -702,9 +777,11 @@ enum rc routing_run(struct routing *r, struct error *err)
 		if (rc != RC_OK)
 			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("routing was cut short"));
 		else if (i >= MAX_ADDRESSES)
-			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("too many generated addresses"));
+			(void)fail(
+			    a, ROUTE_DEFERRED, slice_absent(), SL("too many generated addresses"));
 		else if (a->depth > MAX_DEPTH)
-			(void)fail(a, ROUTE_DEFERRED, slice_absent(), SL("routing loop: more than 100 generations"));
+			(void)fail(a, ROUTE_DEFERRED, slice_absent(),
+			    SL("routing loop: more than 100 generations"));
 		else if (was_routed(r, a))
 			a->result = ROUTE_DUPLICATE;
 		else

@@ -16,7 +16,8 @@ static int32_t defer(struct heddle_call *c, slice_t why)
 	return HEDDLE_DEFER;
 }
 
-/* The owner of the text is the address that generated it; a child never is cleaner than its text. */
+/* The owner of the text is the address that generated it; a child never is cleaner than its text.
+ */
 static int32_t add_child(struct heddle_call *c, const struct heddle_route_child *in)
 {
 	struct route_step *s = step_of(c);
@@ -33,10 +34,13 @@ static int32_t add_child(struct heddle_call *c, const struct heddle_route_child 
 	a->facts.parent_local_part = s->addr->facts.local_part;
 	a->facts.parent_domain = s->addr->facts.domain;
 	a->facts.address_data = s->addr->facts.address_data;
-	a->errors_to = slice_is_absent(in->errors_to) ? s->addr->errors_to : arena_dup(r->arena, in->errors_to);
-	a->headers_add = slice_is_absent(in->headers_add) ? s->addr->headers_add : arena_dup(r->arena, in->headers_add);
-	a->headers_remove =
-	    slice_is_absent(in->headers_remove) ? s->addr->headers_remove : arena_dup(r->arena, in->headers_remove);
+	a->errors_to = slice_is_absent(in->errors_to) ? s->addr->errors_to
+	                                              : arena_dup(r->arena, in->errors_to);
+	a->headers_add = slice_is_absent(in->headers_add) ? s->addr->headers_add
+	                                                  : arena_dup(r->arena, in->headers_add);
+	a->headers_remove = slice_is_absent(in->headers_remove)
+	                        ? s->addr->headers_remove
+	                        : arena_dup(r->arena, in->headers_remove);
 	*VEC_PUSH(r->arena, &s->children, struct address *) = a;
 	return HEDDLE_OK;
 }
@@ -81,8 +85,11 @@ static unsigned family_flags(struct route_step *s, slice_t domain)
 static void push_dns_host(struct route_step *s, const struct dns_host *d, uint32_t flags)
 {
 	char buf[NET_ADDR_TEXT];
-	struct heddle_route_host h = {.struct_size = sizeof h, .name = arena_dup(s->run->arena, d->name),
-	    .transport = slice_absent(), .preference = d->pref, .flags = flags | (d->secure ? HEDDLE_H_SECURE : 0u)};
+	struct heddle_route_host h = {.struct_size = sizeof h,
+	    .name = arena_dup(s->run->arena, d->name),
+	    .transport = slice_absent(),
+	    .preference = d->pref,
+	    .flags = flags | (d->secure ? HEDDLE_H_SECURE : 0u)};
 
 	for (size_t i = 0; i < d->n_addrs; i++) {
 		h.address = arena_dup(s->run->arena, net_addr_text(&d->addrs[i], buf));
@@ -90,8 +97,10 @@ static void push_dns_host(struct route_step *s, const struct dns_host *d, uint32
 	}
 }
 
-/* MX or addresses; a host whose addresses could not be looked up defers the domain only when no other host is left. */
-static int32_t resolve(struct heddle_call *c, slice_t domain, unsigned dns_flags, uint32_t host_flags, uint32_t *count)
+/* MX or addresses; a host whose addresses could not be looked up defers the domain only when no
+ * other host is left. */
+static int32_t resolve(
+    struct heddle_call *c, slice_t domain, unsigned dns_flags, uint32_t host_flags, uint32_t *count)
 {
 	struct route_step *s = step_of(c);
 	struct dns_hosts *found = NULL;
@@ -101,24 +110,29 @@ static int32_t resolve(struct heddle_call *c, slice_t domain, unsigned dns_flags
 	if (!c->services->resolver)
 		return defer(c, SL("no resolver"));
 	c->services->host.block_begin(c);
-	enum rc rc = dns_mx_hosts_wait(c->services->resolver, domain, dns_flags | family_flags(s, domain), c->deadline_us,
-	    c->cancel, s->run->arena, &found);
+	enum rc rc = dns_mx_hosts_wait(c->services->resolver, domain,
+	    dns_flags | family_flags(s, domain), c->deadline_us, c->cancel, s->run->arena, &found);
 	c->services->host.block_end(c);
 	if (rc == RC_DEFER)
 		return defer(c, SL("host lookup did not complete"));
 	if (rc != RC_OK) {
-		slice_t why = found && found->null_mx ? SL("an MX or SRV record indicated no SMTP service") : SL("Unrouteable address");
+		slice_t why = found && found->null_mx
+		                  ? SL("an MX or SRV record indicated no SMTP service")
+		                  : SL("Unrouteable address");
 		c->services->host.reason(c, 0, why, why);
 		return HEDDLE_FAIL;
 	}
 	for (size_t i = 0; i < found->count; i++) {
-		push_dns_host(s, &found->hosts[i], host_flags | (found->from_mx ? HEDDLE_H_MX : 0u));
+		push_dns_host(
+		    s, &found->hosts[i], host_flags | (found->from_mx ? HEDDLE_H_MX : 0u));
 		deferred = deferred || dns_status_rc(found->hosts[i].status) == RC_DEFER;
 	}
 	if (s->hosts.count == before) {
 		if (deferred)
 			return defer(c, SL("host lookup did not complete"));
-		slice_t why = found->from_mx ? SL("all relevant MX records point to non-existent hosts") : SL("Unrouteable address");
+		slice_t why = found->from_mx
+		                  ? SL("all relevant MX records point to non-existent hosts")
+		                  : SL("Unrouteable address");
 		c->services->host.reason(c, 0, why, why);
 		return HEDDLE_FAIL;
 	}
@@ -155,7 +169,8 @@ static int32_t resolve_names(struct heddle_call *c, bool *out_any_deferred)
 			continue;
 		}
 		for (size_t i = first; i < s->hosts.count; i++) {
-			struct heddle_route_host *g = VEC_AT(&s->hosts, struct heddle_route_host, i);
+			struct heddle_route_host *g =
+			    VEC_AT(&s->hosts, struct heddle_route_host, i);
 			g->port = h->port;
 			g->transport = h->transport;
 			g->preference = h->preference;
@@ -173,7 +188,8 @@ static bool is_own(const struct route_step *s, const struct heddle_route_host *h
 		return false;
 	if (net_addr_is_any(&a) || net_addr_is_loopback(&a))
 		return h->port == 0 || h->port == 25;
-	return sv->own_addresses && net_interfaces_has(sv->own_addresses, &a) && (h->port == 0 || h->port == 25);
+	return sv->own_addresses && net_interfaces_has(sv->own_addresses, &a) &&
+	       (h->port == 0 || h->port == 25);
 }
 
 /* ignore_target_hosts: a host (address) on the list is as if it were not there. */
@@ -186,7 +202,8 @@ static enum rc drop_ignored(struct route_step *s, struct error *err)
 		return RC_OK;
 	for (size_t i = 0; i < s->hosts.count; i++) {
 		struct heddle_route_host *h = VEC_AT(&s->hosts, struct heddle_route_host, i);
-		struct match_host m = {.address = h->address, .name = h->name, .name_is_final = true};
+		struct match_host m = {
+		    .address = h->address, .name = h->name, .name_is_final = true};
 		enum rc rc = match_host(s->run->eval, l, &m, NULL, err);
 		if (rc == RC_DEFER || rc == RC_ERROR)
 			return rc;
@@ -213,18 +230,23 @@ static int32_t reroute(struct heddle_call *c, slice_t self, slice_t why, uint32_
 {
 	struct route_step *s = step_of(c);
 	slice_t domain = slice_trim(slice_sub(self, strlen("reroute:"), self.len)), parts[3];
-	struct heddle_route_child child = {.struct_size = sizeof child, .kind = HEDDLE_C_ADDRESS,
-	    .errors_to = slice_absent(), .headers_add = slice_absent(), .headers_remove = slice_absent()};
+	struct heddle_route_child child = {.struct_size = sizeof child,
+	    .kind = HEDDLE_C_ADDRESS,
+	    .errors_to = slice_absent(),
+	    .headers_add = slice_absent(),
+	    .headers_remove = slice_absent()};
 
 	if (slice_starts(domain, "rewrite:")) {
-		c->services->host.reason(c, 0, slice_absent(), SL("not supported yet: self = reroute: rewrite:"));
+		c->services->host.reason(
+		    c, 0, slice_absent(), SL("not supported yet: self = reroute: rewrite:"));
 		return HEDDLE_DEFER;
 	}
 	parts[0] = s->local_part_full;
 	parts[1] = SL("@");
 	parts[2] = domain;
 	if (!domain.len || c->services->host.join(c, parts, 3, &child.text) != HEDDLE_OK) {
-		c->services->host.reason(c, 0, slice_absent(), SL("self = reroute: names no domain"));
+		c->services->host.reason(
+		    c, 0, slice_absent(), SL("self = reroute: names no domain"));
 		return HEDDLE_ERROR;
 	}
 	c->services->host.reason(c, 0, slice_absent(), why);
@@ -249,15 +271,16 @@ static int32_t apply_self(struct heddle_call *c, uint32_t *count, uint32_t *acti
 	const struct heddle_route_host *own = VEC_AT(&s->hosts, struct heddle_route_host, at);
 	/* hosts as preferred as ourselves go too: they would send it back */
 	while (at > 0 && (own->flags & HEDDLE_H_MX) &&
-	    VEC_AT(&s->hosts, struct heddle_route_host, at - 1)->preference >= own->preference)
+	       VEC_AT(&s->hosts, struct heddle_route_host, at - 1)->preference >= own->preference)
 		at--;
 	if (at > 0) {
 		s->hosts.count = at;
 		*count = (uint32_t)at;
 		return HEDDLE_OK;
 	}
-	slice_t why = (own->flags & HEDDLE_H_MX) ? SL("lowest numbered MX record points to local host")
-	                                         : SL("remote host address is the local host");
+	slice_t why = (own->flags & HEDDLE_H_MX)
+	                  ? SL("lowest numbered MX record points to local host")
+	                  : SL("remote host address is the local host");
 	s->addr->facts.self_hostname = own->name;
 	for (size_t i = 0; i < sizeof self_actions / sizeof *self_actions; i++)
 		if (slice_eqs(self, self_actions[i].text))
@@ -267,7 +290,8 @@ static int32_t apply_self(struct heddle_call *c, uint32_t *count, uint32_t *acti
 		return reroute(c, self, why, action);
 	}
 	if (*action == HEDDLE_S_PROCEED) {
-		c->services->host.reason(c, 0, slice_absent(), SL("self is none of freeze, defer, reroute, pass, fail, send"));
+		c->services->host.reason(c, 0, slice_absent(),
+		    SL("self is none of freeze, defer, reroute, pass, fail, send"));
 		return HEDDLE_ERROR;
 	}
 	s->self_defers = slice_eqs(self, "defer");
@@ -285,14 +309,16 @@ static int32_t settle_hosts(struct heddle_call *c, uint32_t *count, uint32_t *se
 
 	if (r != HEDDLE_OK)
 		return r;
-	bool from_mx = s->hosts.count && (VEC_AT(&s->hosts, struct heddle_route_host, 0)->flags & HEDDLE_H_MX) != 0;
+	bool from_mx = s->hosts.count &&
+	               (VEC_AT(&s->hosts, struct heddle_route_host, 0)->flags & HEDDLE_H_MX) != 0;
 	if (drop_ignored(s, &err) != RC_OK)
 		return defer(c, arena_dup(s->run->arena, slice_cstr(err.text)));
 	if (s->hosts.count == 0) {
 		if (deferred)
 			return defer(c, SL("host lookup did not complete"));
 		c->services->host.reason(c, 0,
-		    from_mx ? SL("all relevant MX records point to non-existent hosts") : SL("Unrouteable address"),
+		    from_mx ? SL("all relevant MX records point to non-existent hosts")
+		            : SL("Unrouteable address"),
 		    SL("all hosts are ignored"));
 		return HEDDLE_FAIL;
 	}

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who is tried when.  One tick a second takes what is due; what was just accepted does not wait for it. */
+/* Who is tried when.  One tick a second takes what is due; what was just accepted does not wait for
+ * it. */
 #include "deliver/deliver_private.h"
 #include "smtp/client.h"
 
 #include <stdlib.h>
 
-#define MAX_ACTIVE 200
-#define TICK       US_PER_SEC
+#define MAX_ACTIVE   200
+#define TICK         US_PER_SEC
 #define EXPIRE_EVERY (300 * US_PER_SEC)
-#define NEVER      INT64_MAX
+#define NEVER        INT64_MAX
 
 enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err)
 {
@@ -179,7 +180,8 @@ static bool contains(slice_t s, slice_t part)
 	return false;
 }
 
-static bool is_selected(const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
+static bool is_selected(
+    const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
 {
 	enum queue_recipient_state st;
 
@@ -188,12 +190,14 @@ static bool is_selected(const struct queue_entry *e, const struct queue_view *v,
 	if (slice_is_absent(r->select_recipient))
 		return true;
 	for (uint32_t i = 0; i < v->n_recipients; i++)
-		if (contains(queue_entry_recipient(e, i, &st), r->select_recipient) && st == QUEUE_RCPT_PENDING)
+		if (contains(queue_entry_recipient(e, i, &st), r->select_recipient) &&
+		    st == QUEUE_RCPT_PENDING)
 			return true;
 	return false;
 }
 
-/* What waits for a queue run, or (force) for any time at all, becomes due; the pump does the rest. */
+/* What waits for a queue run, or (force) for any time at all, becomes due; the pump does the rest.
+ */
 void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 {
 	struct queue_list l;
@@ -215,7 +219,8 @@ void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 		if (v.state == QUEUE_FROZEN && r->force_frozen)
 			(void)deliver_message(d, v.id, true);
 		else if (v.state == QUEUE_DEFERRED && due)
-			(void)(queue_index_set_next(d->cfg.index, v.id, 0) == RC_OK); /* gone meanwhile: nothing to do */
+			(void)(queue_index_set_next(d->cfg.index, v.id, 0) ==
+			       RC_OK); /* gone meanwhile: nothing to do */
 	}
 	queue_list_free(&l);
 	scheduler_pump(d);

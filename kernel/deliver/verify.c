@@ -10,7 +10,8 @@ void deliver_services(struct services *s)
 	s->file = &router_file_service;
 }
 
-/* The worst of what an address and its children ended in: failed before deferred, as a redirection to several verifies. */
+/* The worst of what an address and its children ended in: failed before deferred, as a redirection
+ * to several verifies. */
 static const struct address *worst(const struct routing *r, enum route_result which)
 {
 	for (size_t i = 0; i < r->addresses.count; i++) {
@@ -21,7 +22,8 @@ static const struct address *worst(const struct routing *r, enum route_result wh
 	return NULL;
 }
 
-/* A redirection to more than one address verifies whatever becomes of those: the specification's rule. */
+/* A redirection to more than one address verifies whatever becomes of those: the specification's
+ * rule. */
 static bool is_split(const struct routing *r)
 {
 	size_t children = 0;
@@ -36,8 +38,10 @@ static bool is_split(const struct routing *r)
 	return children > 1;
 }
 
-/* The address whose end decides about `top`: itself, what is wrong with the one child, or itself because all is well. */
-static const struct address *decisive(const struct routing *r, const struct address *top, bool success_on_redirect)
+/* The address whose end decides about `top`: itself, what is wrong with the one child, or itself
+ * because all is well. */
+static const struct address *decisive(
+    const struct routing *r, const struct address *top, bool success_on_redirect)
 {
 	if (top->result != ROUTE_REDIRECTED || is_split(r) || success_on_redirect)
 		return top;
@@ -52,8 +56,9 @@ static slice_t or_default(slice_t s, const char *text)
 	return slice_is_absent(s) || s.len == 0 ? slice_cstr(text) : s;
 }
 
-enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender, const struct verify_options *o,
-    slice_t *out_user_text, slice_t *out_log_text, struct error *err)
+enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender,
+    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
+    struct error *err)
 {
 	struct routing r;
 	struct address_facts *saved = ev->address;
@@ -86,7 +91,8 @@ enum rc deliver_verify_address(struct eval *ev, slice_t address, bool is_sender,
 	return RC_OK;
 }
 
-enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *out, struct error *err)
+enum rc deliver_expand_address(
+    struct eval *ev, slice_t address, struct strbuf *out, struct error *err)
 {
 	struct routing r;
 	struct address_facts *saved = ev->address;
@@ -104,8 +110,10 @@ enum rc deliver_expand_address(struct eval *ev, slice_t address, struct strbuf *
 	bool any = false;
 	for (size_t i = 0; i < r.addresses.count; i++) {
 		const struct address *a = *VEC_AT(&r.addresses, struct address *, i);
-		bool listed = top->result == ROUTE_REDIRECTED ? a->depth > 0 && a->kind == ADDRESS_PLAIN && a->result != ROUTE_REDIRECTED
-		                                              : a == top;
+		bool listed =
+		    top->result == ROUTE_REDIRECTED
+		        ? a->depth > 0 && a->kind == ADDRESS_PLAIN && a->result != ROUTE_REDIRECTED
+		        : a == top;
 		if (!listed || a->result == ROUTE_DUPLICATE)
 			continue;
 		strbuf_printf(out, "%s<%.*s>", any ? "\n" : "", SL_ARG(a->text));
@@ -125,9 +133,11 @@ static void put_hosts(const struct address *a, struct strbuf *out)
 	}
 	VEC_FOREACH(&a->hosts, struct heddle_route_host, h)
 	{
-		strbuf_printf(out, "  host %-*.*s [%.*s]", (int)widest, SL_ARG(h->name), SL_ARG(h->address));
+		strbuf_printf(
+		    out, "  host %-*.*s [%.*s]", (int)widest, SL_ARG(h->name), SL_ARG(h->address));
 		if (h->flags & HEDDLE_H_MX)
-			strbuf_printf(out, "%*s MX=%d", (int)(widest_address - h->address.len), "", h->preference);
+			strbuf_printf(out, "%*s MX=%d", (int)(widest_address - h->address.len), "",
+			    h->preference);
 		if (h->port)
 			strbuf_printf(out, " port=%u", h->port);
 		strbuf_char(out, '\n');
@@ -143,7 +153,8 @@ static void put_ancestors(const struct address *a, struct strbuf *out)
 /* A file or command: "the address -> where". */
 static void put_place(const struct address *a, struct strbuf *out)
 {
-	strbuf_printf(out, "%.*s -> %.*s\n", SL_ARG(a->parent ? a->parent->text : a->text), SL_ARG(a->text));
+	strbuf_printf(
+	    out, "%.*s -> %.*s\n", SL_ARG(a->parent ? a->parent->text : a->text), SL_ARG(a->text));
 	if (a->transport)
 		strbuf_printf(out, "  transport = %.*s\n", SL_ARG(a->transport->name));
 }
@@ -158,8 +169,8 @@ static void put_address(const struct address *a, struct strbuf *out)
 		break;
 	case ROUTE_DEFERRED:
 	case ROUTE_FROZEN:
-		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n",
-		    SL_ARG(a->text), SL_ARG(or_default(a->logged, "unknown error")));
+		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n", SL_ARG(a->text),
+		    SL_ARG(or_default(a->logged, "unknown error")));
 		put_ancestors(a, out);
 		break;
 	case ROUTE_DISCARDED:
@@ -179,8 +190,8 @@ static void put_address(const struct address *a, struct strbuf *out)
 		strbuf_char(out, '\n');
 		put_ancestors(a, out);
 		if (a->transport && a->router)
-			strbuf_printf(out, "  router = %.*s, transport = %.*s\n", SL_ARG(a->router->name),
-			    SL_ARG(a->transport->name));
+			strbuf_printf(out, "  router = %.*s, transport = %.*s\n",
+			    SL_ARG(a->router->name), SL_ARG(a->transport->name));
 		put_hosts(a, out);
 		break;
 	case ROUTE_UNDONE:
@@ -200,19 +211,21 @@ static enum rc put_verified(const struct routing *r, const struct address *top, 
 		return RC_FAIL;
 	}
 	if (a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) {
-		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n", SL_ARG(top->text),
-		    SL_ARG(or_default(a->logged, "unknown error")));
+		strbuf_printf(out, "%.*s cannot be resolved at this time: %.*s\n",
+		    SL_ARG(top->text), SL_ARG(or_default(a->logged, "unknown error")));
 		return RC_DEFER;
 	}
 	strbuf_printf(out, "%.*s verified\n", SL_ARG(top->text));
 	return RC_OK;
 }
 
-enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool verify_sender, struct strbuf *out)
+enum rc deliver_address_test(
+    struct eval *ev, slice_t address, bool verify, bool verify_sender, struct strbuf *out)
 {
 	struct routing r;
 	struct error err;
-	uint32_t flags = verify ? ROUTE_VERIFY | (verify_sender ? ROUTE_VERIFY_SENDER : 0u) : ROUTE_TEST;
+	uint32_t flags =
+	    verify ? ROUTE_VERIFY | (verify_sender ? ROUTE_VERIFY_SENDER : 0u) : ROUTE_TEST;
 	enum rc result = RC_OK;
 
 	routing_init(&r, ev->arena, ev, flags);
@@ -225,7 +238,8 @@ enum rc deliver_address_test(struct eval *ev, slice_t address, bool verify, bool
 		put_address(a, out);
 		if (a->result == ROUTE_FAILED)
 			result = RC_FAIL;
-		else if ((a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) && result != RC_FAIL)
+		else if ((a->result == ROUTE_DEFERRED || a->result == ROUTE_FROZEN) &&
+		         result != RC_FAIL)
 			result = RC_DEFER;
 	}
 	return result;

@@ -7,8 +7,9 @@
 #include <elf.h>
 #include <link.h>
 
-#define ELF_SYMBOLS_MAX (1U << 20) /* more make a file that is not a driver a way to keep us busy \
-	                            */
+#define ELF_SYMBOLS_MAX                                                           \
+	(1U << 20) /* more make a file that is not a driver a way to keep us busy \
+	            */
 
 struct elf_image {
 	const char *bytes;

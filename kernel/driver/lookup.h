@@ -19,7 +19,8 @@ void lookups_tidy(struct lookups *l, int64_t idle_us);
 MUST_USE enum rc lookup_prepare(struct eval *ev, const struct driver *d, struct error *err);
 /* How many handles there are. */
 uint32_t lookups_open(struct lookups *l);
-/* Before a snapshot goes (config_unref does it): its handles and instances.  Nobody looks anything up under it any more.
+/* Before a snapshot goes (config_unref does it): its handles and instances.  Nobody looks anything
+ * up under it any more.
  */
 void lookups_drop_snapshot(struct lookups *l, uint64_t serial);
 

@@ -59,8 +59,8 @@ static void instance_drop(struct instance **at)
 }
 
 /* One for each name that is used: what an alias means is the driver's. */
-static struct instance *instance_find(struct lookups *l, uint64_t serial, const struct driver *d, slice_t name)
-    REQUIRES(lk_lookup_pool)
+static struct instance *instance_find(struct lookups *l, uint64_t serial, const struct driver *d,
+    slice_t name) REQUIRES(lk_lookup_pool)
 {
 	struct instance *i = l->instances;
 	while (i && !(i->driver == d && i->serial == serial && slice_eq(i->section.name, name)))
@@ -68,8 +68,8 @@ static struct instance *instance_find(struct lookups *l, uint64_t serial, const 
 	return i;
 }
 
-static enum rc instance_make(struct heddle_call *c, const struct driver *d, slice_t name, uint64_t serial,
-    struct instance **out, struct error *err)
+static enum rc instance_make(struct heddle_call *c, const struct driver *d, slice_t name,
+    uint64_t serial, struct instance **out, struct error *err)
 {
 	struct arena *a = arena_new(0);
 	const struct config *cfg = c->eval ? c->eval->cfg : NULL;
@@ -78,7 +78,8 @@ static enum rc instance_make(struct heddle_call *c, const struct driver *d, slic
 	if (d->option_count && cfg)
 		rc = config_driver_options(cfg, d, a, &own, err);
 	else if (d->option_count)
-		rc = error_set(err, RC_ERROR, "lookup driver \"%s\" has options, and there is no configuration",
+		rc = error_set(err, RC_ERROR,
+		    "lookup driver \"%s\" has options, and there is no configuration",
 		    d->head.name);
 	if (rc != RC_OK) {
 		arena_free(&a);
@@ -138,7 +139,8 @@ enum rc lookup_prepare(struct eval *ev, const struct driver *d, struct error *er
 	if (!d->desc->instance_new || !ev->services || !ev->services->lookups)
 		return RC_OK;
 	call_init(&c, ev, NULL);
-	return instance_get(ev->services->lookups, &c, d, slice_cstr(d->head.name), config_serial(ev->cfg), &inst, err);
+	return instance_get(ev->services->lookups, &c, d, slice_cstr(d->head.name),
+	    config_serial(ev->cfg), &inst, err);
 }
 
 /* ---- handles
@@ -194,13 +196,13 @@ static struct lookup_handle *least_recent(struct lookups *l) REQUIRES(lk_lookup_
 	return best;
 }
 
-static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, slice_t name, uint64_t serial,
-    slice_t source) EXCLUDES(lk_lookup_pool)
+static struct lookup_handle *take_free(struct lookups *l, const struct driver *d, slice_t name,
+    uint64_t serial, slice_t source) EXCLUDES(lk_lookup_pool)
 {
 	pool_lock(l);
 	struct lookup_handle *h = l->bucket[bucket_of(serial, d, source)];
-	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) && slice_eq(h->name, name) &&
-	                (h->shared || !h->users)))
+	while (h && !(h->driver == d && h->serial == serial && slice_eq(h->source, source) &&
+	                slice_eq(h->name, name) && (h->shared || !h->users)))
 		h = h->next;
 	if (h) {
 		h->users++;

@@ -12,7 +12,7 @@ struct lookup_handle {
 	struct arena *arena; /* the struct itself too */
 	const struct driver *driver;
 	const struct heddle_lookup_ops *ops;
-	uint64_t serial; /* of the snapshot */
+	uint64_t serial;      /* of the snapshot */
 	slice_t source, name; /* name: the one used, perhaps an alias */
 	bool shared;
 	void *inst, *handle;

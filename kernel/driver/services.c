@@ -340,7 +340,11 @@ static int32_t host_lookup(
 static const struct {
 	size_t in, out; /* of a slice in the facts of the session, of the host */
 } tls_rows[] = {
-#define TLS_FACT(field) {offsetof(struct session_facts, tls_in_##field), offsetof(struct host_facts, tls_out_##field)}
+#define TLS_FACT(field)                                          \
+	{                                                        \
+		offsetof(struct session_facts, tls_in_##field),  \
+		    offsetof(struct host_facts, tls_out_##field) \
+	}
     [HEDDLE_TLS_VERSION] = TLS_FACT(ver),
     [HEDDLE_TLS_CIPHER] = TLS_FACT(cipher),
     [HEDDLE_TLS_SNI] = TLS_FACT(sni),
@@ -354,8 +358,8 @@ static const struct {
 #undef TLS_FACT
 };
 
-/* A connection of a driver's own (conn) has no TLS that we speak; NULL is the session the call is for: towards a host if
- * there is one, else the client's. */
+/* A connection of a driver's own (conn) has no TLS that we speak; NULL is the session the call is
+ * for: towards a host if there is one, else the client's. */
 static int32_t host_tls_fact(
     struct heddle_call *c, struct heddle_conn *conn, uint32_t which, slice_t *out)
 {
@@ -365,18 +369,22 @@ static int32_t host_tls_fact(
 	if (conn || (!outward && (!s || !s->tls_in_cipher.len)))
 		return HEDDLE_FAIL;
 	if (which == HEDDLE_TLS_VERIFIED) {
-		bool yes = outward ? h->tls_out_certificate_verified : s->tls_in_certificate_verified;
+		bool yes =
+		    outward ? h->tls_out_certificate_verified : s->tls_in_certificate_verified;
 		*out = yes ? SL("1") : SL("0");
 		return HEDDLE_OK;
 	}
 	if (which == HEDDLE_TLS_BITS) {
-		*out = arena_printf(c->arena, "%lld", (long long)(outward ? h->tls_out_bits : s->tls_in_bits));
+		*out = arena_printf(
+		    c->arena, "%lld", (long long)(outward ? h->tls_out_bits : s->tls_in_bits));
 		return HEDDLE_OK;
 	}
 	if (which >= sizeof tls_rows / sizeof tls_rows[0] || !tls_rows[which].in)
 		return call_refuse(c, HEDDLE_ERROR, "there is no such fact of TLS");
 	slice_t v;
-	memcpy(&v, outward ? (const char *)h + tls_rows[which].out : (const char *)s + tls_rows[which].in, sizeof v);
+	memcpy(&v,
+	    outward ? (const char *)h + tls_rows[which].out : (const char *)s + tls_rows[which].in,
+	    sizeof v);
 	if (slice_is_absent(v) || v.len == 0)
 		return HEDDLE_FAIL;
 	*out = v;
@@ -403,7 +411,8 @@ static int32_t user_by_name(struct heddle_call *c, slice_t login, struct heddle_
 	return HEDDLE_OK;
 }
 
-static const struct heddle_user_service user_service = {.struct_size = sizeof user_service, .by_name = user_by_name};
+static const struct heddle_user_service user_service = {
+    .struct_size = sizeof user_service, .by_name = user_by_name};
 
 /* ---- further services by id
  * ------------------------------------------------------------------------------ */

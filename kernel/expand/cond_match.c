@@ -13,8 +13,7 @@ enum rc parse_cond_match(struct parser *p, struct cond *c)
 	if (rc != RC_OK || !c->args[1]->constant)
 		return rc;
 	const struct regex *re;
-	rc = regex_compile(
-	    p->arena, c->args[1]->text, parse_regex_flags(p), &re, p->err);
+	rc = regex_compile(p->arena, c->args[1]->text, parse_regex_flags(p), &re, p->err);
 	if (rc == RC_OK)
 		c->data = re;
 	return rc;

@@ -29,14 +29,16 @@ struct expr_env {
 	uint64_t forbid;      /* HEDDLE_FORBID_ bits */
 	struct vec *warnings; /* struct error elements, or NULL; on the arena given to compile */
 	uint32_t phases;      /* where it is evaluated: expand/phases.h; 0: not known */
-	struct vec *uses;     /* struct var_use: what it reads, for who knows the phases later; or NULL */
+	struct vec
+	    *uses; /* struct var_use: what it reads, for who knows the phases later; or NULL */
 };
 
 /* Parse.  RC_ERROR: syntax, unknown item, operator, condition or variable (with a near name), 'not
  * supported yet: NAME'. */
 MUST_USE enum rc expr_compile(struct arena *a, slice_t text, const struct expr_env *env,
     const struct expr **out_expr, struct error *err);
-/* A warning into env->warnings if e can only come out tainted whenever it is not empty: `where` ("a file name") refuses it. */
+/* A warning into env->warnings if e can only come out tainted whenever it is not empty: `where` ("a
+ * file name") refuses it. */
 void expr_warn_tainted(
     struct arena *a, const struct expr *e, const struct expr_env *env, const char *where);
 /* Constant text, known without an eval. */

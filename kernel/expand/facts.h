@@ -60,7 +60,7 @@ struct session_facts {
 	    authentication_failed;
 	int64_t connection_start_us; /* wall clock */
 	enum host_lookup_state host_lookup;
-	bool helo_verified; /* what HELO said is true */
+	bool helo_verified;                                   /* what HELO said is true */
 	bool unqualified_sender_ok, unqualified_recipient_ok; /* sender_unqualified_hosts, ... */
 	struct map *acl_c; /* name without "acl_c" -> slice_t *, or NULL */
 };
@@ -83,7 +83,7 @@ struct message_facts {
 	slice_t return_path, bounce_recipient;
 	slice_t acl_verify_message, sender_verify_failure, recipient_verify_failure;
 	slice_t dsn_envid, dsn_ret; /* of MAIL: xtext; FULL or HDRS */
-	bool prdr_requested; /* by MAIL, and offered */
+	bool prdr_requested;        /* by MAIL, and offered */
 	bool first_delivery, smtputf8, queue_run, manually_thawed;
 	struct map *acl_m; /* as acl_c */
 };

@@ -2,9 +2,8 @@
 /* The tables of items and operators put together, near names for slips of the fingers, and ${if. */
 #include "expand/tree.h"
 
-static const struct item_row *const item_tables[] = {
-    item_rows_text, item_rows_list, item_rows_data, item_rows_crypto, item_rows_intl,
-    item_rows_net, item_rows_srs};
+static const struct item_row *const item_tables[] = {item_rows_text, item_rows_list, item_rows_data,
+    item_rows_crypto, item_rows_intl, item_rows_net, item_rows_srs};
 static const struct op_row *const op_tables[] = {op_rows_text, op_rows_number, op_rows_mail,
     op_rows_crypto, op_rows_code, op_rows_list, op_rows_net, op_rows_intl};
 enum {

@@ -140,7 +140,8 @@ static enum rc parse_certextract(struct parser *p, struct node *n)
 	if (expr_constant(n->args[0], &field) && tls_cert_check_field(field, &e) != RC_OK)
 		return parse_error(p, "%s", e.text);
 	if (!var_is_certificate(n->args[1]))
-		return parse_error(p, "second argument of \"certextract\" must be a certificate variable");
+		return parse_error(
+		    p, "second argument of \"certextract\" must be a certificate variable");
 	return parse_branches(p, n);
 }
 

@@ -59,7 +59,8 @@ static enum rc parse_lookup(struct parser *p, struct node *n)
 	return rc == RC_OK ? parse_branches(p, n) : rc;
 }
 
-/* In Exim's words: the key, or the query, is what is named; a file that cannot be opened names itself. */
+/* In Exim's words: the key, or the query, is what is named; a file that cannot be opened names
+ * itself. */
 static enum rc say_deferred(enum rc rc, slice_t what, struct error *err)
 {
 	if (rc != RC_DEFER || slice_starts(slice_cstr(err->text), "failed to open"))
@@ -80,7 +81,8 @@ static enum rc run_lookup(struct eval *ev, const struct node *n, slice_t *found,
 	if (rc != RC_OK)
 		return rc == RC_FAIL ? RC_ERROR : rc;
 	if (t->is_query)
-		return say_deferred(lookup_run(ev, t, slice_absent(), where, found, err), where, err);
+		return say_deferred(
+		    lookup_run(ev, t, slice_absent(), where, found, err), where, err);
 	if (!slice_is_clean(where))
 		return error_set(
 		    err, RC_ERROR, "Tainted filename for search: '%.*s'", SL_ARG(where));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ${readsocket{NAME}{REQUEST}{OPTIONS}{EOL}{FAIL}}: asks a server on a unix or a TCP socket.  Waits, within the evaluation's
- * deadline and its own timeout; a cancelled evaluation ends at once.  Nothing is kept: cache=yes asks each time.
+ * ${readsocket{NAME}{REQUEST}{OPTIONS}{EOL}{FAIL}}: asks a server on a unix or a TCP socket. Waits,
+ * within the evaluation's deadline and its own timeout; a cancelled evaluation ends at once.
+ * Nothing is kept: cache=yes asks each time.
  */
 #include "base/clock.h"
 #include "base/io.h"
@@ -57,7 +58,8 @@ static enum rc take_options(struct eval *ev, slice_t text, struct dialogue *d, s
 }
 
 /* RC_DEFER: cancelled; RC_FAIL: time is up. */
-static enum rc wait_for(struct eval *ev, int fd, short events, int64_t deadline_us, struct error *err)
+static enum rc wait_for(
+    struct eval *ev, int fd, short events, int64_t deadline_us, struct error *err)
 {
 	struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = -1, .events = POLLIN}};
 	if (ev->cancel)
@@ -82,14 +84,16 @@ static enum rc connect_unix(slice_t path, int *out_fd, struct error *err)
 	if (!slice_is_clean(path))
 		return error_set(err, RC_ERROR, "Tainted name of a socket: '%.*s'", SL_ARG(path));
 	if (!slice_copy(path, to.sun_path, sizeof to.sun_path))
-		return error_set(err, RC_FAIL, "failed to connect to socket %.*s: name is too long", SL_ARG(path));
+		return error_set(err, RC_FAIL, "failed to connect to socket %.*s: name is too long",
+		    SL_ARG(path));
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_errno(err, RC_FAIL, errno, "failed to create socket");
 	if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
 		int e = errno;
 		(void)close(fd);
-		return error_errno(err, RC_FAIL, e, "failed to connect to socket %.*s", SL_ARG(path));
+		return error_errno(
+		    err, RC_FAIL, e, "failed to connect to socket %.*s", SL_ARG(path));
 	}
 	*out_fd = fd;
 	return RC_OK;
@@ -117,7 +121,8 @@ static uint16_t port_named(struct arena *a, slice_t name)
 		return 0;
 	while (slice_next(&text, '\n', &line)) {
 		uint32_t count = words_of(line, words, 10);
-		slice_t number = count > 1 ? slice_sub(words[1], 0, slice_find(words[1], '/')) : slice_absent();
+		slice_t number =
+		    count > 1 ? slice_sub(words[1], 0, slice_find(words[1], '/')) : slice_absent();
 		int64_t port;
 		if (count < 2 || !slice_eqs(slice_sub(words[1], number.len, 5), "/tcp") ||
 		    !slice_to_i64(number, 10, false, &port) || port < 1 || port > UINT16_MAX)
@@ -147,11 +152,12 @@ static enum rc split_target(
 	}
 	*port = port_named(ev->arena, number);
 	return *port ? RC_OK
-	             : error_set(err, RC_FAIL, "unknown port \"%.*s\" for socket %.*s", SL_ARG(number), SL_ARG(text));
+	             : error_set(err, RC_FAIL, "unknown port \"%.*s\" for socket %.*s",
+	                   SL_ARG(number), SL_ARG(text));
 }
 
-static enum rc connect_one(struct eval *ev, const struct net_addr *to, int64_t deadline_us,
-    int *out_fd, struct error *err)
+static enum rc connect_one(
+    struct eval *ev, const struct net_addr *to, int64_t deadline_us, int *out_fd, struct error *err)
 {
 	int fd;
 	enum rc rc = net_connect_start(to, NULL, &fd, NULL, err);
@@ -197,15 +203,17 @@ static enum rc connect_inet(
 	} else if (!ev->services || !ev->services->resolver) {
 		return error_set(err, RC_ERROR, "no resolver for host name \"%.*s\"", SL_ARG(host));
 	} else {
-		rc = dns_mx_hosts_wait(ev->services->resolver, host, DNS_HOSTS_NO_MX, deadline_us, ev->cancel,
-		    ev->arena, &hosts);
+		rc = dns_mx_hosts_wait(ev->services->resolver, host, DNS_HOSTS_NO_MX, deadline_us,
+		    ev->cancel, ev->arena, &hosts);
 		if (rc == RC_OK && hosts->status == DNS_FOUND)
 			rc = connect_hosts(ev, hosts, port, deadline_us, out_fd, err);
 		else if (rc == RC_OK || rc == RC_FAIL)
-			rc = error_set(err, RC_FAIL, "no IP address found for host %.*s", SL_ARG(host));
+			rc = error_set(
+			    err, RC_FAIL, "no IP address found for host %.*s", SL_ARG(host));
 	}
 	if (rc == RC_FAIL)
-		return error_wrap(err, rc, "failed to connect to any address for %.*s", SL_ARG(host));
+		return error_wrap(
+		    err, rc, "failed to connect to any address for %.*s", SL_ARG(host));
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * SRS0 addresses as Exim makes them: SRS0=HASH=DAY=DOMAIN=LOCAL.  HASH: four hexadecimal digits of the HMAC-MD5 of the lower
- * case address; DAY: two digits in base 32, days since 1970 modulo 1024, good for ten days.  Found by asking Exim.
+ * SRS0 addresses as Exim makes them: SRS0=HASH=DAY=DOMAIN=LOCAL.  HASH: four hexadecimal digits of
+ * the HMAC-MD5 of the lower case address; DAY: two digits in base 32, days since 1970 modulo 1024,
+ * good for ten days.  Found by asking Exim.
  */
 #include "base/clock.h"
 #include "expand/conditions.h"
@@ -43,7 +44,8 @@ static enum rc item_srs_encode(
 		return RC_OK;
 	if (!parse_address_text(ev->arena, args[1], &address, &domain_at))
 		return error_set(err, RC_ERROR, "%.*s: malformed return path", SL_ARG(args[1]));
-	slice_t domain = domain_at ? slice_sub(address, domain_at, address.len) : slice_sub(address, 0, 0);
+	slice_t domain =
+	    domain_at ? slice_sub(address, domain_at, address.len) : slice_sub(address, 0, 0);
 	slice_t local = domain_at ? slice_sub(address, 0, domain_at - 1) : address;
 	bool quoted = local.len > 1 && local.ptr[0] == '"';
 	if (quoted)
@@ -67,8 +69,9 @@ static enum rc item_srs_encode(
 static bool srs_split(slice_t s, slice_t *hash, unsigned *day, slice_t *domain, slice_t *local)
 {
 	slice_t mark, days;
-	if (!slice_next(&s, '=', &mark) || !slice_eqis(mark, "SRS0") || !slice_next(&s, '=', hash) ||
-	    !slice_next(&s, '=', &days) || !slice_next(&s, '=', domain) || slice_is_absent(s))
+	if (!slice_next(&s, '=', &mark) || !slice_eqis(mark, "SRS0") ||
+	    !slice_next(&s, '=', hash) || !slice_next(&s, '=', &days) ||
+	    !slice_next(&s, '=', domain) || slice_is_absent(s))
 		return false;
 	*local = s;
 	const char *high = days.len == 2 ? memchr(digits, days.ptr[0], 32) : NULL;

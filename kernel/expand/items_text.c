@@ -33,8 +33,7 @@ static enum rc parse_numbers(struct parser *p, struct node *n)
 static enum rc two_numbers(struct eval *ev, const struct node *n, struct text_numbers *nums,
     slice_t *text, struct error *err)
 {
-	*nums = (struct text_numbers){
-	    .n = {n->number[0], n->number[1]}, .count = n->arg_count - 1};
+	*nums = (struct text_numbers){.n = {n->number[0], n->number[1]}, .count = n->arg_count - 1};
 	for (uint32_t i = 0; i < nums->count; i++) {
 		if (n->numbers & 1U << i)
 			continue;
@@ -125,8 +124,7 @@ static enum rc parse_sg(struct parser *p, struct node *n)
 	if (rc != RC_OK || !n->args[1]->constant)
 		return rc;
 	const struct regex *re;
-	rc = regex_compile(
-	    p->arena, n->args[1]->text, parse_regex_flags(p), &re, p->err);
+	rc = regex_compile(p->arena, n->args[1]->text, parse_regex_flags(p), &re, p->err);
 	if (rc == RC_OK)
 		n->data = re;
 	return rc;
@@ -433,11 +431,21 @@ static enum rc item_listquote(
 const struct item_row item_rows_text[] = {
     {.name = "extract", .eval = item_extract, .parse = parse_extract},
     {.name = "hash", .eval = item_hash, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
-    {.name = "length", .eval = item_length, .parse = parse_numbers, .min = 2, .max = 2, .pure = true},
+    {.name = "length",
+        .eval = item_length,
+        .parse = parse_numbers,
+        .min = 2,
+        .max = 2,
+        .pure = true},
     {.name = "listquote", .eval = item_listquote, .min = 2, .max = 2, .pure = true},
     {.name = "nhash", .eval = item_nhash, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
     {.name = "sg", .eval = item_sg, .parse = parse_sg},
-    {.name = "substr", .eval = item_substr, .parse = parse_numbers, .min = 2, .max = 3, .pure = true},
+    {.name = "substr",
+        .eval = item_substr,
+        .parse = parse_numbers,
+        .min = 2,
+        .max = 3,
+        .pure = true},
     {.name = "tr", .eval = item_tr, .min = 3, .max = 3, .pure = true},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a text that is compiled reads, noted for the warnings of phases.h; private to this module. */
+/* What a text that is compiled reads, noted for the warnings of phases.h; private to this module.
+ */
 #ifndef HEDDLE_EXPAND_NOTES_H
 #define HEDDLE_EXPAND_NOTES_H
 #include "expand/tree.h"

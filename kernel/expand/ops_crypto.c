@@ -4,7 +4,8 @@
 #include "expand/crypto.h"
 #include "expand/tree.h"
 
-/* The bytes of a certificate where a variable with one is all that the operator is given: fingerprints. */
+/* The bytes of a certificate where a variable with one is all that the operator is given:
+ * fingerprints. */
 static slice_t bytes_of(const struct eval *ev, const struct node *n, slice_t in)
 {
 	slice_t der;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * International names: the A-label forms of domains (IDNA 2008, by libidn2) and of local parts (Punycode, RFC 3492, of the
- * whole of it), and the names of IMAP folders in modified UTF-7 (RFC 3501 5.1.3) as Maildirs have them.
+ * International names: the A-label forms of domains (IDNA 2008, by libidn2) and of local parts
+ * (Punycode, RFC 3492, of the whole of it), and the names of IMAP folders in modified UTF-7 (RFC
+ * 3501 5.1.3) as Maildirs have them.
  */
 #include "expand/text.h"
 
@@ -25,13 +26,15 @@ static slice_t shown(struct eval *ev, slice_t in)
 static enum rc no_alabel(struct eval *ev, slice_t in, const char *why, struct error *err)
 {
 	slice_t s = shown(ev, in);
-	return error_set(err, RC_ERROR, "error converting utf8 (%.*s) to alabel: %s", SL_ARG(s), why);
+	return error_set(
+	    err, RC_ERROR, "error converting utf8 (%.*s) to alabel: %s", SL_ARG(s), why);
 }
 
 static enum rc no_utf8(struct eval *ev, slice_t in, const char *why, struct error *err)
 {
 	slice_t s = shown(ev, in);
-	return error_set(err, RC_ERROR, "error converting alabel (%.*s) to utf8: %s", SL_ARG(s), why);
+	return error_set(
+	    err, RC_ERROR, "error converting alabel (%.*s) to utf8: %s", SL_ARG(s), why);
 }
 
 static bool is_ascii(slice_t s)
@@ -61,7 +64,8 @@ static enum rc op_domain_to(
 		return RC_OK;
 	if (memchr(in.ptr, '\0', in.len))
 		return no_alabel(ev, in, "NUL character", err);
-	int rc = idn2_to_ascii_8z(arena_cstr(ev->arena, in), &text, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+	int rc = idn2_to_ascii_8z(
+	    arena_cstr(ev->arena, in), &text, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
 	if (rc != IDN2_OK)
 		return no_alabel(ev, in, idn2_strerror(rc), err);
 	*out = take_c_text(ev, text, in);
@@ -87,7 +91,16 @@ static enum rc op_domain_from(
 
 /* ---- Punycode ---- */
 
-enum { BASE = 36, TMIN = 1, TMAX = 26, SKEW = 38, DAMP = 700, BIAS = 72, FIRST = 128, LOCAL_MAX = 4096 };
+enum {
+	BASE = 36,
+	TMIN = 1,
+	TMAX = 26,
+	SKEW = 38,
+	DAMP = 700,
+	BIAS = 72,
+	FIRST = 128,
+	LOCAL_MAX = 4096
+};
 
 static uint32_t adapt(uint32_t delta, uint32_t count, bool first)
 {
@@ -286,7 +299,8 @@ struct utf7 {
 	uint32_t bits, have; /* not yet written */
 	bool open;           /* within "&...-" */
 };
-static const char utf7_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
+static const char utf7_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
 static void utf7_unit(struct utf7 *u, uint32_t unit)
 {
@@ -340,18 +354,20 @@ static enum rc item_imapfolder(
 	if (rc != RC_OK)
 		return rc;
 	if (args[1].len != 1)
-		return error_set(err, RC_ERROR, "IMAP folder separator must be one character, found \"%.*s\"",
-		    SL_ARG(args[1]));
+		return error_set(err, RC_ERROR,
+		    "IMAP folder separator must be one character, found \"%.*s\"", SL_ARG(args[1]));
 	uint32_t count = 0;
 	const uint32_t *code = decode_utf8(ev, args[0], &count);
 	if (!code)
 		return error_set(err, RC_ERROR,
-		    "imapfolder: iconv() failed to convert from UTF-8: Invalid or incomplete multibyte or wide character");
+		    "imapfolder: iconv() failed to convert from UTF-8: Invalid or incomplete "
+		    "multibyte or wide character");
 	struct utf7 u = {.open = false};
 	strbuf_init(&u.sb, ev->arena, EVAL_TEXT_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		if (!utf7_add(&u, code[i], args[1].ptr[0], args[2]))
-			return error_set(err, RC_ERROR, "imapfolder: illegal character '%c'", (char)code[i]);
+			return error_set(
+			    err, RC_ERROR, "imapfolder: illegal character '%c'", (char)code[i]);
 	utf7_close(&u);
 	rc = text_done(&u.sb, out, err);
 	if (rc == RC_OK)

@@ -31,9 +31,10 @@ static const struct {
     {'h', MATCH_HOSTS, "host"}, {'l', MATCH_LOCALPARTS, "local_part"}};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
-/* The items, those of lists that are referred to in their place; "+" with a name that does not exist stays. */
-static void add_named(struct eval *ev, enum match_kind kind, slice_t list, unsigned depth,
-    struct strbuf *sb)
+/* The items, those of lists that are referred to in their place; "+" with a name that does not
+ * exist stays. */
+static void add_named(
+    struct eval *ev, enum match_kind kind, slice_t list, unsigned depth, struct strbuf *sb)
 {
 	struct list_iter it;
 	slice_t item, inner;

@@ -45,7 +45,8 @@ static bool at(const struct scan *s, char c)
 	return s->p < s->end && *s->p == c;
 }
 
-/* What may stand in an atom (RFC 5322 3.2.3, and bytes over 127), bit 1; in a label of a domain, 2. */
+/* What may stand in an atom (RFC 5322 3.2.3, and bytes over 127), bit 1; in a label of a domain, 2.
+ */
 static bool char_is(char c, unsigned bit)
 {
 	static const uint32_t kinds[2][8] = {

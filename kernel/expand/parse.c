@@ -164,8 +164,7 @@ static enum rc parse_escape(struct parser *p, struct strbuf *lit)
 
 /* ---- items and operators ---- */
 
-static const char *const unsupported_items[] = {
-    "authresults", "dlfunc", "perl", NULL};
+static const char *const unsupported_items[] = {"authresults", "dlfunc", "perl", NULL};
 static const char *const unsupported_ops[] = {"headerwrap", NULL};
 
 static enum rc parse_forbidden(struct parser *p, uint64_t by, slice_t name)

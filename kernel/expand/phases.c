@@ -16,10 +16,13 @@ struct phase_row {
 	uint32_t set_in;
 	const char *when;
 };
-static const char from_mail[] = "from MAIL on", for_address[] = "for RCPT, and when an address is routed or delivered",
-		  from_data[] = "when the message's text is there", for_delivery[] = "when an address is routed or delivered",
-		  for_transport[] = "when a message is delivered", behind_helo[] = "behind HELO or EHLO",
-		  in_session[] = "for a session or a message";
+static const char from_mail[] = "from MAIL on",
+                  for_address[] = "for RCPT, and when an address is routed or delivered",
+                  from_data[] = "when the message's text is there",
+                  for_delivery[] = "when an address is routed or delivered",
+                  for_transport[] = "when a message is delivered",
+                  behind_helo[] = "behind HELO or EHLO",
+                  in_session[] = "for a session or a message";
 /* Those that are not here may be set anywhere. */
 static const struct phase_row table[] = {
     {"address_data", ENVELOPE, from_mail},
@@ -80,16 +83,17 @@ bool var_use_is_unset(const struct var_use *u, uint32_t phases, struct error *ou
 	if (u->kind != USE_READ || (u->set_in & phases) || !phases)
 		return false;
 	*out = (struct error){.file = u->file, .line = u->line};
-	(void)error_set(out, RC_ERROR, "%s%s\"$%.*s\" is never set here: it is set %s", u->option ? u->option : "",
-	    u->option ? ": " : "", SL_ARG(u->name), u->when);
+	(void)error_set(out, RC_ERROR, "%s%s\"$%.*s\" is never set here: it is set %s",
+	    u->option ? u->option : "", u->option ? ": " : "", SL_ARG(u->name), u->when);
 	return true;
 }
 
 void var_use_warn_empty(const struct var_use *u, struct error *out)
 {
 	*out = (struct error){.file = u->file, .line = u->line};
-	(void)error_set(out, RC_ERROR, "%s%s\"$%.*s\" may be empty where a number is wanted: %s", u->option ? u->option : "",
-	    u->option ? ": " : "", SL_ARG(u->name), u->kind == USE_COMPARED ? "it then counts as 0" : "the expansion then fails");
+	(void)error_set(out, RC_ERROR, "%s%s\"$%.*s\" may be empty where a number is wanted: %s",
+	    u->option ? u->option : "", u->option ? ": " : "", SL_ARG(u->name),
+	    u->kind == USE_COMPARED ? "it then counts as 0" : "the expansion then fails");
 }
 
 /* ---- while a text is compiled ---- */
@@ -100,10 +104,16 @@ static bool is_wanted(const struct parser *p)
 	return p->env && (p->env->uses || (p->env->phases && p->env->warnings));
 }
 
-static void note(struct parser *p, slice_t name, enum var_use_kind kind, uint32_t set_in, const char *when)
+static void note(
+    struct parser *p, slice_t name, enum var_use_kind kind, uint32_t set_in, const char *when)
 {
-	*VEC_PUSH(p->arena, &p->uses, struct var_use) = (struct var_use){.name = name, .kind = kind, .set_in = set_in,
-	    .when = when, .file = p->env->file, .option = p->env->option, .line = p->env->line};
+	*VEC_PUSH(p->arena, &p->uses, struct var_use) = (struct var_use){.name = name,
+	    .kind = kind,
+	    .set_in = set_in,
+	    .when = when,
+	    .file = p->env->file,
+	    .option = p->env->option,
+	    .line = p->env->line};
 }
 
 void parse_note_read(struct parser *p, slice_t name)
@@ -131,10 +141,13 @@ void parse_note_number(struct parser *p, const struct expr *e, bool computed)
 		return;
 	for (uint32_t i = 0; i < e->count; i++) {
 		slice_t name = parse_user_variable(&e->nodes[i]);
-		/* all of an operand; in eval "+1" is a number, so what stands first before a sign may be empty */
+		/* all of an operand; in eval "+1" is a number, so what stands first before a sign
+		 * may be empty */
 		const struct node *next = i + 1 < e->count ? &e->nodes[i + 1] : NULL;
 		slice_t sign = next && !next->eval ? slice_trim(next->text) : (slice_t){0};
-		bool harmless = computed ? i == 0 && sign.len && (sign.ptr[0] == '+' || sign.ptr[0] == '-') : e->count > 1;
+		bool harmless =
+		    computed ? i == 0 && sign.len && (sign.ptr[0] == '+' || sign.ptr[0] == '-')
+		             : e->count > 1;
 		if (name.len && !harmless)
 			note(p, name, computed ? USE_COMPUTED : USE_COMPARED, 0, NULL);
 	}

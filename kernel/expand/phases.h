@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * expand/phases: when a text is evaluated, and which variables are set then.  For warnings at load: a variable that is read
- * where it is never set, a number that may be empty.  Whoever compiles a text says where it is evaluated
- * (expr_env.phases), or takes what it reads (expr_env.uses) and asks later, when all places are known (ACLs).
+ * expand/phases: when a text is evaluated, and which variables are set then.  For warnings at load:
+ * a variable that is read where it is never set, a number that may be empty.  Whoever compiles a
+ * text says where it is evaluated (expr_env.phases), or takes what it reads (expr_env.uses) and
+ * asks later, when all places are known (ACLs).
  */
 #ifndef HEDDLE_EXPAND_PHASES_H
 #define HEDDLE_EXPAND_PHASES_H
@@ -27,9 +28,9 @@ enum {
 };
 
 enum var_use_kind {
-	USE_READ,      /* it is read */
-	USE_COMPARED,  /* it is all of an operand of < <= = > >= */
-	USE_COMPUTED,  /* in eval, where nothing is no number */
+	USE_READ,     /* it is read */
+	USE_COMPARED, /* it is all of an operand of < <= = > >= */
+	USE_COMPUTED, /* in eval, where nothing is no number */
 };
 struct var_use {
 	slice_t name;

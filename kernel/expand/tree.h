@@ -10,6 +10,7 @@
 #include "base/strbuf.h"
 #include "base/vec.h"
 #include "expand/expand.h"
+#include "expand/fields.h"
 #include "expand/regex.h"
 
 struct node;
@@ -112,7 +113,8 @@ MUST_USE enum rc parse_variable(struct parser *p, slice_t name, bool braced, str
 bool parse_was_unsupported(const struct parser *p);
 /* A text of the configuration, not one that was made at run time: worth an index. */
 bool parse_at_load(const struct parser *p);
-/* REGEX_JIT for what will be evaluated many times: a text of the configuration, the body of a loop. */
+/* REGEX_JIT for what will be evaluated many times: a text of the configuration, the body of a loop.
+ */
 unsigned parse_regex_flags(const struct parser *p);
 /* h_ header_ rh_ rheader_ bh_ bheader_ lh_ lheader_: 'h' 'r' 'b' 'l', else 0. */
 char header_form(slice_t name);
@@ -163,8 +165,15 @@ extern const struct op_row op_rows_text[], op_rows_number[], op_rows_mail[], op_
 
 const struct cond_row *cond_find(slice_t name);
 
-enum var_kind { VAR_SLICE, VAR_INT, VAR_INT_UNSET /* negative: unset */, VAR_BOOL, VAR_YES /* yes or no */,
-	VAR_CERT, VAR_FN };
+enum var_kind {
+	VAR_SLICE,
+	VAR_INT,
+	VAR_INT_UNSET /* negative: unset */,
+	VAR_BOOL,
+	VAR_YES /* yes or no */,
+	VAR_CERT,
+	VAR_FN
+};
 enum var_facts {
 	FACTS_NONE,
 	FACTS_PROCESS,
@@ -286,13 +295,6 @@ MUST_USE enum rc eval_lookup_quote(
 /* RC_FAIL: the expansion is forced to fail. */
 MUST_USE enum rc eval_acl(
     struct eval *ev, const struct node *n, bool *accepted, slice_t *out, struct error *err);
-/* Field of a string with name=value pairs; false: not there. */
-bool extract_named(struct arena *a, slice_t key, slice_t s, slice_t *out);
-/* json: the raw text of a member or element; see json.c. */
-bool json_member(slice_t json, slice_t key, slice_t *out);
-bool json_element(slice_t json, int64_t index, slice_t *out);
-bool json_next(slice_t *rest, slice_t *out); /* elements of an array, *rest begins with the array */
-slice_t json_dequote(struct arena *a, slice_t s);
 /* 4, 6 or 0: what inet_pton takes, no more. */
 int ip_family(slice_t s);
 #endif

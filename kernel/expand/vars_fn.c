@@ -61,7 +61,8 @@ enum rc var_tls_old(struct eval *ev, const struct node *n, slice_t *out, struct 
 	char name[40];
 	(void)snprintf(name, sizeof name, "tls_%s_%s", ev->host ? "out" : "in", variant(n));
 	const struct node now = {.row = var_find(slice_cstr(name)), .eval = var_eval};
-	return now.row ? var_eval(ev, &now, out, err) : error_set(err, RC_ERROR, "unknown variable %s", name);
+	return now.row ? var_eval(ev, &now, out, err)
+	               : error_set(err, RC_ERROR, "unknown variable %s", name);
 }
 
 enum rc var_host_name(struct eval *ev, const struct node *n, slice_t *out, struct error *err)

@@ -51,7 +51,8 @@ static enum rc why(struct hints *h, KCDB *db, const char *what, struct error *er
 		hints_unlock(h);
 	}
 	if (may_say(h))
-		log_panic(h->log, slice_absent(), "%s hints: %s: %s", h->name, what, kcecodename(code));
+		log_panic(
+		    h->log, slice_absent(), "%s hints: %s: %s", h->name, what, kcecodename(code));
 	return rc;
 }
 
@@ -62,7 +63,8 @@ static enum rc check_key(const struct hints *h, slice_t key, struct error *err)
 	return RC_OK;
 }
 
-enum rc hints_get(struct hints *h, slice_t key, struct arena *a, struct hint *out, struct error *err)
+enum rc hints_get(
+    struct hints *h, slice_t key, struct arena *a, struct hint *out, struct error *err)
 {
 	char buf[HINT_BYTES_MAX + 1];
 	struct hint got;
@@ -91,7 +93,9 @@ enum rc hints_put(struct hints *h, slice_t key, slice_t value, int64_t now_us, s
 	enum rc rc = check_key(h, key, err);
 
 	if (rc != RC_OK || n == 0)
-		return rc != RC_OK ? rc : error_set(err, RC_DEFER, "%s hints: a value of %u bytes", h->name, value.len);
+		return rc != RC_OK ? rc
+		                   : error_set(err, RC_DEFER, "%s hints: a value of %u bytes",
+		                         h->name, value.len);
 	KCDB *db = hints_take(h, err);
 	if (!db)
 		return RC_DEFER;
@@ -125,7 +129,8 @@ uint64_t hints_count(struct hints *h)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-/* ---- reading and writing as one step -------------------------------------------------------------------- */
+/* ---- reading and writing as one step
+ * -------------------------------------------------------------------- */
 
 struct update {
 	hints_update_fn *fn;
@@ -155,7 +160,8 @@ static const char *decide(struct update *u, const struct hint *old, size_t *size
 	return u->is_too_long ? KCVISNOP : u->buf;
 }
 
-static const char *is_there(const char *k, size_t kn, const char *v, size_t vn, size_t *size, void *arg)
+static const char *is_there(
+    const char *k, size_t kn, const char *v, size_t vn, size_t *size, void *arg)
 {
 	struct update *u = arg;
 	struct hint old;
@@ -170,7 +176,8 @@ static const char *is_new(const char *k, size_t kn, size_t *size, void *arg)
 	return decide(arg, NULL, size);
 }
 
-enum rc hints_update(struct hints *h, slice_t key, hints_update_fn *fn, void *ctx, int64_t now_us, struct error *err)
+enum rc hints_update(
+    struct hints *h, slice_t key, hints_update_fn *fn, void *ctx, int64_t now_us, struct error *err)
 {
 	struct update u = {.fn = fn, .ctx = ctx, .key = key, .now_us = now_us};
 	enum rc rc = check_key(h, key, err);
@@ -188,10 +195,11 @@ enum rc hints_update(struct hints *h, slice_t key, hints_update_fn *fn, void *ct
 	return rc;
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------- */
+/* ---- all of them
+ * ---------------------------------------------------------------------------------------- */
 
-enum rc hints_each(
-    struct hints *h, bool (*fn)(void *ctx, slice_t key, const struct hint *hint), void *ctx, struct error *err)
+enum rc hints_each(struct hints *h, bool (*fn)(void *ctx, slice_t key, const struct hint *hint),
+    void *ctx, struct error *err)
 {
 	KCDB *db = hints_take(h, err);
 	bool more = true;
@@ -223,13 +231,15 @@ struct expiry {
 	uint64_t removed;
 };
 
-static const char *old_goes(const char *k, size_t kn, const char *v, size_t vn, size_t *size, void *arg)
+static const char *old_goes(
+    const char *k, size_t kn, const char *v, size_t vn, size_t *size, void *arg)
 {
 	struct expiry *e = arg;
 	struct hint got;
 
 	(void)size;
-	if (kn <= HINTS_KEY_MAX && hint_decode(slice_tainted(k, kn), v, vn, &got) && got.time_us >= e->before_us)
+	if (kn <= HINTS_KEY_MAX && hint_decode(slice_tainted(k, kn), v, vn, &got) &&
+	    got.time_us >= e->before_us)
 		return KCVISNOP;
 	e->removed++;
 	return KCVISREMOVE;
@@ -247,7 +257,8 @@ enum rc hints_expire(struct hints *h, int64_t before_us, uint64_t *out_removed, 
 	for (int32_t ok = kccurjump(cur); ok;) {
 		uint64_t before = e.removed;
 		ok = kccuraccept(cur, old_goes, &e, 1, 0);
-		if (ok && e.removed == before) /* a cursor whose record goes is on the next one already */
+		if (ok &&
+		    e.removed == before) /* a cursor whose record goes is on the next one already */
 			ok = kccurstep(cur);
 	}
 	kccurdel(cur);

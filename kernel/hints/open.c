@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The file: opening, setting aside.  The library may die of a file that was damaged on purpose: so NAME.kch.opening stands
- * beside the file while it is being opened, and a file that is met with it is set aside unread.
+ * The file: opening, setting aside.  The library may die of a file that was damaged on purpose: so
+ * NAME.kch.opening stands beside the file while it is being opened, and a file that is met with it
+ * is set aside unread.
  */
 #include "hints/private.h"
 
@@ -14,7 +15,8 @@
 
 #define PATIENCE (10 * US_PER_SEC)
 #define NAP_US   50000
-/* No map (a full disk would be a SIGBUS), room in buckets for 130,000 records, holes are closed as they come, linear chains */
+/* No map (a full disk would be a SIGBUS), room in buckets for 130,000 records, holes are closed as
+ * they come, linear chains */
 #define TUNING "#bnum=65536#msiz=0#dfunit=8#opts=l"
 
 enum rc hints_new(const struct hints_config *cfg, struct hints **out, struct error *err)
@@ -22,10 +24,14 @@ enum rc hints_new(const struct hints_config *cfg, struct hints **out, struct err
 	struct hints *h = calloc(1, sizeof *h);
 
 	MUST(h != NULL);
-	int n = snprintf(h->path, sizeof h->path - sizeof ".opening", "%s/%s.kch", cfg->folder, cfg->name);
-	if (n < 0 || (size_t)n >= sizeof h->path - sizeof ".opening" || strchr(h->path, '#') || strlen(cfg->name) >= sizeof h->name) {
+	int n = snprintf(
+	    h->path, sizeof h->path - sizeof ".opening", "%s/%s.kch", cfg->folder, cfg->name);
+	if (n < 0 || (size_t)n >= sizeof h->path - sizeof ".opening" || strchr(h->path, '#') ||
+	    strlen(cfg->name) >= sizeof h->name) {
 		free(h);
-		return error_set(err, RC_FAIL, "hints cannot be kept in %.200s: the name is too long, or there is a # in it", cfg->folder);
+		return error_set(err, RC_FAIL,
+		    "hints cannot be kept in %.200s: the name is too long, or there is a # in it",
+		    cfg->folder);
 	}
 	memcpy(h->name, cfg->name, strlen(cfg->name) + 1);
 	h->log = cfg->log;
@@ -84,10 +90,13 @@ static void set_aside(struct hints *h, const char *reason)
 	char to[sizeof h->path + 16];
 
 	if (rename(h->path, beside(h, ".aside", to, sizeof to)) == 0)
-		log_panic(h->log, slice_absent(), "%s hints: %s: %s; it was renamed to %s, and a new one is begun", h->name, h->path,
-		    reason, to);
+		log_panic(h->log, slice_absent(),
+		    "%s hints: %s: %s; it was renamed to %s, and a new one is begun", h->name,
+		    h->path, reason, to);
 	else if (errno != ENOENT)
-		log_panic(h->log, slice_absent(), "%s hints: %s: %s; it cannot be set aside (errno %d)", h->name, h->path, reason, errno);
+		log_panic(h->log, slice_absent(),
+		    "%s hints: %s: %s; it cannot be set aside (errno %d)", h->name, h->path, reason,
+		    errno);
 }
 
 /* Does another process hold it?  (Our own locks do not count; we have none now.) */
@@ -156,7 +165,8 @@ bool hints_open(struct hints *h)
 	if (!wait_for_lock(h))
 		set_aside(h, "is held by another process");
 	refuse_what_is_no_file(h);
-	int fd = open(beside(h, ".opening", mark, sizeof mark), O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(beside(h, ".opening", mark, sizeof mark),
+	    O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0)
 		(void)close(fd);
 	KCDB *db = try_open(h, &code);
@@ -166,7 +176,8 @@ bool hints_open(struct hints *h)
 	}
 	(void)unlink(mark);
 	if (!db) {
-		log_panic(h->log, slice_absent(), "%s hints: %s cannot be opened: %s", h->name, h->path, kcecodename(code));
+		log_panic(h->log, slice_absent(), "%s hints: %s cannot be opened: %s", h->name,
+		    h->path, kcecodename(code));
 		return false;
 	}
 	(void)chmod(h->path, 0640);

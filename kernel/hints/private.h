@@ -8,15 +8,15 @@
 #include <kclangc.h>
 
 struct hints {
-	char path[600];          /* FOLDER/NAME.kch */
+	char path[600]; /* FOLDER/NAME.kch */
 	char name[32];
 	struct log *log;
 	int64_t patience_us;
 	struct mutex lock;
 	struct condvar changed;
-	KCDB *db GUARDED_BY(lk_hints);             /* NULL: not open */
-	unsigned users GUARDED_BY(lk_hints);       /* calls that use it now */
-	bool is_broken GUARDED_BY(lk_hints);       /* new calls keep away; to be set aside */
+	KCDB *db GUARDED_BY(lk_hints);       /* NULL: not open */
+	unsigned users GUARDED_BY(lk_hints); /* calls that use it now */
+	bool is_broken GUARDED_BY(lk_hints); /* new calls keep away; to be set aside */
 	int64_t quiet_until_us GUARDED_BY(lk_hints);
 };
 LOCK_FNS(hints, struct hints, lock, lk_hints)

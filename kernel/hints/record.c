@@ -28,11 +28,13 @@ bool hint_decode(slice_t key, const void *p, size_t n, struct hint *out)
 {
 	const char *b = p;
 
-	if (n < HINT_HEADER_BYTES || n > HINT_BYTES_MAX || get_le32(b) != HINT_VERSION || get_le32(b + 4) != checksum(key, b, n))
+	if (n < HINT_HEADER_BYTES || n > HINT_BYTES_MAX || get_le32(b) != HINT_VERSION ||
+	    get_le32(b + 4) != checksum(key, b, n))
 		return false;
 	int64_t when = (int64_t)get_le64(b + 8);
 	if (when < 0)
 		return false;
-	*out = (struct hint){.time_us = when, .value = slice_tainted(b + HINT_HEADER_BYTES, n - HINT_HEADER_BYTES)};
+	*out = (struct hint){
+	    .time_us = when, .value = slice_tainted(b + HINT_HEADER_BYTES, n - HINT_HEADER_BYTES)};
 	return true;
 }

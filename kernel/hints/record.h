@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hints/record: the bytes of a hint.  Pure functions; decoding takes bytes that nobody vouches for. */
+/* hints/record: the bytes of a hint.  Pure functions; decoding takes bytes that nobody vouches for.
+ */
 #ifndef HEDDLE_HINTS_RECORD_H
 #define HEDDLE_HINTS_RECORD_H
 #include "hints/hints.h"

@@ -359,7 +359,8 @@ void log_message(struct log *log, slice_t id, slice_t text)
 	log_line_fini(&l);
 }
 
-enum rc log_message_text(struct log *log, slice_t id, struct arena *a, size_t max, slice_t *out, struct error *err)
+enum rc log_message_text(
+    struct log *log, slice_t id, struct arena *a, size_t max, slice_t *out, struct error *err)
 {
 	char path[PATH_MAX];
 

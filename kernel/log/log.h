@@ -65,7 +65,8 @@ void log_message(struct log *log, slice_t id, slice_t text);
 void log_message_done(struct log *log, slice_t id);
 /* What has been written there so far. */
 struct arena;
-MUST_USE enum rc log_message_text(struct log *log, slice_t id, struct arena *a, size_t max, slice_t *out, struct error *err);
+MUST_USE enum rc log_message_text(
+    struct log *log, slice_t id, struct arena *a, size_t max, slice_t *out, struct error *err);
 
 bool log_debugging(const struct log *log, enum log_debug what);
 /* To stderr when -d asked for this category; arguments are evaluated in any case. */

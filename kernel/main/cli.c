@@ -5,7 +5,13 @@
 #include <string.h>
 
 /* What stands behind the letters of an option. */
-enum tail { TAIL_NONE, TAIL_SAME_WORD, TAIL_WITH_NEXT /* "LETTERS VALUE" */, TAIL_NEEDED, TAIL_FLAGS /* none, "f", "ff" and the next word; or a text */ };
+enum tail {
+	TAIL_NONE,
+	TAIL_SAME_WORD,
+	TAIL_WITH_NEXT /* "LETTERS VALUE" */,
+	TAIL_NEEDED,
+	TAIL_FLAGS /* none, "f", "ff" and the next word; or a text */
+};
 
 struct parse {
 	struct arena *a;
@@ -22,11 +28,11 @@ static enum rc set_mode(struct parse *p, enum cli_mode m)
 	return RC_OK;
 }
 
-#define MODE(name, value)                                \
+#define MODE(name, value)                                  \
 	static enum rc name(struct parse *p, slice_t tail) \
-	{                                                \
-		(void)tail;                              \
-		return set_mode(p, value);               \
+	{                                                  \
+		(void)tail;                                \
+		return set_mode(p, value);                 \
 	}
 MODE(take_bd, CLI_DAEMON)
 MODE(take_bpc, CLI_COUNT)
@@ -52,7 +58,8 @@ static enum rc take_bdf(struct parse *p, slice_t tail)
 
 static const struct {
 	const char *letters, *request;
-} lists[] = {{"", "list"}, {"r", "list"}, {"i", "ids"}, {"u", "undelivered"}, {"ru", "undelivered"}};
+} lists[] = {
+    {"", "list"}, {"r", "list"}, {"i", "ids"}, {"u", "undelivered"}, {"ru", "undelivered"}};
 
 static enum rc take_bp(struct parse *p, slice_t tail)
 {
@@ -126,10 +133,12 @@ static enum rc take_oM(struct parse *p, slice_t tail)
 	const struct {
 		const char *letters;
 		const char **to;
-	} facts[] = {{"aa", &c->test_auth}, {"ai", &c->test_auth_id}, {"i", &c->test_interface}, {"s", &c->test_name},
-	    {"t", &c->test_ident}};
+	} facts[] = {{"aa", &c->test_auth}, {"ai", &c->test_auth_id}, {"i", &c->test_interface},
+	    {"s", &c->test_name}, {"t", &c->test_ident}};
 	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
-		slice_t value = slice_starts(tail, facts[i].letters) ? slice_sub(tail, strlen(facts[i].letters), tail.len) : SL("");
+		slice_t value = slice_starts(tail, facts[i].letters)
+		                    ? slice_sub(tail, strlen(facts[i].letters), tail.len)
+		                    : SL("");
 		if (value.len > 1 && value.ptr[0] == ' ') {
 			*facts[i].to = arena_cstr(p->a, slice_sub(value, 1, value.len));
 			return RC_OK;
@@ -159,13 +168,14 @@ static enum rc take_q(struct parse *p, slice_t tail)
 	slice_t time = slice_sub(tail, i, tail.len);
 	if (time.len) {
 		if (!slice_to_ms(time, &p->c->queue_interval_ms) || p->c->queue_interval_ms <= 0)
-			return error_set(p->err, RC_FAIL, "bad time value %.*s: abandoned", SL_ARG(time));
+			return error_set(
+			    p->err, RC_FAIL, "bad time value %.*s: abandoned", SL_ARG(time));
 		return p->c->mode == CLI_DAEMON ? RC_OK : set_mode(p, CLI_DAEMON);
 	}
 	if (p->c->mode == CLI_DAEMON)
 		return RC_OK;
-	p->c->request = arena_printf(p->a, "run%s%s%s%s", force ? " force" : "", frozen ? " frozen" : "",
-	    local ? " local" : "", first ? " first" : "")
+	p->c->request = arena_printf(p->a, "run%s%s%s%s", force ? " force" : "",
+	    frozen ? " frozen" : "", local ? " local" : "", first ? " first" : "")
 	                    .ptr;
 	return set_mode(p, CLI_QUEUE_RUN);
 }
@@ -199,8 +209,9 @@ static enum rc take_M(struct parse *p, slice_t tail)
 	return error_set(p->err, RC_FAIL, "not supported yet: -M%.*s", SL_ARG(tail));
 }
 
-/* -R, -S: [f[f]] and a text that recipients, or the sender, must have; the text may stand in the same word when there are no
- * letters.  The letters alone are told from a text by the word that follows. */
+/* -R, -S: [f[f]] and a text that recipients, or the sender, must have; the text may stand in the
+ * same word when there are no letters.  The letters alone are told from a text by the word that
+ * follows. */
 static enum rc take_selection(struct parse *p, slice_t tail, const char *what)
 {
 	static const char *const letters[] = {"", "f", "ff"};
@@ -208,17 +219,22 @@ static enum rc take_selection(struct parse *p, slice_t tail, const char *what)
 	size_t space = slice_find(tail, ' ');
 	slice_t flags = slice_sub(tail, 0, space == SIZE_MAX ? 0 : space), text = tail;
 
-	if (space == SIZE_MAX && (slice_eqs(tail, "r") || slice_eqs(tail, "rf") || slice_eqs(tail, "rff")))
-		return error_set(p->err, RC_FAIL, "not supported yet: -%s%.*s", what[0] == 's' ? "S" : "R", SL_ARG(tail));
+	if (space == SIZE_MAX &&
+	    (slice_eqs(tail, "r") || slice_eqs(tail, "rf") || slice_eqs(tail, "rff")))
+		return error_set(p->err, RC_FAIL, "not supported yet: -%s%.*s",
+		    what[0] == 's' ? "S" : "R", SL_ARG(tail));
 	for (size_t i = 0; space != SIZE_MAX && i < 3; i++)
 		if (slice_eqs(flags, letters[i])) {
 			text = slice_sub(tail, space + 1, tail.len);
-			p->c->request = arena_printf(p->a, "%s%s", p->c->mode == CLI_QUEUE_RUN ? p->c->request : "run", words[i]).ptr;
+			p->c->request = arena_printf(p->a, "%s%s",
+			    p->c->mode == CLI_QUEUE_RUN ? p->c->request : "run", words[i])
+			                    .ptr;
 		}
 	if (text.len == 0 || slice_find(text, ' ') != SIZE_MAX)
-		return error_set(p->err, RC_FAIL, "-%s needs a text without spaces", what[0] == 's' ? "S" : "R");
-	p->c->request = arena_printf(p->a, "%s %s=%.*s", p->c->request && p->c->mode != CLI_NONE ? p->c->request : "run", what,
-	    SL_ARG(text))
+		return error_set(
+		    p->err, RC_FAIL, "-%s needs a text without spaces", what[0] == 's' ? "S" : "R");
+	p->c->request = arena_printf(p->a, "%s %s=%.*s",
+	    p->c->request && p->c->mode != CLI_NONE ? p->c->request : "run", what, SL_ARG(text))
 	                    .ptr;
 	return set_mode(p, CLI_QUEUE_RUN);
 }
@@ -285,10 +301,12 @@ static enum rc take_option(struct parse *p, int argc, char **argv, int *i)
 			continue;
 		if (table[k].tail == TAIL_NEEDED && tail.len == 0) {
 			if (*i + 1 >= argc)
-				return error_set(p->err, RC_FAIL, "%s needs something behind it", argv[*i]);
+				return error_set(
+				    p->err, RC_FAIL, "%s needs something behind it", argv[*i]);
 			tail = slice_cstr(argv[++*i]);
 		}
-		bool flags = table[k].tail == TAIL_FLAGS && (tail.len == 0 || slice_eqs(tail, "f") || slice_eqs(tail, "ff"));
+		bool flags = table[k].tail == TAIL_FLAGS &&
+		             (tail.len == 0 || slice_eqs(tail, "f") || slice_eqs(tail, "ff"));
 		if ((flags || table[k].tail == TAIL_WITH_NEXT) && *i + 1 < argc) {
 			tail = arena_printf(p->a, "%.*s %s", SL_ARG(tail), argv[*i + 1]);
 			++*i;
@@ -332,8 +350,10 @@ enum rc cli_parse(struct arena *a, int argc, char **argv, struct cli *out, struc
 	for (; i < argc; i++)
 		*VEC_PUSH(a, &out->words, slice_t) = slice_cstr(argv[i]);
 	if (out->mode == CLI_NONE)
-		return error_set(err, RC_FAIL, out->words.count ? "not supported yet: a message on standard input; send it by SMTP"
-		                                                 : "nothing to do; try --help");
+		return error_set(err, RC_FAIL,
+		    out->words.count
+		        ? "not supported yet: a message on standard input; send it by SMTP"
+		        : "nothing to do; try --help");
 	return RC_OK;
 }
 

@@ -9,32 +9,49 @@
 #include "main/process.h"
 
 enum cli_mode {
-	CLI_NONE, CLI_DAEMON, CLI_QUEUE_RUN, CLI_LIST, CLI_COUNT, CLI_EXPAND, CLI_ADDRESS_TEST, CLI_VERIFY, CLI_VERIFY_SENDER,
-	CLI_VERSION, CLI_PRINT, CLI_NEWALIASES, CLI_EDIT, CLI_HELP, CLI_SMTP, CLI_BATCH_SMTP, CLI_HOST_TEST, CLI_RETRY_TEST,
+	CLI_NONE,
+	CLI_DAEMON,
+	CLI_QUEUE_RUN,
+	CLI_LIST,
+	CLI_COUNT,
+	CLI_EXPAND,
+	CLI_ADDRESS_TEST,
+	CLI_VERIFY,
+	CLI_VERIFY_SENDER,
+	CLI_VERSION,
+	CLI_PRINT,
+	CLI_NEWALIASES,
+	CLI_EDIT,
+	CLI_HELP,
+	CLI_SMTP,
+	CLI_BATCH_SMTP,
+	CLI_HOST_TEST,
+	CLI_RETRY_TEST,
 };
 struct cli {
 	enum cli_mode mode;
-	bool foreground;            /* -bdf */
-	int64_t queue_interval_ms;  /* -qTIME; 0: none */
-	const char *request;        /* of the control socket: "run force", "remove", ... */
-	const char *config_file;    /* -C */
-	struct vec defines;         /* slice_t: -D */
-	const char *ports;          /* -oX */
-	const char *pid_file;       /* -oP */
+	bool foreground;           /* -bdf */
+	int64_t queue_interval_ms; /* -qTIME; 0: none */
+	const char *request;       /* of the control socket: "run force", "remove", ... */
+	const char *config_file;   /* -C */
+	struct vec defines;        /* slice_t: -D */
+	const char *ports;         /* -oX */
+	const char *pid_file;      /* -oP */
 	bool debug;
-	bool callouts;              /* -bhc */
-	bool unqualified;           /* -bnq */
-	slice_t full_name;          /* -F; zeroed: not given */
-	const char *test_host;      /* of -bh */
-	const char *test_interface; /* -oMi */
-	const char *test_ident;     /* -oMt */
-	const char *test_name;      /* -oMs */
+	bool callouts;                        /* -bhc */
+	bool unqualified;                     /* -bnq */
+	slice_t full_name;                    /* -F; zeroed: not given */
+	const char *test_host;                /* of -bh */
+	const char *test_interface;           /* -oMi */
+	const char *test_ident;               /* -oMt */
+	const char *test_name;                /* -oMs */
 	const char *test_auth, *test_auth_id; /* -oMaa, -oMai */
-	slice_t list_form;          /* behind -bp: "", "r", "a", ... */
-	struct vec words;           /* slice_t: what is left */
+	slice_t list_form;                    /* behind -bp: "", "r", "a", ... */
+	struct vec words;                     /* slice_t: what is left */
 };
 /* argv[0] decides too (mailq, runq, newaliases).  RC_FAIL: err says which word and why. */
-MUST_USE enum rc cli_parse(struct arena *a, int argc, char **argv, struct cli *out, struct error *err);
+MUST_USE enum rc cli_parse(
+    struct arena *a, int argc, char **argv, struct cli *out, struct error *err);
 
 /* One function for each mode; each returns the exit status. */
 int cli_run_daemon(struct process *p, const struct cli *c, char **argv);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * -bS: batched SMTP (Exim's specification, 49.11).  Commands are read here and told to the daemon one by one; what it answers is
- * not shown, but the first error ends the batch, in the two forms that callers of Exim know.
+ * -bS: batched SMTP (Exim's specification, 49.11).  Commands are read here and told to the daemon
+ * one by one; what it answers is not shown, but the first error ends the batch, in the two forms
+ * that callers of Exim know.
  */
 #include "base/io.h"
 #include "base/strbuf.h"
@@ -67,7 +68,8 @@ static int read_reply(struct batch *b)
 		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
 			n--;
 		line[n] = '\0';
-		size_t room = sizeof b->reply - used - 2, take = (size_t)n < room ? (size_t)n : room;
+		size_t room = sizeof b->reply - used - 2,
+		       take = (size_t)n < room ? (size_t)n : room;
 		if (used)
 			b->reply[used++] = '\n';
 		memcpy(b->reply + used, line, take);
@@ -87,17 +89,20 @@ static int read_reply(struct batch *b)
 
 static int fault(struct batch *b, const char *command)
 {
-	printf("%s\nTransaction started in line %u\nError detected in line %u\n", b->reply, b->started_in, b->line);
+	printf("%s\nTransaction started in line %u\nError detected in line %u\n", b->reply,
+	    b->started_in, b->line);
 	if (command)
 		printf("%s\n", command);
 	fprintf(stderr,
-	    "An error was detected while processing a file of BSMTP input.\nThe error message was:\n\n  %s\n\n"
+	    "An error was detected while processing a file of BSMTP input.\nThe error message "
+	    "was:\n\n  %s\n\n"
 	    "The SMTP transaction started in line %u.\nThe error was detected in line %u.\n",
 	    b->reply, b->started_in, b->line);
 	if (command)
 		fprintf(stderr, "The SMTP command at fault was:\n\n   %s\n\n", command);
-	fprintf(stderr, "%u previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", b->accepted,
-	    b->accepted == 1 ? " was" : "s were");
+	fprintf(stderr,
+	    "%u previous message%s successfully processed.\nThe rest of the batch was abandoned.\n",
+	    b->accepted, b->accepted == 1 ? " was" : "s were");
 	(void)fflush(stdout);
 	return b->accepted ? 1 : 2;
 }
@@ -122,7 +127,8 @@ static bool send_data(struct batch *b, bool *lost)
 
 	while (next_line(b, &len)) {
 		bool end = len == 1 && b->text[0] == '.';
-		if (io_write_full(b->sock, b->text, len) < 0 || io_write_full(b->sock, "\r\n", 2) < 0)
+		if (io_write_full(b->sock, b->text, len) < 0 ||
+		    io_write_full(b->sock, "\r\n", 2) < 0)
 			*lost = true;
 		if (end)
 			return true;

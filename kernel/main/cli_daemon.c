@@ -17,8 +17,10 @@ int cli_run_daemon(struct process *p, const struct cli *c, char **argv)
 	(void)argv;
 	args[0] = path;
 	args[1] = arena_cstr(p->arena, p->facts.config_file);
-	args[2] = arena_cstr(p->arena, arena_printf(p->arena, "-%s%s", c->foreground ? "f" : "", c->debug ? "d" : ""));
-	args[3] = arena_cstr(p->arena, arena_printf(p->arena, "%lld", (long long)c->queue_interval_ms));
+	args[2] = arena_cstr(p->arena,
+	    arena_printf(p->arena, "-%s%s", c->foreground ? "f" : "", c->debug ? "d" : ""));
+	args[3] =
+	    arena_cstr(p->arena, arena_printf(p->arena, "%lld", (long long)c->queue_interval_ms));
 	args[4] = arena_cstr(p->arena, slice_cstr(c->ports ? c->ports : "-"));
 	args[5] = arena_cstr(p->arena, slice_cstr(c->pid_file ? c->pid_file : "-"));
 	for (size_t i = 0; i < n; i++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * -bh and -bhc: an SMTP session as if from another host, in this process.  The server is the real one, with a queue that forgets
- * what it is given; what would be logged, and what the ACLs decide, goes to standard error.
- * Threads: the server's; this one copies between standard input, standard output and the server's socket.
+ * -bh and -bhc: an SMTP session as if from another host, in this process.  The server is the real
+ * one, with a queue that forgets what it is given; what would be logged, and what the ACLs decide,
+ * goes to standard error. Threads: the server's; this one copies between standard input, standard
+ * output and the server's socket.
  */
 #include "acl/acl.h"
 #include "base/io.h"
@@ -38,12 +39,14 @@ struct play {
 static void next_id(void *ctx, char out[MESSAGE_ID_LEN + 1])
 {
 	struct play *t = ctx;
-	struct queue_id id = {.seconds = (uint64_t)(clock_wall_us() / US_PER_SEC), .serial = ++t->ids};
+	struct queue_id id = {
+	    .seconds = (uint64_t)(clock_wall_us() / US_PER_SEC), .serial = ++t->ids};
 
 	queue_id_text(id, out);
 }
 
-static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg, struct error *err)
+static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg,
+    struct error *err)
 {
 	(void)ctx, (void)m, (void)w, (void)err;
 	fn(arg, RC_OK, NULL);
@@ -58,7 +61,8 @@ static struct config *snapshot(void *ctx)
 }
 
 /* ---- start and end ---- */
-static const struct eval_hooks eval_hooks = {.acl = acl_eval_hook, .host_name = smtp_host_name_hook};
+static const struct eval_hooks eval_hooks = {
+    .acl = acl_eval_hook, .host_name = smtp_host_name_hook};
 
 static enum rc open_log(struct play *t, struct error *err)
 {
@@ -71,15 +75,23 @@ static enum rc open_log(struct play *t, struct error *err)
 	return rc == RC_OK ? log_open(&lc, &t->log, err) : rc;
 }
 
-static enum rc assemble(struct play *t, const struct cli *c, struct smtp_played *facts, struct error *err)
+static enum rc assemble(
+    struct play *t, const struct cli *c, struct smtp_played *facts, struct error *err)
 {
 	struct pool_config pc = {.name = "worker"};
 	struct reactor_config rc_cfg = {.name = "reactor"};
-	struct smtp_server_config sc = {.snapshot = snapshot, .ctx = t, .services = t->loaded.sv, .queue = &t->queue,
-	    .budget = &t->budget, .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address, .played = facts};
+	struct smtp_server_config sc = {.snapshot = snapshot,
+	    .ctx = t,
+	    .services = t->loaded.sv,
+	    .queue = &t->queue,
+	    .budget = &t->budget,
+	    .eval_hooks = &eval_hooks,
+	    .verify_address = deliver_verify_address,
+	    .played = facts};
 
 	t->budget.limit = BUDGET;
-	t->queue = (struct smtp_queue_hooks){.ctx = t, .next_id = next_id, .append = append, .body_threshold = SIZE_MAX};
+	t->queue = (struct smtp_queue_hooks){
+	    .ctx = t, .next_id = next_id, .append = append, .body_threshold = SIZE_MAX};
 	enum rc rc = open_log(t, err);
 	if (rc == RC_OK && !t->loaded.sv->tls)
 		rc = tls_contexts_new(&t->loaded.sv->tls, err);
@@ -112,7 +124,8 @@ static void take_apart(struct play *t)
 		_exit(0);
 	if (t->pool)
 		pool_stop(t->pool);
-	dns_resolver_free(&t->loaded.sv->resolver); /* its thread may still be waking a worker for an answer that has been taken */
+	dns_resolver_free(&t->loaded.sv->resolver); /* its thread may still be waking a worker for
+	                                               an answer that has been taken */
 	reactor_free(&t->reactor);
 	if (t->pool)
 		pool_free(&t->pool);
@@ -136,11 +149,13 @@ static const char *canonical(struct arena *a, const struct net_addr *addr)
 	return arena_cstr(a, strbuf_slice(&sb));
 }
 
-static enum rc addresses(const struct cli *c, struct net_addr *peer, struct smtp_played *facts, struct error *err)
+static enum rc addresses(
+    const struct cli *c, struct net_addr *peer, struct smtp_played *facts, struct error *err)
 {
 	if (!net_addr_parse_port(slice_cstr(c->test_host), peer))
 		return error_set(err, RC_FAIL, "\"%s\" is not an IP address", c->test_host);
-	if (c->test_interface && !net_addr_parse_port(slice_cstr(c->test_interface), &facts->interface))
+	if (c->test_interface &&
+	    !net_addr_parse_port(slice_cstr(c->test_interface), &facts->interface))
 		return error_set(err, RC_FAIL, "\"%s\" is not an IP address", c->test_interface);
 	return RC_OK;
 }
@@ -163,7 +178,8 @@ int cli_run_host_test(struct process *p, const struct cli *c)
 	if (rc == RC_OK && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		rc = error_errno(&err, RC_ERROR, errno, "socketpair");
 	if (rc == RC_OK) {
-		printf("\n**** SMTP testing session as if from host %s\n**** but without any ident (RFC 1413) callback.\n"
+		printf("\n**** SMTP testing session as if from host %s\n**** but without any ident "
+		       "(RFC 1413) callback.\n"
 		       "**** This is not for real!\n\n",
 		    facts.address);
 		(void)fflush(stdout);

@@ -24,8 +24,8 @@ static slice_t copy(struct arena *a, const char *s)
 }
 
 /* This process may ask NSS: it is no daemon and opens no network to strangers. */
-static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
-    struct error *err)
+static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us,
+    struct user_info *out, struct error *err)
 {
 	struct passwd pw, *found = NULL;
 	char *buf = arena_bytes(a, 65536);
@@ -36,8 +36,12 @@ static enum rc find_user(struct services *s, struct arena *a, slice_t login, int
 		return error_set(err, RC_FAIL, "no such user");
 	if (e != 0)
 		return error_errno(err, e == ENOENT ? RC_FAIL : RC_DEFER, e, "user lookup");
-	*out = (struct user_info){.name = copy(a, pw.pw_name), .home = copy(a, pw.pw_dir), .shell = copy(a, pw.pw_shell),
-	    .gecos = copy(a, pw.pw_gecos), .uid = pw.pw_uid, .gid = pw.pw_gid};
+	*out = (struct user_info){.name = copy(a, pw.pw_name),
+	    .home = copy(a, pw.pw_dir),
+	    .shell = copy(a, pw.pw_shell),
+	    .gecos = copy(a, pw.pw_gecos),
+	    .uid = pw.pw_uid,
+	    .gid = pw.pw_gid};
 	return RC_OK;
 }
 
@@ -54,7 +58,8 @@ static enum rc drop_root(struct error *err)
 		if (getpwnam_r(accounts[i], &pw, buf, sizeof buf, &found) != 0)
 			found = NULL;
 	if (!found)
-		return error_set(err, RC_ERROR, "there is no account to run as: neither heddle nor nobody");
+		return error_set(
+		    err, RC_ERROR, "there is no account to run as: neither heddle nor nobody");
 	if (setgroups(0, NULL) != 0 || setgid(pw.pw_gid) != 0 || setuid(pw.pw_uid) != 0)
 		return error_errno(err, RC_ERROR, errno, "become user %s", pw.pw_name);
 	return RC_OK;
@@ -71,11 +76,13 @@ static void print_all(const char *kind, const struct vec *v)
 	}
 }
 
-static enum rc make_services(struct process *p, struct loaded *l, bool no_instances, struct error *err)
+static enum rc make_services(
+    struct process *p, struct loaded *l, bool no_instances, struct error *err)
 {
 	struct services *sv = l->sv = ARENA_NEW(p->arena, struct services);
 	struct net_interfaces *own = NULL;
-	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
+	struct drivers_config dc = {
+	    .folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
 	struct error none;
 
 	services_init(sv);
@@ -100,8 +107,11 @@ enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, stru
 {
 	struct vec problems = {0}, warnings = {0};
 	struct error err = {.text = ""};
-	struct config_source src = {.path = p->facts.config_file.ptr, .content = slice_absent(),
-	    .defines = c->defines.items, .define_count = (uint32_t)c->defines.count, .process = &p->facts,
+	struct config_source src = {.path = p->facts.config_file.ptr,
+	    .content = slice_absent(),
+	    .defines = c->defines.items,
+	    .define_count = (uint32_t)c->defines.count,
+	    .process = &p->facts,
 	    .no_instances = no_instances};
 
 	*out = (struct loaded){.sv = NULL};

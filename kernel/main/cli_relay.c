@@ -54,7 +54,8 @@ void cli_relay(int sock)
 	struct relay r = {.sock = sock, .stdin_open = true};
 
 	for (bool on = true; on;) {
-		struct pollfd f[2] = {{.fd = sock, .events = POLLIN}, {.fd = r.stdin_open ? STDIN_FILENO : -1, .events = POLLIN}};
+		struct pollfd f[2] = {{.fd = sock, .events = POLLIN},
+		    {.fd = r.stdin_open ? STDIN_FILENO : -1, .events = POLLIN}};
 		if (poll(f, 2, -1) < 0 && errno != EINTR)
 			break;
 		if (f[0].revents)

@@ -6,6 +6,7 @@
 #ifndef HEDDLE_MAIN_CLI_RELAY_H
 #define HEDDLE_MAIN_CLI_RELAY_H
 
-/* Copies between standard input, standard output and the session until the session ends; sock stays the caller's. */
+/* Copies between standard input, standard output and the session until the session ends; sock stays
+ * the caller's. */
 void cli_relay(int sock);
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * -bs and -bS: messages of a user of this host, by SMTP on standard input; the running daemon takes them through its
- * submission socket.
+ * -bs and -bS: messages of a user of this host, by SMTP on standard input; the running daemon takes
+ * them through its submission socket.
  */
 #include "base/codec.h"
 #include "base/io.h"
@@ -26,14 +26,15 @@ static enum rc own_login(struct arena *a, slice_t *out, struct error *err)
 	int e = getpwuid_r(getuid(), &pw, buf, 65536, &found);
 
 	if (!found)
-		return error_set(err, RC_FAIL, "failed to get user name for uid %lu%s%s", (unsigned long)getuid(), e ? ": " : "",
-		    e ? strerrordesc_np(e) : "");
+		return error_set(err, RC_FAIL, "failed to get user name for uid %lu%s%s",
+		    (unsigned long)getuid(), e ? ": " : "", e ? strerrordesc_np(e) : "");
 	*out = arena_dup(a, slice_cstr(pw.pw_name));
 	return RC_OK;
 }
 
 /* The daemon's socket, its first line said. */
-enum rc cli_submit_open(struct process *p, const struct cli *c, const char *mode, int *out_fd, struct error *err)
+enum rc cli_submit_open(
+    struct process *p, const struct cli *c, const char *mode, int *out_fd, struct error *err)
 {
 	struct loaded loaded;
 	slice_t login;
@@ -49,10 +50,11 @@ enum rc cli_submit_open(struct process *p, const struct cli *c, const char *mode
 	int fd = io_dial_unix(path, 0);
 	if (fd < 0)
 		return error_errno(err, RC_DEFER, errno, "no daemon takes messages at %s", path);
-	slice_t first = arena_printf(
-	    p->arena, "heddle-submission 1 %s %.*s %s", mode, SL_ARG(login), c->unqualified ? "u" : "-");
+	slice_t first = arena_printf(p->arena, "heddle-submission 1 %s %.*s %s", mode,
+	    SL_ARG(login), c->unqualified ? "u" : "-");
 	if (c->full_name.len)
-		first = arena_printf(p->arena, "%.*s %.*s", SL_ARG(first), SL_ARG(base64_encode(p->arena, c->full_name)));
+		first = arena_printf(p->arena, "%.*s %.*s", SL_ARG(first),
+		    SL_ARG(base64_encode(p->arena, c->full_name)));
 	first = arena_printf(p->arena, "%.*s\n", SL_ARG(first));
 	if (io_write_full(fd, first.ptr, first.len) < 0) {
 		rc = error_errno(err, RC_DEFER, errno, "%s", path);
@@ -72,7 +74,8 @@ int cli_run_smtp(struct process *p, const struct cli *c)
 
 	if (getpeername(STDIN_FILENO, (struct sockaddr *)&peer, &len) == 0 &&
 	    (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)) {
-		(void)error_set(&err, RC_FAIL, "not supported yet: -bs for a TCP/IP client, as from inetd");
+		(void)error_set(
+		    &err, RC_FAIL, "not supported yet: -bs for a TCP/IP client, as from inetd");
 		return cli_fail(&err);
 	}
 	enum rc rc = cli_submit_open(p, c, "smtp", &sock, &err);

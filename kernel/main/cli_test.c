@@ -86,15 +86,17 @@ enum { ALL_WELL, SOME_DEFERRED, SOME_FAILED };
 
 static int test_address(struct test *t, const struct cli *c, slice_t address)
 {
-	static const int status_of[] = {
-	    [RC_OK] = ALL_WELL, [RC_FAIL] = SOME_FAILED, [RC_DEFER] = SOME_DEFERRED, [RC_ERROR] = SOME_DEFERRED};
+	static const int status_of[] = {[RC_OK] = ALL_WELL,
+	    [RC_FAIL] = SOME_FAILED,
+	    [RC_DEFER] = SOME_DEFERRED,
+	    [RC_ERROR] = SOME_DEFERRED};
 	struct strbuf out;
 
 	begin(t);
 	strbuf_init(&out, t->p->arena, 0);
 	t->ev.message = &t->message;
-	enum rc rc = deliver_address_test(&t->ev, qualified(t, address), c->mode != CLI_ADDRESS_TEST,
-	    c->mode == CLI_VERIFY_SENDER, &out);
+	enum rc rc = deliver_address_test(&t->ev, qualified(t, address),
+	    c->mode != CLI_ADDRESS_TEST, c->mode == CLI_VERIFY_SENDER, &out);
 	printf("%.*s", SL_ARG(strbuf_slice(&out)));
 	return status_of[rc];
 }
@@ -135,13 +137,17 @@ static int run_print(struct test *t, const struct cli *c)
 		slice_t what = c->words.count ? *VEC_AT(&c->words, slice_t, i) : all;
 		/* "router NAME" comes as two words */
 		if (i + 1 < c->words.count &&
-		    (slice_eqs(what, "router") || slice_eqs(what, "transport") || slice_eqs(what, "authenticator"))) {
-			what = arena_printf(t->p->arena, "%.*s %.*s", SL_ARG(what), SL_ARG(*VEC_AT(&c->words, slice_t, i + 1)));
+		    (slice_eqs(what, "router") || slice_eqs(what, "transport") ||
+		        slice_eqs(what, "authenticator"))) {
+			what = arena_printf(t->p->arena, "%.*s %.*s", SL_ARG(what),
+			    SL_ARG(*VEC_AT(&c->words, slice_t, i + 1)));
 			i++;
 		}
 		strbuf_init(&out, t->p->arena, 0);
-		if (config_print(t->cfg, what, getuid() == 0 || t->p->ordinary_user, &out, &err) != RC_OK) {
-			printf("%s\n", err.text); /* where an answer is looked for, and the next one is answered too */
+		if (config_print(t->cfg, what, getuid() == 0 || t->p->ordinary_user, &out, &err) !=
+		    RC_OK) {
+			printf("%s\n", err.text); /* where an answer is looked for, and the next one
+			                             is answered too */
 			status = 1;
 			continue;
 		}
@@ -165,7 +171,8 @@ static int run_retry(struct test *t, const struct cli *c)
 	word[0] = *VEC_AT(&c->words, slice_t, 0);
 	if (slice_find(word[0], '@') == SIZE_MAX && slice_find(word[0], '.') == SIZE_MAX)
 		printf("Warning: \"%.*s\" contains no '@' and no '.' characters. It is being \n"
-		       "treated as a one-component domain, not as a local part.\n\n", SL_ARG(word[0]));
+		       "treated as a one-component domain, not as a local part.\n\n",
+		    SL_ARG(word[0]));
 	if (at < n && slice_find(*VEC_AT(&c->words, slice_t, at), '.') != SIZE_MAX)
 		word[1] = *VEC_AT(&c->words, slice_t, at++);
 	if (at < n)
@@ -228,9 +235,11 @@ int cli_run_version(struct process *p, const struct cli *c)
 	struct error err = {.text = ""};
 	struct drivers *d = NULL;
 
-	printf("Heddle version %s (speaks the configuration language of Exim version %s)\n", HEDDLE_VERSION, EXIM_LANGUAGE);
+	printf("Heddle version %s (speaks the configuration language of Exim version %s)\n",
+	    HEDDLE_VERSION, EXIM_LANGUAGE);
 	services_init(sv);
-	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
+	struct drivers_config dc = {
+	    .folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv->host};
 	if (drivers_new(&dc, &d, &err) != RC_OK)
 		return cli_fail(&err);
 	print_class(d, HEDDLE_LOOKUP, "Lookups", p->arena);

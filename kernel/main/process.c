@@ -46,8 +46,8 @@ static slice_t parent_of(slice_t path)
 	return slash == SIZE_MAX ? slice_sub(path, 0, 0) : slice_sub(path, 0, slash);
 }
 
-/* build/heddle has build/drivers beside it; build/libexec/heddle-kernel has it one folder up; PREFIX/sbin/heddle has
- * PREFIX/lib/heddle; else where it was to be installed. */
+/* build/heddle has build/drivers beside it; build/libexec/heddle-kernel has it one folder up;
+ * PREFIX/sbin/heddle has PREFIX/lib/heddle; else where it was to be installed. */
 static void find_folders(struct process *p)
 {
 	slice_t here = own_folder(p->arena), up;
@@ -88,13 +88,16 @@ enum rc process_init(struct process *p, const char *config_file, struct error *e
 	f->exim_uid = geteuid();
 	f->exim_gid = getegid();
 	f->initial_cwd = getcwd(cwd, sizeof cwd) ? arena_dup(p->arena, slice_cstr(cwd)) : SL("/");
-	f->config_file = slice_cstr(arena_cstr(p->arena, slice_cstr(config_file ? config_file : HEDDLE_CONFIG)));
+	f->config_file =
+	    slice_cstr(arena_cstr(p->arena, slice_cstr(config_file ? config_file : HEDDLE_CONFIG)));
 	if (f->config_file.len == 0 || f->config_file.ptr[0] != '/')
-		return error_set(err, RC_ERROR, "the configuration's path must be absolute: %.*s", SL_ARG(f->config_file));
+		return error_set(err, RC_ERROR, "the configuration's path must be absolute: %.*s",
+		    SL_ARG(f->config_file));
 	size_t slash = slice_rfind(f->config_file, '/');
 	f->config_dir = slash ? slice_sub(f->config_file, 0, slash) : SL("/");
 	slice_t here = own_folder(p->arena);
-	f->exim_path = slice_is_absent(here) ? SL("/usr/sbin/heddle") : arena_printf(p->arena, "%.*s/heddle", SL_ARG(here));
+	f->exim_path = slice_is_absent(here) ? SL("/usr/sbin/heddle")
+	                                     : arena_printf(p->arena, "%.*s/heddle", SL_ARG(here));
 	p->ordinary_user = getuid() != 0;
 	find_folders(p);
 	return RC_OK;

@@ -6,10 +6,13 @@
 
 static const char help[] =
     "usage: heddle [-C FILE] [-DMACRO=VALUE] MODE [WORDS]\n"
-    "  -bd, -bdf         daemon, in the background or the foreground; -qTIME: with queue runs; -oX PORTS\n"
+    "  -bd, -bdf         daemon, in the background or the foreground; -qTIME: with queue runs; -oX "
+    "PORTS\n"
     "  -bp, -bpc         list, count the queue          -q[i][f[f]][l]  run it once\n"
-    "  -M, -Mc, -Mf, -Mt, -Mrm, -Mg, -Mmad ID...  deliver (-Mc: what is due), freeze, thaw, remove, give up, mark as delivered\n"
-    "  -Mar, -Mmd ID ADDRESS..., -Mes ID ADDRESS  add recipients, mark them as delivered, change the sender\n"
+    "  -M, -Mc, -Mf, -Mt, -Mrm, -Mg, -Mmad ID...  deliver (-Mc: what is due), freeze, thaw, "
+    "remove, give up, mark as delivered\n"
+    "  -Mar, -Mmd ID ADDRESS..., -Mes ID ADDRESS  add recipients, mark them as delivered, change "
+    "the sender\n"
     "  -Mvh, -Mvb, -Mvc, -Mvl ID  view header, body, message, log\n"
     "  -R[f[f]], -S[f[f]] TEXT  run what has this in a recipient, in the sender\n"
     "  -be [TEXT...]     expand; reads lines when no text is given\n"
@@ -17,7 +20,8 @@ static const char help[] =
     "  -brt ADDRESS [DOMAIN] [ERROR]  show the retry rule\n"
     "  -bs, -bS          messages by SMTP (-bS: a batch) on standard input\n"
     "  -bh, -bhc HOST    play an SMTP session as if from that host: nothing is kept\n"
-    "  -bP [NAME...]     print options                  -bV  version and drivers, check the configuration\n"
+    "  -bP [NAME...]     print options                  -bV  version and drivers, check the "
+    "configuration\n"
     "See heddle(8).\n";
 
 int main(int argc, char **argv)
@@ -28,7 +32,8 @@ int main(int argc, char **argv)
 	struct arena *a = arena_new(0);
 	int status = 0;
 
-	if (cli_parse(a, argc, argv, &c, &err) != RC_OK || process_init(&p, c.config_file, &err) != RC_OK) {
+	if (cli_parse(a, argc, argv, &c, &err) != RC_OK ||
+	    process_init(&p, c.config_file, &err) != RC_OK) {
 		status = cli_fail(&err);
 	} else {
 		switch (c.mode) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heddlectl: what Exim's command line has no option for.  It reads no configuration: the socket is found by the spool
- * directory, given with -s or taken as the default.
+ * heddlectl: what Exim's command line has no option for.  It reads no configuration: the socket is
+ * found by the spool directory, given with -s or taken as the default.
  */
 #include "base/arena.h"
 #include "base/strbuf.h"
@@ -19,7 +19,8 @@ static const char usage[] =
     "  queue list [ID...]        as heddle -bp\n"
     "  queue count | ids\n"
     "  queue run [force] [frozen] [local] [recipient=TEXT] [sender=TEXT]\n"
-    "  hints list | show [TEXT]  what is known about hosts and addresses that failed, all or those with TEXT in the key\n"
+    "  hints list | show [TEXT]  what is known about hosts and addresses that failed, all or those "
+    "with TEXT in the key\n"
     "  hints delete KEY...       forget it\n"
     "  queue deliver | freeze | thaw | remove | give-up ID...\n";
 
@@ -34,7 +35,9 @@ static bool make_request(int argc, char **argv, struct strbuf *out)
 		if (argc < 2)
 			return false;
 		i = 1;
-	} else if (strcmp(argv[0], "hints") == 0 ? argc < 2 : strcmp(argv[0], "stats") != 0 && strcmp(argv[0], "reload") != 0) {
+	} else if (strcmp(argv[0], "hints") == 0
+	               ? argc < 2
+	               : strcmp(argv[0], "stats") != 0 && strcmp(argv[0], "reload") != 0) {
 		return false;
 	}
 	for (; i < argc; i++) {
@@ -62,7 +65,8 @@ int main(int argc, char **argv)
 	if (first >= argc || !make_request(argc - first, argv + first, &request)) {
 		fputs(usage, argc > 1 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
 		status = argc > 1 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
-	} else if (control_ask(control_path(a, slice_cstr(spool)).ptr, strbuf_slice(&request), a, &answer, &err) != RC_OK) {
+	} else if (control_ask(control_path(a, slice_cstr(spool)).ptr, strbuf_slice(&request), a,
+	               &answer, &err) != RC_OK) {
 		fprintf(stderr, "heddlectl: %s\n", err.text);
 		status = 1;
 	} else {

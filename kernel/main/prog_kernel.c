@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* heddle-kernel: started by heddle-master, with the link at descriptor 3; --describe-drivers prints option tables. */
+/* heddle-kernel: started by heddle-master, with the link at descriptor 3; --describe-drivers prints
+ * option tables. */
 #include "main/kernel/kernel.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ static int describe(struct process *p)
 	struct strbuf out;
 
 	services_init(&sv);
-	struct drivers_config dc = {.folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv.host};
+	struct drivers_config dc = {
+	    .folders = p->driver_folders, .any_owner = p->ordinary_user, .host = &sv.host};
 	if (drivers_new(&dc, &d, &err) != RC_OK) {
 		fprintf(stderr, "heddle-kernel: %s\n", err.text);
 		return 1;
@@ -51,11 +53,13 @@ static void reload(struct kernel *k, int fd)
 		drivers_rescan(k->drivers); /* files that a package has replaced */
 		if (pread(fd, buf, (size_t)st.st_size, 0) == st.st_size &&
 		    kernel_load(k, slice_of(buf, (size_t)st.st_size, HEDDLE_CLEAN), &err) == RC_OK)
-			log_main(k->services.log, slice_absent(), "pid %ld: SIGHUP received: re-read the configuration", (long)getpid());
+			log_main(k->services.log, slice_absent(),
+			    "pid %ld: SIGHUP received: re-read the configuration", (long)getpid());
 	}
 	arena_free(&a);
 	if (err.text[0])
-		log_panic(k->services.log, slice_absent(), "reload refused, the old configuration stays: %s", err.text);
+		log_panic(k->services.log, slice_absent(),
+		    "reload refused, the old configuration stays: %s", err.text);
 	tell(err.text[0] ? LINK_FAILED : LINK_READY, err.text);
 }
 
@@ -90,10 +94,12 @@ static void say_listeners(struct kernel *k, struct arena *a, struct strbuf *sb)
 		for (unsigned i = 0; i < k->listener_count; i++) {
 			struct net_addr at;
 			char buf[NET_ADDR_TEXT];
-			if (!net_local_addr(k->listeners[i], &at) || smtp_server_port_is_tls(cfg, a, at.port) != (tls != 0))
+			if (!net_local_addr(k->listeners[i], &at) ||
+			    smtp_server_port_is_tls(cfg, a, at.port) != (tls != 0))
 				continue;
 			if (first)
-				strbuf_printf(sb, "%s for SMTP%s on", said ? " and" : "", tls ? "S" : "");
+				strbuf_printf(
+				    sb, "%s for SMTP%s on", said ? " and" : "", tls ? "S" : "");
 			first = false;
 			said = true;
 			strbuf_printf(sb, " %.*s", SL_ARG(net_addr_port_text(&at, buf)));
@@ -110,11 +116,13 @@ static void log_start(struct kernel *k)
 	strbuf_init(&sb, a, 0);
 	say_listeners(k, a, &sb);
 	if (k->queue_interval_ms > 0)
-		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, -q%.*s, listening%.*s",
-		    HEDDLE_VERSION, (long)getppid(), SL_ARG(clock_interval(a, k->queue_interval_ms / 1000)),
+		log_main(k->services.log, slice_absent(),
+		    "Heddle %s daemon started: pid=%ld, -q%.*s, listening%.*s", HEDDLE_VERSION,
+		    (long)getppid(), SL_ARG(clock_interval(a, k->queue_interval_ms / 1000)),
 		    SL_ARG(strbuf_slice(&sb)));
 	else
-		log_main(k->services.log, slice_absent(), "Heddle %s daemon started: pid=%ld, no queue runs, listening%.*s",
+		log_main(k->services.log, slice_absent(),
+		    "Heddle %s daemon started: pid=%ld, no queue runs, listening%.*s",
 		    HEDDLE_VERSION, (long)getppid(), SL_ARG(strbuf_slice(&sb)));
 	arena_free(&a);
 }
@@ -122,13 +130,15 @@ static void log_start(struct kernel *k)
 static void queue_timer(void *arg, enum wake why, struct worker *w)
 {
 	struct kernel *k = arg;
-	struct queue_run_request run = {.select_recipient = slice_absent(), .select_sender = slice_absent()};
+	struct queue_run_request run = {
+	    .select_recipient = slice_absent(), .select_sender = slice_absent()};
 
 	(void)w;
 	if (why == WAKE_CANCEL)
 		return;
 	deliver_queue_run(k->deliverer, &run);
-	(void)timer_add(k->reactor, clock_mono_us() + k->queue_interval_ms * 1000, queue_timer, k, NULL);
+	(void)timer_add(
+	    k->reactor, clock_mono_us() + k->queue_interval_ms * 1000, queue_timer, k, NULL);
 }
 
 #define TIDY_EVERY (15 * US_PER_SEC)
@@ -191,6 +201,7 @@ int main(int argc, char **argv)
 	k.defines = defines;
 	k.define_count = (uint32_t)n;
 	services_init(&k.services);
-	deliver_services(&k.services); /* routers look for theirs when their instance is made, at load */
+	deliver_services(
+	    &k.services); /* routers look for theirs when their instance is made, at load */
 	return serve(&k);
 }

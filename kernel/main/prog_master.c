@@ -32,7 +32,8 @@ void master_say(const struct master *m, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* The account comes from the passwd file itself: master asks no NSS, and a daemon's account is a local one. */
+/* The account comes from the passwd file itself: master asks no NSS, and a daemon's account is a
+ * local one. */
 static enum rc find_account(struct master *m, struct error *err)
 {
 	char line[1024];
@@ -46,7 +47,8 @@ static enum rc find_account(struct master *m, struct error *err)
 		int64_t uid, gid;
 		for (unsigned i = 0; i < 4; i++)
 			whole = whole && slice_next(&rest, ':', &field[i]);
-		if (!whole || !slice_eqs(field[0], ACCOUNT) || !slice_to_i64(field[2], 10, false, &uid) ||
+		if (!whole || !slice_eqs(field[0], ACCOUNT) ||
+		    !slice_to_i64(field[2], 10, false, &uid) ||
 		    !slice_to_i64(field[3], 10, false, &gid) || uid <= 0 || gid <= 0)
 			continue;
 		m->uid = (uid_t)uid;
@@ -55,8 +57,9 @@ static enum rc find_account(struct master *m, struct error *err)
 		return RC_OK;
 	}
 	fclose(f);
-	return error_set(err, RC_ERROR, "there is no account \"" ACCOUNT "\" to run as (adduser --system --group " ACCOUNT
-	                                "); or start it as an ordinary user with -C FILE");
+	return error_set(err, RC_ERROR,
+	    "there is no account \"" ACCOUNT "\" to run as (adduser --system --group " ACCOUNT
+	    "); or start it as an ordinary user with -C FILE");
 }
 
 static bool parse_args(struct master *m, int argc, char **argv)
@@ -117,7 +120,8 @@ static void raise_limits(void)
 	}
 }
 
-/* The parent leaves when a kernel has accepted the configuration and serves the ports: a script may go on then. */
+/* The parent leaves when a kernel has accepted the configuration and serves the ports: a script may
+ * go on then. */
 static enum rc go_to_background(struct master *m, struct error *err)
 {
 	int pair[2];
@@ -179,8 +183,10 @@ int main(int argc, char **argv)
 	m.gid = getgid();
 	for (unsigned i = 0; i < MASTER_MAX_CHILDREN; i++)
 		m.children[i].deadline_us = DEADLINE_NEVER;
-	if (process_init(&m.process, argc > 1 ? argv[1] : NULL, &err) != RC_OK || !parse_args(&m, argc, argv)) {
-		master_say(&m, "%s", err.text[0] ? err.text : "heddle-master is started by heddle -bd");
+	if (process_init(&m.process, argc > 1 ? argv[1] : NULL, &err) != RC_OK ||
+	    !parse_args(&m, argc, argv)) {
+		master_say(
+		    &m, "%s", err.text[0] ? err.text : "heddle-master is started by heddle -bd");
 		return 1;
 	}
 	if (start(&m, &err) != RC_OK) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * heddle-nss LOGIN: asks NSS about one user, prints "RC\nNAME\nUID\nGID\nHOME\nSHELL\nGECOS\n" and ends.
- * A process of its own because NSS loads other people's code and may hang; master kills it at its deadline.
+ * heddle-nss LOGIN: asks NSS about one user, prints "RC\nNAME\nUID\nGID\nHOME\nSHELL\nGECOS\n" and
+ * ends. A process of its own because NSS loads other people's code and may hang; master kills it at
+ * its deadline.
  */
 #include "base/slice.h"
 

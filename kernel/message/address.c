@@ -13,7 +13,7 @@ struct parser {
 	slice_t text;
 	size_t at;
 	size_t local_from, local_to; /* where the last local part was */
-	struct strbuf out; /* the bare address */
+	struct strbuf out;           /* the bare address */
 	bool allow_literal;
 	struct error *err;
 };
@@ -91,7 +91,8 @@ static enum rc local_part(struct parser *p)
 	bool word_allowed = true, begun = false;
 	for (;;) {
 		if (begun)
-			p->local_to = p->at; /* white space and comments behind it are not its own */
+			p->local_to =
+			    p->at; /* white space and comments behind it are not its own */
 		skip_cfws(p);
 		char c = peek(p);
 		if (!begun)
@@ -135,7 +136,8 @@ static bool literal_ok(slice_t inside)
 	buf[s.len] = '\0';
 	if (strlen(buf) != s.len)
 		return false;
-	return (!v4 && inet_pton(AF_INET6, buf, &in) == 1) || (!v6 && inet_pton(AF_INET, buf, &in) == 1);
+	return (!v4 && inet_pton(AF_INET6, buf, &in) == 1) ||
+	       (!v6 && inet_pton(AF_INET, buf, &in) == 1);
 }
 
 static enum rc domain_literal(struct parser *p, bool emit)
@@ -154,13 +156,18 @@ static enum rc domain_literal(struct parser *p, bool emit)
 	return RC_OK;
 }
 
-/* How many bytes the UTF-8 character here has that are not its first, by its look; 0: it is none. */
+/* How many bytes the UTF-8 character here has that are not its first, by its look; 0: it is none.
+ */
 static size_t utf8_more(const struct parser *p)
 {
 	unsigned char c = (unsigned char)peek(p);
-	size_t n = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 0;
+	size_t n = c >= 0xc2 && c < 0xe0   ? 1
+	           : c >= 0xe0 && c < 0xf0 ? 2
+	           : c >= 0xf0 && c < 0xf5 ? 3
+	                                   : 0;
 	for (size_t i = 1; i <= n; i++)
-		if (p->at + i >= p->text.len || ((unsigned char)p->text.ptr[p->at + i] & 0xc0) != 0x80)
+		if (p->at + i >= p->text.len ||
+		    ((unsigned char)p->text.ptr[p->at + i] & 0xc0) != 0x80)
 			return 0;
 	return n;
 }
@@ -176,7 +183,8 @@ static enum rc domain(struct parser *p, bool emit)
 	for (;; p->at++) {
 		char c = peek(p);
 		size_t more = utf8_more(p);
-		/* outside ASCII: whoever takes addresses from a peer looks whether that was asked for */
+		/* outside ASCII: whoever takes addresses from a peer looks whether that was asked
+		 * for */
 		if (more || ascii_isalnum(c) || (c == '-' && label))
 			label = true;
 		else if (c == '.' && label)

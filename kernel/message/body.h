@@ -49,7 +49,8 @@ struct body_builder {
 void body_builder_init(struct body_builder *b, struct body_budget *budget,
     const struct body_spill *spill, void *spill_ctx, size_t threshold, const char *id);
 void body_builder_add(struct body_builder *b, const char *p, size_t n);
-/* May adding so much write to the file, or make it?  (Bracket that too; what others take of the budget meanwhile is not foreseen.) */
+/* May adding so much write to the file, or make it?  (Bracket that too; what others take of the
+ * budget meanwhile is not foreseen.) */
 bool body_builder_may_write(const struct body_builder *b, size_t n);
 /* Is there a file that finish has to sync?  (Bracket it as a blocking section then.) */
 bool body_builder_blocks(const struct body_builder *b);

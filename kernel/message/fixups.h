@@ -24,15 +24,16 @@ struct fixup_request {
 	bool suppress;             /* control = suppress_local_fixups */
 	slice_t submission_domain; /* ABSENT: not given; empty: the id is a whole address */
 	slice_t submission_name;
-	slice_t login, full_name; /* of a local submitter; ABSENT: none */
-	slice_t given_name;       /* -F; ABSENT: none */
-	bool trusted;             /* local and may say who it is */
+	slice_t login, full_name;               /* of a local submitter; ABSENT: none */
+	slice_t given_name;                     /* -F; ABSENT: none */
+	bool trusted;                           /* local and may say who it is */
 	bool qualify_sender, qualify_recipient; /* fields of senders, of recipients */
 };
 /* Works on m->headers and, in submission mode, m->sender. */
 MUST_USE enum rc message_fixup(
     struct message *m, struct eval *ev, const struct fixup_request *r, struct error *err);
-/* Addresses without a domain in the fields that name senders and recipients get these; ABSENT: stay.
+/* Addresses without a domain in the fields that name senders and recipients get these; ABSENT:
+ * stay.
  */
 void message_qualify(struct message *m, slice_t sender_domain, slice_t recipient_domain);
 /* The id in the Message-Id: (or Resent-Message-Id:) field without its brackets, for id= in the log;

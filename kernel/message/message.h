@@ -15,9 +15,9 @@
 #define MESSAGE_ID_LEN 16 /* XXXXXX-YYYYYY-ZZ */
 
 struct recipient {
-	slice_t address;   /* fully qualified */
-	slice_t errors_to; /* from a redirection with one_time; else ABSENT */
-	slice_t orcpt;     /* DSN: xtext, or ABSENT */
+	slice_t address;    /* fully qualified */
+	slice_t errors_to;  /* from a redirection with one_time; else ABSENT */
+	slice_t orcpt;      /* DSN: xtext, or ABSENT */
 	uint32_t dsn_flags; /* HEDDLE_DSN_ of NOTIFY= */
 };
 

@@ -20,8 +20,8 @@ struct link {
 	uint32_t dest;  /* number of its destination; 0: not pending */
 	uint32_t pos;   /* 1 + index in its heap; 0: not in it */
 	uint32_t index; /* of this link in its entry: 0 is the schedule's */
-	/* relaxed.  Recipient: where its address begins (it ends where the next one's begins), then, in the low bits, its
-	 * enum queue_recipient_state */
+	/* relaxed.  Recipient: where its address begins (it ends where the next one's begins),
+	 * then, in the low bits, its enum queue_recipient_state */
 	_Atomic uint32_t text_state;
 };
 #define STATE_BITS 3u
@@ -65,7 +65,7 @@ struct queue_index {
 	union numbered {
 		struct destination *dest;
 		uintptr_t next_free;
-	} *numbers GUARDED_BY(lk_queue_index);
+	} * numbers GUARDED_BY(lk_queue_index);
 	size_t n_numbers GUARDED_BY(lk_queue_index);
 	uintptr_t free_number GUARDED_BY(lk_queue_index);
 	struct queue_counts counts GUARDED_BY(lk_queue_index);
@@ -111,10 +111,12 @@ static enum queue_recipient_state link_state(const struct link *l)
 
 static void set_link(struct link *l, uint32_t text, enum queue_recipient_state state)
 {
-	atomic_store_explicit(&l->text_state, text << STATE_BITS | (uint32_t)state, memory_order_relaxed);
+	atomic_store_explicit(
+	    &l->text_state, text << STATE_BITS | (uint32_t)state, memory_order_relaxed);
 }
 
-static struct destination *dest_of(struct queue_index *idx, const struct link *l) REQUIRES(lk_queue_index);
+static struct destination *dest_of(struct queue_index *idx, const struct link *l)
+    REQUIRES(lk_queue_index);
 static struct destination *dest_of(struct queue_index *idx, const struct link *l)
 {
 	return l->dest ? idx->numbers[l->dest].dest : NULL;

@@ -24,8 +24,8 @@ enum queue_state { QUEUE_DEFERRED, QUEUE_ACTIVE, QUEUE_FROZEN, QUEUE_STATES };
 struct queue_index *queue_index_new(void);
 /* No other thread may use it; entries that are still referenced live on.  Nulls; NULL is fine. */
 void queue_index_free(struct queue_index **idx);
-/* While it gathers (recovery), nothing is due and the schedule is not kept; it is made in one go at the end, which takes less
- * memory than growing it message by message. */
+/* While it gathers (recovery), nothing is due and the schedule is not kept; it is made in one go at
+ * the end, which takes less memory than growing it message by message. */
 void queue_index_gather(struct queue_index *idx, bool on) EXCLUDES(lk_queue_index);
 
 /* ---- changing ---- */

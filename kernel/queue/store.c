@@ -384,8 +384,8 @@ enum rc store_edit(struct store *s, struct arena *a, struct queue_id id, const s
 	return give_edit(s, a, id, e, fn, arg, NULL, err);
 }
 
-static enum rc give_finish(struct store *s, struct arena *a, struct queue_id id,
-    store_done_fn *fn, void *arg, bool *lead, struct error *err)
+static enum rc give_finish(struct store *s, struct arena *a, struct queue_id id, store_done_fn *fn,
+    void *arg, bool *lead, struct error *err)
 {
 	struct store_op *op = make_op(a, 1, fn, arg);
 	enum rc rc = check_queued(s, id, err);

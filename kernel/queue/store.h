@@ -6,10 +6,11 @@
  * is called exactly once, from the thread that wrote the batch and without locks, when the batch
  * that holds the record has been synced or has failed.  It must be cheap: post a parked session,
  * signal a condition.  store_append with a worker, and the _wait forms, write the batch themselves
- * when nobody is at it: done_fn may then be called before they return.  The arena given and everything the arguments point to stays untouched until then. The
- * call that returns anything but RC_OK does not call done_fn. The _wait forms block the calling
- * thread instead; for workers, inside pool_blocking_begin(POOL_FOR_DISK). Records of one message
- * take effect in the order of the calls.
+ * when nobody is at it: done_fn may then be called before they return.  The arena given and
+ * everything the arguments point to stays untouched until then. The call that returns anything but
+ * RC_OK does not call done_fn. The _wait forms block the calling thread instead; for workers,
+ * inside pool_blocking_begin(POOL_FOR_DISK). Records of one message take effect in the order of the
+ * calls.
  *
  * Threads: all functions, any thread, but store_open, store_recover (one at a time) and
  * store_close. Locks: lk_store_table, lk_store_queue; callbacks run without any.  Blocks: load,

@@ -38,8 +38,9 @@ struct store_segment {
 	/* the writer's while it is active or an output, then const */
 	uint64_t size;   /* end of the records */
 	uint64_t synced; /* stable up to here */
-	uint64_t zeroed; /* and zeros are, up to here: writing there changes no length and no extent */
-	bool zero_off;   /* there was no room for them */
+	uint64_t
+	    zeroed; /* and zeros are, up to here: writing there changes no length and no extent */
+	bool zero_off; /* there was no room for them */
 	/* guarded by lk_store_table */
 	enum segment_state state;
 	bool damaged; /* set aside instead of unlinked */
@@ -153,7 +154,7 @@ struct store {
 	/* the writer's: who set `writing` (in manual mode: the caller's thread) */
 	struct store_segment *active;
 	uint64_t last_batch; /* bytes */
-	struct iovec *iov; /* of one batch */
+	struct iovec *iov;   /* of one batch */
 	size_t n_iov, cap_iov;
 };
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Hosts that mail is sent to: how many connections there are, which are free, which hosts had better be left alone. */
+/* Hosts that mail is sent to: how many connections there are, which are free, which hosts had
+ * better be left alone. */
 #include "smtp/client_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HOSTS_MAX   20000U
-#define FORGET_US   (3600 * US_PER_SEC)
-#define WAIT_SLICE  (US_PER_SEC / 4) /* cancellation is seen this late */
+#define HOSTS_MAX  20000U
+#define FORGET_US  (3600 * US_PER_SEC)
+#define WAIT_SLICE (US_PER_SEC / 4) /* cancellation is seen this late */
 
 static const struct smtp_clients_config defaults = {
     .per_host = 20,
@@ -20,7 +21,8 @@ static const struct smtp_clients_config defaults = {
     .unproven_wait_us = 3 * US_PER_SEC,
 };
 
-enum rc smtp_clients_new(const struct smtp_clients_config *cfg, struct smtp_clients **out, struct error *err)
+enum rc smtp_clients_new(
+    const struct smtp_clients_config *cfg, struct smtp_clients **out, struct error *err)
 {
 	struct smtp_clients *c = calloc(1, sizeof *c);
 
@@ -127,7 +129,8 @@ void smtp_clients_free(struct smtp_clients **pc)
 	free(c);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table
+ * ------------------------------------------------------------------------------------------ */
 
 static unsigned bucket_of(const struct net_addr *a)
 {
@@ -136,9 +139,10 @@ static unsigned bucket_of(const struct net_addr *a)
 	return (unsigned)((h ^ a->port) % HOST_BUCKETS);
 }
 
-/* Move connections that are idle for too long (or all but the youngest `keep`) from the host to *dead. */
-static void take_old(struct smtp_clients *c, struct client_host *h, int64_t before_us, struct client_conn **dead)
-    REQUIRES(lk_smtp_hosts)
+/* Move connections that are idle for too long (or all but the youngest `keep`) from the host to
+ * *dead. */
+static void take_old(struct smtp_clients *c, struct client_host *h, int64_t before_us,
+    struct client_conn **dead) REQUIRES(lk_smtp_hosts)
 {
 	struct client_conn **at = &h->idle;
 
@@ -156,10 +160,12 @@ static void take_old(struct smtp_clients *c, struct client_host *h, int64_t befo
 
 static bool is_forgettable(const struct client_host *h, int64_t now)
 {
-	return h->active == 0 && h->waiting == 0 && !h->idle && (now - h->seen_us > FORGET_US || (now > h->avoid_until_us && !h->failing));
+	return h->active == 0 && h->waiting == 0 && !h->idle &&
+	       (now - h->seen_us > FORGET_US || (now > h->avoid_until_us && !h->failing));
 }
 
-static void sweep(struct smtp_clients *c, int64_t now, struct client_conn **dead) REQUIRES(lk_smtp_hosts)
+static void sweep(struct smtp_clients *c, int64_t now, struct client_conn **dead)
+    REQUIRES(lk_smtp_hosts)
 {
 	bool crowded = c->n_hosts >= HOSTS_MAX;
 
@@ -188,8 +194,8 @@ void smtp_clients_tidy(struct smtp_clients *c)
 	free_chain(dead);
 }
 
-static struct client_host *find_host(struct smtp_clients *c, const struct net_addr *a, struct client_conn **dead)
-    REQUIRES(lk_smtp_hosts)
+static struct client_host *find_host(struct smtp_clients *c, const struct net_addr *a,
+    struct client_conn **dead) REQUIRES(lk_smtp_hosts)
 {
 	struct client_host **at = &c->hosts[bucket_of(a)];
 
@@ -208,9 +214,11 @@ static struct client_host *find_host(struct smtp_clients *c, const struct net_ad
 	return h;
 }
 
-/* ---- a place at a host ---------------------------------------------------------------------------------- */
+/* ---- a place at a host
+ * ---------------------------------------------------------------------------------- */
 
-static struct client_conn *take_idle(struct client_session *s, struct client_conn **dead) REQUIRES(lk_smtp_hosts)
+static struct client_conn *take_idle(struct client_session *s, struct client_conn **dead)
+    REQUIRES(lk_smtp_hosts)
 {
 	struct client_host *h = s->host;
 
@@ -237,11 +245,14 @@ static struct client_conn *take_idle(struct client_session *s, struct client_con
 
 enum entry { ENTER, WAIT, AVOID };
 
-static enum entry try_enter(struct client_session *s, int64_t now, struct client_conn **dead) REQUIRES(lk_smtp_hosts)
+static enum entry try_enter(struct client_session *s, int64_t now, struct client_conn **dead)
+    REQUIRES(lk_smtp_hosts)
 {
 	struct smtp_clients *c = s->clients;
 	struct client_host *h = s->host;
-	unsigned limit = h->proven ? c->cfg.per_host : c->cfg.unproven < c->cfg.per_host ? c->cfg.unproven : c->cfg.per_host;
+	unsigned limit = h->proven                           ? c->cfg.per_host
+	                 : c->cfg.unproven < c->cfg.per_host ? c->cfg.unproven
+	                                                     : c->cfg.per_host;
 
 	if (s->t.serialize && h->active > 0)
 		return WAIT;
@@ -261,7 +272,8 @@ static enum entry try_enter(struct client_session *s, int64_t now, struct client
 	return ENTER;
 }
 
-static enum entry wait_to_enter(struct client_session *s, struct client_conn **dead) REQUIRES(lk_smtp_hosts)
+static enum entry wait_to_enter(struct client_session *s, struct client_conn **dead)
+    REQUIRES(lk_smtp_hosts)
 {
 	struct smtp_clients *c = s->clients;
 	struct client_host *h = s->host;
@@ -275,7 +287,8 @@ static enum entry wait_to_enter(struct client_session *s, struct client_conn **d
 			until = began + c->cfg.unproven_wait_us;
 		if (now >= until || cancel_is_set(s->wait.cancel))
 			break;
-		(void)smtp_clients_wait(c, &h->changed, now + WAIT_SLICE < until ? now + WAIT_SLICE : until);
+		(void)smtp_clients_wait(
+		    c, &h->changed, now + WAIT_SLICE < until ? now + WAIT_SLICE : until);
 		now = clock_mono_us();
 	}
 	h->waiting--;
@@ -303,16 +316,18 @@ enum rc cache_enter(struct client_session *s, struct client_outcome *why)
 		return RC_OK;
 	s->host = NULL;
 	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "%s",
-	    e == WAIT ? "retry time not reached for any host or connection limit reached" : "retry time not reached for any host");
+	    e == WAIT ? "retry time not reached for any host or connection limit reached"
+	              : "retry time not reached for any host");
 }
 
 static bool is_worth_keeping(const struct client_session *s)
 {
 	const struct client_conn *k = s->conn;
 
-	return k && k->fd >= 0 && !k->broken && k->in_at == k->in_len && !(k->tls && s->t.tls.no_pass) &&
-	    (s->t.max_messages == 0 || k->messages < s->t.max_messages) &&
-	    (k->offers.mail_max == 0 || k->mails < k->offers.mail_max);
+	return k && k->fd >= 0 && !k->broken && k->in_at == k->in_len &&
+	       !(k->tls && s->t.tls.no_pass) &&
+	       (s->t.max_messages == 0 || k->messages < s->t.max_messages) &&
+	       (k->offers.mail_max == 0 || k->mails < k->offers.mail_max);
 }
 
 void cache_leave(struct client_session *s)

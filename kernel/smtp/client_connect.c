@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Bytes in and out of a client's connection, in clear or through TLS: nobody else touches the socket.  Every wait ends with a
- * reply, its phase's time, or cancellation.
+ * Bytes in and out of a client's connection, in clear or through TLS: nobody else touches the
+ * socket.  Every wait ends with a reply, its phase's time, or cancellation.
  */
 #include "smtp/client_private.h"
 
@@ -20,7 +20,8 @@ enum io io_wait(struct client_session *s, int fd, short events, int64_t deadline
 {
 	for (;;) {
 		struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = -1, .events = POLLIN}};
-		int64_t left = deadline_us == DEADLINE_NEVER ? INT64_C(60000000) : deadline_us - clock_mono_us();
+		int64_t left = deadline_us == DEADLINE_NEVER ? INT64_C(60000000)
+		                                             : deadline_us - clock_mono_us();
 		if (cancel_is_set(s->wait.cancel))
 			return IO_CANCELLED;
 		if (left <= 0)
@@ -58,7 +59,8 @@ enum io io_connect(struct client_session *s)
 	struct error err;
 	int e = 0;
 
-	if (net_connect_start(&t->to, t->from.family ? &t->from : NULL, &c->fd, &e, &err) != RC_OK) {
+	if (net_connect_start(&t->to, t->from.family ? &t->from : NULL, &c->fd, &e, &err) !=
+	    RC_OK) {
 		c->fd = -1;
 		s->error = e;
 		return e == ETIMEDOUT ? IO_TIMEOUT : IO_CLOSED;
@@ -77,10 +79,13 @@ enum io io_connect(struct client_session *s)
 	return IO_OK;
 }
 
-/* ---- TLS ------------------------------------------------------------------------------------------------ */
+/* ---- TLS
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* What a result of the TLS layer means for us: IO_OK: go on or try again (*again). */
-static enum io tls_result(struct client_session *s, enum tls_io r, const struct error *err, int64_t deadline_us, bool *again)
+static enum io tls_result(struct client_session *s, enum tls_io r, const struct error *err,
+    int64_t deadline_us, bool *again)
 {
 	struct client_conn *c = s->conn;
 
@@ -92,7 +97,8 @@ static enum io tls_result(struct client_session *s, enum tls_io r, const struct 
 	s->error = 0;
 	if (r == TLS_CLOSED || r == TLS_TRUNCATED)
 		return IO_CLOSED;
-	(void)slice_copy(slice_cstr(err->text), c->tls_error, sizeof c->tls_error); /* what fits of it */
+	(void)slice_copy(
+	    slice_cstr(err->text), c->tls_error, sizeof c->tls_error); /* what fits of it */
 	return IO_TLS;
 }
 
@@ -126,18 +132,21 @@ static enum io send_tls(struct client_session *s, const char *p, size_t n, int64
 	return io;
 }
 
-static enum io fill_tls(struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
+static enum io fill_tls(
+    struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
 {
 	struct error err = {.text = ""};
 	bool again = true;
 	enum io io = IO_OK;
 
 	while (io == IO_OK && again)
-		io = tls_result(s, tls_read(s->conn->tls, to, room, got, &err), &err, deadline_us, &again);
+		io = tls_result(
+		    s, tls_read(s->conn->tls, to, room, got, &err), &err, deadline_us, &again);
 	return io;
 }
 
-/* ---- either --------------------------------------------------------------------------------------------- */
+/* ---- either
+ * --------------------------------------------------------------------------------------------- */
 
 enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms)
 {
@@ -164,7 +173,8 @@ enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms)
 	return IO_OK;
 }
 
-static enum io fill_clear(struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
+static enum io fill_clear(
+    struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
 {
 	for (;;) {
 		ssize_t k = recv(s->conn->fd, to, room, 0);
@@ -201,13 +211,13 @@ enum io io_fill(struct client_session *s, int64_t deadline_us)
 	if (room == 0)
 		return IO_MALFORMED; /* a line without an end */
 	enum io io = c->tls ? fill_tls(s, c->in + c->in_len, room, &got, deadline_us)
-			    : fill_clear(s, c->in + c->in_len, room, &got, deadline_us);
+	                    : fill_clear(s, c->in + c->in_len, room, &got, deadline_us);
 	c->in_len += (uint32_t)got;
 	return io;
 }
 
-/* A server that says something unasked (421, for one), or has gone, is no use.  Under TLS there may be something that is not for
- * us, a ticket say. */
+/* A server that says something unasked (421, for one), or has gone, is no use.  Under TLS there may
+ * be something that is not for us, a ticket say. */
 bool conn_is_quiet(const struct client_conn *c)
 {
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};

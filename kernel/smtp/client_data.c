@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The message itself: by DATA (RFC 5321, 4.1.1.4) or BDAT (RFC 3030), and what the server says of it: one answer, one for each
- * recipient (LMTP), or both (PRDR, draft-hall-prdr).
+ * The message itself: by DATA (RFC 5321, 4.1.1.4) or BDAT (RFC 3030), and what the server says of
+ * it: one answer, one for each recipient (LMTP), or both (PRDR, draft-hall-prdr).
  */
 #include "smtp/client_private.h"
 
 #include <stdio.h>
 
-#define COMMAND_ROOM  40U  /* before the block: "BDAT 65536 LAST\r\n" */
-#define BLOCK_TAIL    8U   /* behind it: the last line's end and the final dot */
-#define READ_MIN      1024U
+#define COMMAND_ROOM    40U /* before the block: "BDAT 65536 LAST\r\n" */
+#define BLOCK_TAIL      8U  /* behind it: the last line's end and the final dot */
+#define READ_MIN        1024U
 #define CHUNKS_UNDERWAY 4U /* whose answers are still to come */
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * -------------------------------------------------------------------------------------------- */
 
 static enum rc unreadable(const struct transaction *t, const struct error *err)
 {
-	t->s->conn->broken = true; /* only this keeps the server from taking half a message for the whole */
-	return outcome_set(t->s, t->why, RC_DEFER, HEDDLE_X_MESSAGE, "the message could not be read: %s", err->text);
+	t->s->conn->broken =
+	    true; /* only this keeps the server from taking half a message for the whole */
+	return outcome_set(t->s, t->why, RC_DEFER, HEDDLE_X_MESSAGE,
+	    "the message could not be read: %s", err->text);
 }
 
 static enum rc source_open(struct transaction *t, bool dotted)
@@ -25,7 +28,8 @@ static enum rc source_open(struct transaction *t, bool dotted)
 	struct error err = {.text = ""};
 
 	if (!t->block)
-		t->block = arena_bytes(t->s->arena, COMMAND_ROOM + BLOCK + BLOCK_TAIL) + COMMAND_ROOM;
+		t->block =
+		    arena_bytes(t->s->arena, COMMAND_ROOM + BLOCK + BLOCK_TAIL) + COMMAND_ROOM;
 	t->whole = false;
 	t->line_end = true;
 	t->ahead = 0;
@@ -40,7 +44,8 @@ static enum rc source_fill(struct transaction *t)
 
 	t->ahead = 0;
 	while (got && BLOCK - t->ahead >= READ_MIN) {
-		if (t->m->read(t->m->ctx, t->block + t->ahead, BLOCK - t->ahead, &got, &err) != RC_OK)
+		if (t->m->read(t->m->ctx, t->block + t->ahead, BLOCK - t->ahead, &got, &err) !=
+		    RC_OK)
 			return unreadable(t, &err);
 		t->ahead += got;
 		if (got)
@@ -65,7 +70,8 @@ enum rc data_read_ahead(struct transaction *t)
 	return rc;
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -------------------------------------------------------------------------------------------- */
 
 /* The connection broke in the middle of the data.  Perhaps the server has said why. */
 static enum rc data_broken(const struct transaction *t, enum io io)
@@ -78,7 +84,8 @@ static enum rc data_broken(const struct transaction *t, enum io io)
 	return outcome_io(s, t->why, io, HEDDLE_X_HOST, false, "sending data block");
 }
 
-/* The final dot leaves in the same write as the last bytes, so that a small message is one segment. */
+/* The final dot leaves in the same write as the last bytes, so that a small message is one segment.
+ */
 static enum rc send_dotted(struct transaction *t)
 {
 	struct client_session *s = t->s;
@@ -124,8 +131,8 @@ static enum io send_chunk(const struct transaction *t)
 	return io_send(t->s, t->block - n, n + t->ahead, t->s->t.data_ms);
 }
 
-/* The answer to a chunk that is not the last.  A refusal ends the transaction, and with it the connection, as more chunks may be
- * under way. */
+/* The answer to a chunk that is not the last.  A refusal ends the transaction, and with it the
+ * connection, as more chunks may be under way. */
 static enum rc chunk_answer(const struct transaction *t)
 {
 	struct client_session *s = t->s;
@@ -162,14 +169,16 @@ static enum rc send_chunks(struct transaction *t)
 	return rc;
 }
 
-/* ---- what the server says ------------------------------------------------------------------------------- */
+/* ---- what the server says
+ * ------------------------------------------------------------------------------- */
 
 static void delivered(const struct transaction *t, struct client_recipient *r)
 {
 	struct client_session *s = t->s;
 
 	r->has_outcome = true;
-	r->outcome = (struct client_outcome){.result = RC_OK, .smtp = s->reply.code,
+	r->outcome = (struct client_outcome){.result = RC_OK,
+	    .smtp = s->reply.code,
 	    .text = arena_dup(s->arena, slice_tainted(s->reply.text, s->reply.len))};
 	memcpy(r->outcome.enhanced, s->reply.enhanced, sizeof r->outcome.enhanced);
 }
@@ -226,9 +235,11 @@ static enum rc final(struct transaction *t)
 	return RC_OK;
 }
 
-/* ---- the phases ----------------------------------------------------------------------------------------- */
+/* ---- the phases
+ * ----------------------------------------------------------------------------------------- */
 
-/* The server took DATA though it has no recipients: an empty message, whose answer means nothing. */
+/* The server took DATA though it has no recipients: an empty message, whose answer means nothing.
+ */
 static void end_empty_data(const struct transaction *t)
 {
 	struct client_session *s = t->s;
@@ -270,7 +281,8 @@ static enum rc ask_for_data(const struct transaction *t)
 		s->conn->needs_rset = true;
 		return RC_OK;
 	}
-	enum io io = t->pipelined ? reply_read(s, s->t.command_ms) : session_command(s, "DATA", s->t.command_ms);
+	enum io io = t->pipelined ? reply_read(s, s->t.command_ms)
+	                          : session_command(s, "DATA", s->t.command_ms);
 	if (!wanted) {
 		s->conn->needs_rset = true;
 		if (io == IO_OK)
@@ -292,7 +304,8 @@ static enum rc by_bdat(struct transaction *t)
 
 	if (t->good == 0) {
 		s->conn->needs_rset = true;
-		/* the message is there already; should the server like it, there is nobody that it is for */
+		/* the message is there already; should the server like it, there is nobody that it
+		 * is for */
 		if (t->sent && reply_read(s, s->t.final_ms) != IO_OK)
 			s->conn->broken = true;
 		return RC_OK;
@@ -301,7 +314,8 @@ static enum rc by_bdat(struct transaction *t)
 		rc = send_chunks(t);
 	rc = rc == RC_OK ? final(t) : rc;
 	if (rc != RC_OK)
-		s->conn->needs_rset = true; /* RFC 3030, 2: after a failure nothing but RSET makes sense */
+		s->conn->needs_rset =
+		    true; /* RFC 3030, 2: after a failure nothing but RSET makes sense */
 	return rc;
 }
 

@@ -43,18 +43,19 @@ enum io {
 };
 
 struct reply {
-	int code;            /* 200..599; 0: none came */
+	int code; /* 200..599; 0: none came */
 	unsigned lines;
 	char enhanced[12];
 	size_t len;
-	char text[REPLY_TEXT_MAX + 1]; /* lines with '\n' between, codes included; clean, NUL-terminated */
+	char text[REPLY_TEXT_MAX +
+	          1]; /* lines with '\n' between, codes included; clean, NUL-terminated */
 };
 
 /* What the answer to EHLO said. */
 struct offers {
 	uint32_t ext;
 	uint32_t rcpt_max, mail_max, rcpt_domain_max; /* LIMITS, RFC 9422; 0: none */
-	slice_t mechanisms;  /* of AUTH, in the reply's text or the connection's arena */
+	slice_t mechanisms; /* of AUTH, in the reply's text or the connection's arena */
 };
 
 struct client_conn { /* outlives sessions */
@@ -63,30 +64,30 @@ struct client_conn { /* outlives sessions */
 	size_t key_len;
 	int64_t idle_since_us;
 	int fd;
-	struct tls_session *tls; /* NULL: in clear */
-	struct arena *arena;     /* facts */
-	struct tls_facts facts;  /* where tls is */
+	struct tls_session *tls;                 /* NULL: in clear */
+	struct arena *arena;                     /* facts */
+	struct tls_facts facts;                  /* where tls is */
 	slice_t authenticator, authenticated_id; /* ABSENT: none */
-	slice_t fell_back;       /* ABSENT: TLS was not given up */
-	uint32_t messages, mails; /* that got as far as their end; MAIL commands */
+	slice_t fell_back;                       /* ABSENT: TLS was not given up */
+	uint32_t messages, mails;                /* that got as far as their end; MAIL commands */
 	struct offers offers;
 	char tls_error[160];
 	uint32_t in_at, in_len;
-	bool greeted;        /* has answered EHLO */
-	bool reused;         /* came out of the cache for this session */
-	bool needs_rset;     /* the last transaction was not finished */
-	bool broken;         /* end it */
+	bool greeted;    /* has answered EHLO */
+	bool reused;     /* came out of the cache for this session */
+	bool needs_rset; /* the last transaction was not finished */
+	bool broken;     /* end it */
 	char in[REPLY_LINE_MAX];
 };
 
 struct client_host {
 	struct client_host *next;
 	struct net_addr addr;
-	struct client_conn *idle;  /* the youngest first */
+	struct client_conn *idle; /* the youngest first */
 	unsigned active, waiting, n_idle;
 	int64_t avoid_until_us, seen_us;
 	bool failing, proven;
-	bool pipe_connect;         /* may be sent EHLO before it greets: it has said so */
+	bool pipe_connect; /* may be sent EHLO before it greets: it has said so */
 	struct condvar changed;
 };
 
@@ -100,7 +101,7 @@ struct smtp_clients {
 	unsigned n_active GUARDED_BY(lk_smtp_hosts);
 	unsigned n_failing GUARDED_BY(lk_smtp_hosts); /* callers at hosts that failed last time */
 	struct client_stats stats GUARDED_BY(lk_smtp_hosts);
-	struct tls_contexts *tls;      /* immutable pointer */
+	struct tls_contexts *tls; /* immutable pointer */
 	bool own_tls;
 };
 LOCK_FNS(smtp_clients, struct smtp_clients, lock, lk_smtp_hosts)
@@ -108,21 +109,22 @@ LOCK_FNS(smtp_clients, struct smtp_clients, lock, lk_smtp_hosts)
 struct client_session {
 	struct smtp_clients *clients;
 	struct client_host *host;
-	struct client_conn *conn;      /* NULL: none */
+	struct client_conn *conn; /* NULL: none */
 	struct client_target t;
 	struct client_wait wait;
 	struct arena *arena;
-	struct strbuf out;             /* commands that were not sent yet */
-	bool counts_as_failing;        /* one of clients->n_failing */
-	bool heard;                    /* a reply came in this transaction */
-	int error;                     /* errno of the connection's end, or 0 */
-	uint32_t used;                 /* CLIENT_USED_, by the last message */
-	const char *stale;             /* see client_facts */
-	struct reply reply;            /* the last one */
+	struct strbuf out;      /* commands that were not sent yet */
+	bool counts_as_failing; /* one of clients->n_failing */
+	bool heard;             /* a reply came in this transaction */
+	int error;              /* errno of the connection's end, or 0 */
+	uint32_t used;          /* CLIENT_USED_, by the last message */
+	const char *stale;      /* see client_facts */
+	struct reply reply;     /* the last one */
 };
 
 /* ---- client_cache.c: a place at the host, with a kept connection if there is one */
-MUST_USE enum rc cache_enter(struct client_session *s, struct client_outcome *why) EXCLUDES(lk_smtp_hosts);
+MUST_USE enum rc cache_enter(struct client_session *s, struct client_outcome *why)
+    EXCLUDES(lk_smtp_hosts);
 void cache_leave(struct client_session *s) EXCLUDES(lk_smtp_hosts);
 /* What is known of the host now: it answered, or it could not be reached. */
 void cache_note(struct client_session *s, bool answered) EXCLUDES(lk_smtp_hosts);
@@ -153,21 +155,25 @@ enum io reply_read(struct client_session *s, int64_t ms);
 void reply_offers(const struct reply *r, struct arena *a, struct offers *out);
 
 /* ---- outcomes */
-enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about, const char *fmt, ...)
-    PRINTF_LIKE(5, 6);
+enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about,
+    const char *fmt, ...) PRINTF_LIKE(5, 6);
 /* For what the last command got: `after` is what was sent, pipelined says so. */
-enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about, bool pipelined, const char *after);
-enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about, bool pipelined, const char *after);
+enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about,
+    bool pipelined, const char *after);
+enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about,
+    bool pipelined, const char *after);
 
 /* ---- client_tls.c */
-/* A handshake on the connection; OK: everything goes through TLS from now on.  DEFER: *why; the connection is broken. */
+/* A handshake on the connection; OK: everything goes through TLS from now on.  DEFER: *why; the
+ * connection is broken. */
 enum rc session_begin_tls(struct client_session *s, struct client_outcome *why);
-/* STARTTLS.  OK: TLS runs, or (see conn->tls) the server refused and clear text is permitted.  DEFER: *why; *may_clear: the
- * policy permits a new connection in clear. */
+/* STARTTLS.  OK: TLS runs, or (see conn->tls) the server refused and clear text is permitted.
+ * DEFER: *why; *may_clear: the policy permits a new connection in clear. */
 enum rc session_starttls(struct client_session *s, bool *may_clear, struct client_outcome *why);
 
 /* ---- client_auth.c */
-/* After EHLO, over TLS where that is wanted; only if the target wishes it.  DEFER: it is required, and failed: *why. */
+/* After EHLO, over TLS where that is wanted; only if the target wishes it.  DEFER: it is required,
+ * and failed: *why. */
 enum rc session_authenticate(struct client_session *s, struct client_outcome *why);
 
 /* ---- client_send.c, client_data.c */
@@ -179,20 +185,21 @@ struct transaction {
 	size_t n, good;
 	struct client_outcome *why;
 	bool pipelined, chunking, prdr, dsn;
-	slice_t sender;            /* as it is sent */
-	const char *mail;          /* the command, for texts */
-	bool utf8;                 /* SMTPUTF8 is said */
-	char *block;               /* with room for a BDAT command before it */
-	size_t ahead;              /* bytes in it */
-	bool whole;                /* there is nothing of the message behind them */
-	bool line_end;             /* they end a line */
-	bool sent;                 /* they have left together with the envelope, as the whole message */
+	slice_t sender;   /* as it is sent */
+	const char *mail; /* the command, for texts */
+	bool utf8;        /* SMTPUTF8 is said */
+	char *block;      /* with room for a BDAT command before it */
+	size_t ahead;     /* bytes in it */
+	bool whole;       /* there is nothing of the message behind them */
+	bool line_end;    /* they end a line */
+	bool sent;        /* they have left together with the envelope, as the whole message */
 };
 /* BDAT: the first block of the message. */
 enum rc data_read_ahead(struct transaction *t);
 /* "BDAT n LAST" and the block, behind the commands that are queued. */
 void data_queue_whole(struct transaction *t);
-/* After the recipients were answered: the message to those that are good, and what becomes of them. */
+/* After the recipients were answered: the message to those that are good, and what becomes of them.
+ */
 enum rc data_phase(struct transaction *t);
 /* MAIL was refused: what was pipelined behind it has answers too. */
 void data_drain(struct transaction *t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Replies of other servers: foreign bytes.  What is kept is bounded, printable, and has its code in front of each line. */
+/* Replies of other servers: foreign bytes.  What is kept is bounded, printable, and has its code in
+ * front of each line. */
 #include "smtp/client_private.h"
 
 #include <errno.h>
@@ -50,10 +51,11 @@ static void keep_text(struct reply *r, const char *p, size_t n)
 
 int reply_line(struct reply *r, const char *p, size_t n)
 {
-	bool is_number = n >= 3 && p[0] >= '2' && p[0] <= '5' && ascii_isdigit(p[1]) && ascii_isdigit(p[2]);
+	bool is_number =
+	    n >= 3 && p[0] >= '2' && p[0] <= '5' && ascii_isdigit(p[1]) && ascii_isdigit(p[2]);
 	int code = is_number ? (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0') : 0;
-	bool good = is_number && (n == 3 || p[3] == ' ' || p[3] == '-') && (r->lines == 0 || code == r->code) &&
-	    r->lines < REPLY_LINES_MAX;
+	bool good = is_number && (n == 3 || p[3] == ' ' || p[3] == '-') &&
+	            (r->lines == 0 || code == r->code) && r->lines < REPLY_LINES_MAX;
 
 	keep_text(r, p, n);
 	r->lines++;
@@ -65,7 +67,8 @@ int reply_line(struct reply *r, const char *p, size_t n)
 	return n > 3 && p[3] == '-';
 }
 
-/* A whole reply.  Its time begins anew with each line, as the server is alive; the number of lines is bounded. */
+/* A whole reply.  Its time begins anew with each line, as the server is alive; the number of lines
+ * is bounded. */
 enum io reply_read(struct client_session *s, int64_t ms)
 {
 	struct client_conn *c = s->conn;
@@ -111,7 +114,8 @@ static void take_limits(slice_t rest, struct offers *o)
 			int64_t n;
 			size_t len = strlen(names[i]);
 			if (word.len > len && slice_eqis(slice_sub(word, 0, len), names[i]) &&
-			    slice_to_i64(slice_sub(word, len, word.len), 10, false, &n) && n > 0 && n <= 1000000)
+			    slice_to_i64(slice_sub(word, len, word.len), 10, false, &n) && n > 0 &&
+			    n <= 1000000)
 				*to[i] = (uint32_t)n;
 		}
 	}
@@ -165,9 +169,11 @@ void reply_offers(const struct reply *r, struct arena *a, struct offers *out)
 	}
 }
 
-/* ---- outcomes ------------------------------------------------------------------------------------------- */
+/* ---- outcomes
+ * ------------------------------------------------------------------------------------------- */
 
-enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about, const char *fmt, ...)
+enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc rc, uint32_t about,
+    const char *fmt, ...)
 {
 	va_list ap;
 	char text[1200];
@@ -175,11 +181,14 @@ enum rc outcome_set(struct client_session *s, struct client_outcome *o, enum rc 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	*o = (struct client_outcome){.result = rc, .about = about, .text = arena_dup(s->arena, slice_tainted(text, strlen(text)))};
+	*o = (struct client_outcome){.result = rc,
+	    .about = about,
+	    .text = arena_dup(s->arena, slice_tainted(text, strlen(text)))};
 	return rc;
 }
 
-enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about, bool pipelined, const char *after)
+enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io io, uint32_t about,
+    bool pipelined, const char *after)
 {
 	const char *pre = pipelined ? "pipelined " : "";
 	char buf[128];
@@ -188,30 +197,37 @@ enum rc outcome_io(struct client_session *s, struct client_outcome *o, enum io i
 		s->conn->broken = true;
 	switch (io) {
 	case IO_TIMEOUT:
-		return outcome_set(s, o, RC_DEFER, about, "Connection timed out: SMTP timeout after %s%s", pre, after);
+		return outcome_set(s, o, RC_DEFER, about,
+		    "Connection timed out: SMTP timeout after %s%s", pre, after);
 	case IO_MALFORMED:
-		return outcome_set(s, o, RC_DEFER, about, "Malformed SMTP reply in response to %s%s: %.512s", pre, after, s->reply.text);
+		return outcome_set(s, o, RC_DEFER, about,
+		    "Malformed SMTP reply in response to %s%s: %.512s", pre, after, s->reply.text);
 	case IO_CANCELLED:
 		return outcome_set(s, o, RC_DEFER, 0, "delivery was cut short");
 	case IO_TLS:
-		return outcome_set(s, o, RC_DEFER, about, "TLS error after %s%s: %s", pre, after, s->conn ? s->conn->tls_error : "");
+		return outcome_set(s, o, RC_DEFER, about, "TLS error after %s%s: %s", pre, after,
+		    s->conn ? s->conn->tls_error : "");
 	case IO_CLOSED:
 	case IO_OK:
 		break;
 	}
 	if (s->error)
-		return outcome_set(s, o, RC_DEFER, about, "%s: Remote host closed connection in response to %s%s",
+		return outcome_set(s, o, RC_DEFER, about,
+		    "%s: Remote host closed connection in response to %s%s",
 		    strerror_r(s->error, buf, sizeof buf), pre, after);
-	return outcome_set(s, o, RC_DEFER, about, "Remote host closed connection in response to %s%s", pre, after);
+	return outcome_set(
+	    s, o, RC_DEFER, about, "Remote host closed connection in response to %s%s", pre, after);
 }
 
-enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about, bool pipelined, const char *after)
+enum rc outcome_reply(struct client_session *s, struct client_outcome *o, uint32_t about,
+    bool pipelined, const char *after)
 {
 	const struct reply *r = &s->reply;
 	enum rc rc = r->code >= 500 ? RC_FAIL : RC_DEFER;
 
-	outcome_set(s, o, rc, r->code == 421 ? HEDDLE_X_HOST : about, "SMTP error from remote mail server after %s%s: %.900s",
-	    pipelined ? "pipelined " : "", after, r->text);
+	outcome_set(s, o, rc, r->code == 421 ? HEDDLE_X_HOST : about,
+	    "SMTP error from remote mail server after %s%s: %.900s", pipelined ? "pipelined " : "",
+	    after, r->text);
 	o->smtp = r->code;
 	memcpy(o->enhanced, r->enhanced, sizeof o->enhanced);
 	return rc;

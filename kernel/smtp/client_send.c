@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One message over a session, in as many transactions as the server's limits make of it.  Where the server pipelines, MAIL, all
- * RCPTs and DATA leave together; with CHUNKING a message of one block leaves with them.  A connection that was kept and turns
- * out to be dead before the server has answered anything is replaced once.
+ * One message over a session, in as many transactions as the server's limits make of it.  Where the
+ * server pipelines, MAIL, all RCPTs and DATA leave together; with CHUNKING a message of one block
+ * leaves with them.  A connection that was kept and turns out to be dead before the server has
+ * answered anything is replaced once.
  */
 #include "smtp/client_private.h"
 
@@ -25,7 +26,8 @@ static bool is_ascii(slice_t a)
 	return true;
 }
 
-/* ---- addresses on the wire: RFC 6531 -------------------------------------------------------------------- */
+/* ---- addresses on the wire: RFC 6531
+ * -------------------------------------------------------------------- */
 
 /* With its domain in ASCII form; false: it has none. */
 static bool downconvert(struct arena *a, slice_t address, slice_t *out)
@@ -58,15 +60,18 @@ static bool wire_form(struct transaction *t, slice_t address, slice_t *out)
 	return offered;
 }
 
-static enum rc no_utf8(struct client_session *s, struct client_outcome *o, uint32_t about, const char *code)
+static enum rc no_utf8(
+    struct client_session *s, struct client_outcome *o, uint32_t about, const char *code)
 {
-	enum rc rc = outcome_set(s, o, RC_FAIL, about, "response to \"EHLO\" did not include SMTPUTF8");
+	enum rc rc =
+	    outcome_set(s, o, RC_FAIL, about, "response to \"EHLO\" did not include SMTPUTF8");
 
 	(void)snprintf(o->enhanced, sizeof o->enhanced, "%s", code);
 	return rc;
 }
 
-/* What cannot be said without SMTPUTF8 fails here; t->sender and each recipient's wire are as they are sent. */
+/* What cannot be said without SMTPUTF8 fails here; t->sender and each recipient's wire are as they
+ * are sent. */
 static enum rc check_utf8(struct transaction *t)
 {
 	struct client_session *s = t->s;
@@ -87,7 +92,8 @@ static enum rc check_utf8(struct transaction *t)
 	return RC_OK;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------- */
+/* ---- commands
+ * ------------------------------------------------------------------------------------------- */
 
 /* RFC 3461, 4: printable ASCII but "+" and "=" is itself. */
 static void put_xtext(struct strbuf *sb, slice_t s)
@@ -113,7 +119,8 @@ static bool is_parameter(slice_t s)
 static void put_auth(const struct transaction *t, struct strbuf *sb)
 {
 	slice_t who = t->m->authenticated_sender;
-	bool known = !slice_is_absent(t->s->conn->authenticator) && (t->s->conn->offers.ext & EXT_AUTH);
+	bool known =
+	    !slice_is_absent(t->s->conn->authenticator) && (t->s->conn->offers.ext & EXT_AUTH);
 
 	if (slice_is_absent(who) || !(known || t->m->force_auth))
 		return;
@@ -153,7 +160,8 @@ static void put_notify(struct strbuf *sb, uint32_t notify)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} rows[] = {{CLIENT_NOTIFY_SUCCESS, "SUCCESS"}, {CLIENT_NOTIFY_FAILURE, "FAILURE"}, {CLIENT_NOTIFY_DELAY, "DELAY"}};
+	} rows[] = {{CLIENT_NOTIFY_SUCCESS, "SUCCESS"}, {CLIENT_NOTIFY_FAILURE, "FAILURE"},
+	    {CLIENT_NOTIFY_DELAY, "DELAY"}};
 	const char *between = " NOTIFY=";
 
 	if (notify & CLIENT_NOTIFY_NEVER) {
@@ -171,7 +179,8 @@ static void put_notify(struct strbuf *sb, uint32_t notify)
 /* Without its parameters: as errors name it. */
 static const char *rcpt_text(const struct transaction *t, const struct client_recipient *r)
 {
-	return arena_cstr(t->s->arena, arena_printf(t->s->arena, "RCPT TO:<%.*s>", SL_ARG(r->wire)));
+	return arena_cstr(
+	    t->s->arena, arena_printf(t->s->arena, "RCPT TO:<%.*s>", SL_ARG(r->wire)));
 }
 
 static const char *rcpt_command(const struct transaction *t, const struct client_recipient *r)
@@ -199,7 +208,8 @@ static void queue_command(struct client_session *s, const char *text)
 static enum io send_queued(struct client_session *s)
 {
 	slice_t all = strbuf_slice(&s->out);
-	enum io io = strbuf_is_overfull(&s->out) ? IO_MALFORMED : io_send(s, all.ptr, all.len, s->t.command_ms);
+	enum io io = strbuf_is_overfull(&s->out) ? IO_MALFORMED
+	                                         : io_send(s, all.ptr, all.len, s->t.command_ms);
 
 	strbuf_reset(&s->out);
 	return io;
@@ -208,10 +218,12 @@ static enum io send_queued(struct client_session *s)
 /* The reply to a command that has been sent already, or is sent now. */
 static enum io answer(const struct transaction *t, const char *command)
 {
-	return t->pipelined ? reply_read(t->s, t->s->t.command_ms) : session_command(t->s, command, t->s->t.command_ms);
+	return t->pipelined ? reply_read(t->s, t->s->t.command_ms)
+	                    : session_command(t->s, command, t->s->t.command_ms);
 }
 
-/* ---- the envelope --------------------------------------------------------------------------------------- */
+/* ---- the envelope
+ * --------------------------------------------------------------------------------------- */
 
 /* Everything up to DATA in one go, or the whole message. */
 static enum io send_batch(struct transaction *t)
@@ -245,13 +257,14 @@ static enum rc begin(struct transaction *t)
 		if (io != IO_OK || s->reply.code / 100 != 2) {
 			s->conn->broken = true;
 			return io != IO_OK ? outcome_io(s, t->why, io, HEDDLE_X_HOST, false, "RSET")
-					   : outcome_reply(s, t->why, HEDDLE_X_HOST, false, "RSET");
+			                   : outcome_reply(s, t->why, HEDDLE_X_HOST, false, "RSET");
 		}
 		s->conn->needs_rset = false;
 	}
 	io = answer(t, t->mail);
 	if (io != IO_OK)
-		return outcome_io(s, t->why, io, io == IO_TIMEOUT ? HEDDLE_X_MESSAGE : HEDDLE_X_HOST, t->pipelined, t->mail);
+		return outcome_io(s, t->why, io,
+		    io == IO_TIMEOUT ? HEDDLE_X_MESSAGE : HEDDLE_X_HOST, t->pipelined, t->mail);
 	if (s->reply.code / 100 == 2)
 		return RC_OK;
 	enum rc rc = outcome_reply(s, t->why, HEDDLE_X_MESSAGE, t->pipelined, t->mail);
@@ -272,7 +285,8 @@ static enum rc recipients(struct transaction *t)
 		enum io io = answer(t, t->pipelined ? text : rcpt_command(t, r));
 		if (io == IO_TIMEOUT) {
 			r->has_outcome = true;
-			(void)outcome_io(s, &r->outcome, io, HEDDLE_X_RECIPIENT, t->pipelined, text);
+			(void)outcome_io(
+			    s, &r->outcome, io, HEDDLE_X_RECIPIENT, t->pipelined, text);
 			return outcome_io(s, t->why, io, 0, t->pipelined, text);
 		}
 		if (io != IO_OK)
@@ -330,8 +344,9 @@ static size_t choose(struct transaction *t)
 
 static void note_used(const struct transaction *t)
 {
-	t->s->used = (t->pipelined ? CLIENT_USED_PIPELINING : 0U) | (t->chunking ? CLIENT_USED_CHUNKING : 0U) |
-	    (t->prdr ? CLIENT_USED_PRDR : 0U) | (t->dsn ? CLIENT_USED_DSN : 0U);
+	t->s->used = (t->pipelined ? CLIENT_USED_PIPELINING : 0U) |
+	             (t->chunking ? CLIENT_USED_CHUNKING : 0U) | (t->prdr ? CLIENT_USED_PRDR : 0U) |
+	             (t->dsn ? CLIENT_USED_DSN : 0U);
 }
 
 static enum rc transact(struct transaction *t)
@@ -367,7 +382,8 @@ static enum rc transact(struct transaction *t)
 static enum rc check_addresses(const struct transaction *t)
 {
 	if (has_controls(t->m->sender))
-		return outcome_set(t->s, t->why, RC_FAIL, HEDDLE_X_MESSAGE, "the sender's address contains a control character");
+		return outcome_set(t->s, t->why, RC_FAIL, HEDDLE_X_MESSAGE,
+		    "the sender's address contains a control character");
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->r[i].has_outcome && has_controls(t->r[i].address)) {
 			t->r[i].has_outcome = true;
@@ -390,7 +406,7 @@ static bool is_used_up(const struct client_session *s)
 	const struct client_conn *c = s->conn;
 
 	return c->broken || (s->t.max_messages && c->messages >= s->t.max_messages) ||
-	    (c->offers.mail_max && c->mails >= c->offers.mail_max);
+	       (c->offers.mail_max && c->mails >= c->offers.mail_max);
 }
 
 static enum rc transact_fresh(struct transaction *t)
@@ -403,8 +419,9 @@ static enum rc transact_fresh(struct transaction *t)
 	bool old = s->conn->reused || s->conn->messages > 0;
 	rc = transact(t);
 	/* the server may have ended an idle connection at the same moment, silently or with 421 */
-	bool stale = s->conn->broken && old && rc == RC_DEFER && (!s->heard || s->reply.code == 421) && t->good == 0 &&
-	    !cancel_is_set(s->wait.cancel) && clock_mono_us() < s->wait.deadline_us;
+	bool stale = s->conn->broken && old && rc == RC_DEFER &&
+	             (!s->heard || s->reply.code == 421) && t->good == 0 &&
+	             !cancel_is_set(s->wait.cancel) && clock_mono_us() < s->wait.deadline_us;
 	if (!stale || !any_left(t))
 		return rc;
 	cache_count_retry(s);
@@ -412,8 +429,8 @@ static enum rc transact_fresh(struct transaction *t)
 	return rc == RC_OK ? transact(t) : rc;
 }
 
-enum rc client_send(struct client_session *s, const struct client_message *m, struct client_recipient *r, size_t n,
-    struct client_outcome *why)
+enum rc client_send(struct client_session *s, const struct client_message *m,
+    struct client_recipient *r, size_t n, struct client_outcome *why)
 {
 	struct transaction t = {.s = s, .m = m, .r = r, .n = n, .why = why};
 	enum rc rc = check_addresses(&t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Opening a session: a kept connection, or a new one that is greeted, put into TLS and authenticated; closing it. */
+/* Opening a session: a kept connection, or a new one that is greeted, put into TLS and
+ * authenticated; closing it. */
 #include "smtp/client_private.h"
 
 #include <errno.h>
@@ -42,10 +43,12 @@ static enum rc connect_problem(struct client_session *s, struct client_outcome *
 		return outcome_io(s, why, io, 0, false, "connect");
 	if (io == IO_TIMEOUT)
 		return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "Connection timed out");
-	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "%s", strerror_r(s->error, buf, sizeof buf));
+	return outcome_set(
+	    s, why, RC_DEFER, HEDDLE_X_HOST, "%s", strerror_r(s->error, buf, sizeof buf));
 }
 
-/* ---- hello ---------------------------------------------------------------------------------------------- */
+/* ---- hello
+ * ---------------------------------------------------------------------------------------------- */
 
 static const char *hello_verb(const struct client_session *s, bool basic)
 {
@@ -53,12 +56,14 @@ static const char *hello_verb(const struct client_session *s, bool basic)
 }
 
 /* RFC 5321, 4.5.3.1.4: 512 with CR LF. */
-static enum rc hello_command(struct client_session *s, bool basic, char *command, size_t size, struct client_outcome *why)
+static enum rc hello_command(
+    struct client_session *s, bool basic, char *command, size_t size, struct client_outcome *why)
 {
 	char name[480];
 
 	if (!slice_copy(s->t.helo, name, sizeof name))
-		return outcome_set(s, why, RC_DEFER, 0, "helo_data is longer than %zu characters", sizeof name - 1);
+		return outcome_set(s, why, RC_DEFER, 0, "helo_data is longer than %zu characters",
+		    sizeof name - 1);
 	(void)snprintf(command, size, "%s %s", hello_verb(s, basic), name);
 	return RC_OK;
 }
@@ -76,7 +81,8 @@ static void take_offers(struct client_session *s, bool basic)
 		cache_note_pipe_connect(s, (o->ext & EXT_PIPECONNECT) != 0);
 }
 
-/* EHLO; where it is not known, HELO (RFC 5321, 3.2).  LMTP knows LHLO alone.  early: it has been sent before the greeting. */
+/* EHLO; where it is not known, HELO (RFC 5321, 3.2).  LMTP knows LHLO alone.  early: it has been
+ * sent before the greeting. */
 static enum rc say_hello(struct client_session *s, bool early, struct client_outcome *why)
 {
 	const struct client_target *t = &s->t;
@@ -86,7 +92,8 @@ static enum rc say_hello(struct client_session *s, bool early, struct client_out
 	for (;;) {
 		if (hello_command(s, basic, command, sizeof command, why) != RC_OK)
 			return RC_DEFER;
-		enum io io = early ? reply_read(s, t->command_ms) : session_command(s, command, t->command_ms);
+		enum io io = early ? reply_read(s, t->command_ms)
+		                   : session_command(s, command, t->command_ms);
 		early = false;
 		if (io != IO_OK)
 			return outcome_io(s, why, io, HEDDLE_X_HOST, false, command);
@@ -101,7 +108,8 @@ static enum rc say_hello(struct client_session *s, bool early, struct client_out
 	return RC_OK;
 }
 
-/* ---- a new connection ----------------------------------------------------------------------------------- */
+/* ---- a new connection
+ * ----------------------------------------------------------------------------------- */
 
 static enum rc banner(struct client_session *s, bool *early, struct client_outcome *why)
 {
@@ -128,8 +136,10 @@ static enum rc banner(struct client_session *s, bool *early, struct client_outco
 	return outcome_reply(s, why, HEDDLE_X_HOST, false, "initial connection");
 }
 
-/* As far as everything is in place for MAIL.  *may_clear: it failed in TLS, and another connection may do without. */
-static enum rc establish(struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
+/* As far as everything is in place for MAIL.  *may_clear: it failed in TLS, and another connection
+ * may do without. */
+static enum rc establish(
+    struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
 {
 	const struct client_tls *tls = &s->t.tls;
 	bool early = false;
@@ -151,7 +161,8 @@ authenticate:
 }
 
 /* One attempt; told: the host has answered. */
-static enum rc greet_once(struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
+static enum rc greet_once(
+    struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
 {
 	conn_free(&s->conn, false);
 	s->conn = conn_new(s->t.key);
@@ -187,8 +198,9 @@ enum rc session_greet(struct client_session *s, struct client_outcome *why)
 	return rc;
 }
 
-enum rc client_open(struct smtp_clients *c, const struct client_target *t, const struct client_wait *w, struct arena *a,
-    struct client_session **out, struct client_outcome *why)
+enum rc client_open(struct smtp_clients *c, const struct client_target *t,
+    const struct client_wait *w, struct arena *a, struct client_session **out,
+    struct client_outcome *why)
 {
 	struct client_session *s = ARENA_NEW(a, struct client_session);
 
@@ -222,7 +234,8 @@ bool client_local_addr(const struct client_session *s, struct net_addr *out)
 	return s->conn && s->conn->fd >= 0 && net_local_addr(s->conn->fd, out);
 }
 
-/* Copies: the connection may end, or be somebody else's, before the session's owner has written its log. */
+/* Copies: the connection may end, or be somebody else's, before the session's owner has written its
+ * log. */
 static void copy_tls(struct arena *a, const struct tls_facts *in, struct tls_facts *out)
 {
 	*out = *in;
@@ -241,8 +254,11 @@ void client_session_facts(const struct client_session *s, struct client_facts *o
 {
 	const struct client_conn *c = s->conn;
 
-	*out = (struct client_facts){.stale = s->stale, .used = s->used, .authenticator = slice_absent(),
-	    .authenticated_id = slice_absent(), .fell_back = slice_absent()};
+	*out = (struct client_facts){.stale = s->stale,
+	    .used = s->used,
+	    .authenticator = slice_absent(),
+	    .authenticated_id = slice_absent(),
+	    .fell_back = slice_absent()};
 	if (!c)
 		return;
 	out->is_tls = c->tls != NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A client's connection goes into TLS.  What the server said in clear, its extensions among it, counts no more then; bytes that
- * came behind its 220 were not protected, and end the connection (RFC 3207, 6; response injection).
- * Whether a message may go in clear is decided in one place, may_go_in_clear.
+ * A client's connection goes into TLS.  What the server said in clear, its extensions among it,
+ * counts no more then; bytes that came behind its 220 were not protected, and end the connection
+ * (RFC 3207, 6; response injection). Whether a message may go in clear is decided in one place,
+ * may_go_in_clear.
  */
 #include "smtp/client_private.h"
 
@@ -37,7 +38,8 @@ static enum rc handshake_trouble(struct client_session *s, struct client_outcome
 	return trouble(s, why, "(handshake): the server closed the connection");
 }
 
-/* Asked of the TLS layer already; what it said is looked at once more, because a mistake there would be silent. */
+/* Asked of the TLS layer already; what it said is looked at once more, because a mistake there
+ * would be silent. */
 static bool is_good_enough(const struct client_session *s)
 {
 	return s->t.tls.settings.verify != TLS_VERIFY_REQUIRE || s->conn->facts.verified;
@@ -49,7 +51,8 @@ static slice_t resume_key(const struct client_session *s)
 
 	if (!s->t.tls.resume)
 		return slice_absent();
-	return arena_printf(s->arena, "%.*s %.*s", SL_ARG(net_addr_port_text(&s->t.to, buf)), SL_ARG(s->t.key));
+	return arena_printf(
+	    s->arena, "%.*s %.*s", SL_ARG(net_addr_port_text(&s->t.to, buf)), SL_ARG(s->t.key));
 }
 
 enum rc session_begin_tls(struct client_session *s, struct client_outcome *why)
@@ -62,7 +65,8 @@ enum rc session_begin_tls(struct client_session *s, struct client_outcome *why)
 
 	enum rc rc = tls_context_get(cache, &t->settings, s->arena, &context, &s->stale, &err);
 	if (rc == RC_OK)
-		rc = tls_client_new(cache, context, c->fd, t->sni, t->verify_name, resume_key(s), &c->tls, &err);
+		rc = tls_client_new(
+		    cache, context, c->fd, t->sni, t->verify_name, resume_key(s), &c->tls, &err);
 	tls_context_unref(&context);
 	if (rc != RC_OK)
 		return trouble(s, why, err.text);
@@ -100,11 +104,14 @@ enum rc session_starttls(struct client_session *s, bool *may_clear, struct clien
 		if (may_go_in_clear(t) && (!later || t->try_clear) && !c->broken)
 			return RC_OK;
 		c->broken = true;
-		return may_go_in_clear(t) ? RC_DEFER : outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST,
-		    "a TLS session is required, but an attempt to start TLS failed");
+		return may_go_in_clear(t)
+		           ? RC_DEFER
+		           : outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST,
+		                 "a TLS session is required, but an attempt to start TLS failed");
 	}
 	if (c->in_at != c->in_len)
-		return trouble(s, why, "(STARTTLS): the server sent more than its reply before TLS began");
+		return trouble(
+		    s, why, "(STARTTLS): the server sent more than its reply before TLS began");
 	enum rc rc = session_begin_tls(s, why);
 	*may_clear = rc != RC_OK && may_go_in_clear(t) && t->try_clear;
 	return rc;

@@ -42,8 +42,8 @@ bool reply_flush(struct run *r)
 		return false;
 	}
 	if (s->unsent_len) {
-		s->unsent_at +=
-		    (uint32_t)session_write(r, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
+		s->unsent_at += (uint32_t)session_write(
+		    r, s->unsent + s->unsent_at, s->unsent_len - s->unsent_at);
 		if (s->unsent_at == s->unsent_len) {
 			free(s->unsent);
 			s->unsent = NULL;

@@ -201,7 +201,8 @@ static const struct local_user *keep_user(struct arena *a, const struct local_us
 	return kept;
 }
 
-static void take(struct smtp_server *server, int fd, const struct net_addr *peer, const struct local_user *u)
+static void take(
+    struct smtp_server *server, int fd, const struct net_addr *peer, const struct local_user *u)
 {
 	const struct smtp_server_config *c = &server->cfg;
 	struct config *cfg = c->snapshot(c->ctx);

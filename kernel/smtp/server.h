@@ -87,11 +87,14 @@ struct smtp_server_config {
 	    const struct verify_options *o, slice_t *out_user_text, slice_t *out_log_text,
 	    struct error *err);
 	/* EXPN: what the address stands for, "<a@b>" a line; RC_FAIL: nothing.  NULL: defers */
-	enum rc (*expand_address)(struct eval *ev, slice_t address, struct strbuf *out, struct error *err);
-	/* ETRN: try what is queued for recipients with this in them, as -R.  ctx as above.  NULL: refused */
+	enum rc (*expand_address)(
+	    struct eval *ev, slice_t address, struct strbuf *out, struct error *err);
+	/* ETRN: try what is queued for recipients with this in them, as -R.  ctx as above.  NULL:
+	 * refused */
 	void (*queue_run)(void *ctx, slice_t recipient);
 	bool queue_only; /* -odq and the like */
-	/* -bh: a session that is played, where nothing that is accepted is kept; borrowed.  NULL: for real */
+	/* -bh: a session that is played, where nothing that is accepted is kept; borrowed.  NULL:
+	 * for real */
 	const struct smtp_played *played;
 };
 MUST_USE enum rc smtp_server_new(
@@ -99,7 +102,8 @@ MUST_USE enum rc smtp_server_new(
 /* Accept on a listening socket until stop; the descriptor stays the caller's. */
 MUST_USE enum rc smtp_server_listen(struct smtp_server *s, int listen_fd, struct error *err);
 /* Submissions by this host's users (-bs, -bS), at smtp_submission_path of the spool directory. */
-MUST_USE enum rc smtp_server_listen_local(struct smtp_server *s, const char *path, struct error *err);
+MUST_USE enum rc smtp_server_listen_local(
+    struct smtp_server *s, const char *path, struct error *err);
 slice_t smtp_submission_path(struct arena *a, slice_t spool_directory);
 /* One connected socket (non-blocking); takes the descriptor over, whatever happens.  Checks the
  * connection limits. */
@@ -117,11 +121,11 @@ void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *ou
 
 /* Does TLS begin at once on this port, by tls_on_connect_ports? */
 bool smtp_server_port_is_tls(const struct config *cfg, struct arena *scratch, int64_t port);
-/* Before a configuration is taken: do the certificates and keys exist that it names in so many words, and do they belong
- * together?  ERROR names file or option.  contexts has them loaded then (may be NULL).  *out_self_signed: TLS is offered,
- * but with no certificate. */
-MUST_USE enum rc smtp_server_check_tls(const struct config *cfg, struct tls_contexts *contexts, bool *out_self_signed,
-    struct error *err);
+/* Before a configuration is taken: do the certificates and keys exist that it names in so many
+ * words, and do they belong together?  ERROR names file or option.  contexts has them loaded then
+ * (may be NULL).  *out_self_signed: TLS is offered, but with no certificate. */
+MUST_USE enum rc smtp_server_check_tls(const struct config *cfg, struct tls_contexts *contexts,
+    bool *out_self_signed, struct error *err);
 /* No session may be left. */
 void smtp_server_free(struct smtp_server **s);
 

@@ -36,7 +36,8 @@ static const struct where_row *row_of(enum acl_where where)
 
 static bool denies_when_unset(enum acl_where where)
 {
-	return where == ACL_RCPT || where == ACL_VRFY || where == ACL_EXPN || where == ACL_ETRN || where == ACL_MAILAUTH;
+	return where == ACL_RCPT || where == ACL_VRFY || where == ACL_EXPN || where == ACL_ETRN ||
+	       where == ACL_MAILAUTH;
 }
 
 static void outcome_clear(struct acl_outcome *out, enum acl_verdict v)
@@ -194,7 +195,8 @@ static void log_refusal(
 	if (row->sender && s->m)
 		from = arena_printf(r->scratch, "F=<%.*s> ", SL_ARG(s->m->sender));
 	log_about(r, where, row->where == ACL_DATA ? log_header_detail(r) : slice_absent(),
-	    "%.*s%.*s %.*s%srejected %s%s%.*s%s%.*s", SL_ARG(host_for_log(r, true)), SL_ARG(log_tls_fields(r)), SL_ARG(from),
+	    "%.*s%.*s %.*s%srejected %s%s%.*s%s%.*s", SL_ARG(host_for_log(r, true)),
+	    SL_ARG(log_tls_fields(r)), SL_ARG(from),
 	    out->verdict == ACL_DEFER ? "temporarily " : "", row->rejected, what.len ? " " : "",
 	    SL_ARG(what), text.len ? ": " : "", SL_ARG(text));
 }
@@ -204,7 +206,8 @@ static void explain_sender(struct run *r, const struct acl_outcome *out, slice_t
 {
 	struct session *s = r->s;
 	bool defer = out->verdict == ACL_DEFER;
-	if (!out->sender_verify_failed || slice_is_absent(out->verify_detail) || s->sender_explained)
+	if (!out->sender_verify_failed || slice_is_absent(out->verify_detail) ||
+	    s->sender_explained)
 		return;
 	s->sender_explained = true;
 	if (log_selected(s->log, LOG_SENDER_VERIFY_FAIL))

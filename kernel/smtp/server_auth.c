@@ -136,7 +136,8 @@ static const struct heddle_instance *mechanism(struct run *r, slice_t name)
 {
 	const struct heddle_instance *inst;
 	for (uint32_t i = 0; (inst = config_auth(r->s->cfg, i)) != NULL; i++)
-		if (((r->s->auth_offers && r->s->auth_offers[i]) || (r->s->allow_auth_unadvertised && is_server(inst))) &&
+		if (((r->s->auth_offers && r->s->auth_offers[i]) ||
+		        (r->s->allow_auth_unadvertised && is_server(inst))) &&
 		    slice_eqi(inst->generic[AO_public_name].text, name))
 			return inst;
 	return NULL;
@@ -339,7 +340,8 @@ void auth_overlong(struct run *r)
 static bool permitted(struct run *r)
 {
 	struct session *s = r->s;
-	const char *no = !s->auth_advertised && !s->allow_auth_unadvertised ? "AUTH command used when not advertised"
+	const char *no = !s->auth_advertised && !s->allow_auth_unadvertised
+	                     ? "AUTH command used when not advertised"
 	                 : !slice_is_absent(s->facts.sender_host_authenticated)
 	                     ? "already authenticated"
 	                 : s->m ? "not permitted in mail transaction"

@@ -2,13 +2,16 @@
 /*
  * BDAT: a message in chunks whose lengths the client says.  Source: RFC 3030.
  *
- * Whatever is wrong with a chunk, its bytes are taken off the input, kept or not, and never looked at as commands; where
- * that cannot be (no length that can be read, none announced, more than a bound) the connection ends.  A chunk that fails
- * ends the transaction.  Another command than BDAT, NOOP, RSET or QUIT in a series spoils it: then only RSET helps.
+ * Whatever is wrong with a chunk, its bytes are taken off the input, kept or not, and never looked
+ * at as commands; where that cannot be (no length that can be read, none announced, more than a
+ * bound) the connection ends.  A chunk that fails ends the transaction.  Another command than BDAT,
+ * NOOP, RSET or QUIT in a series spoils it: then only RSET helps.
  */
 #include "smtp/server_private.h"
 
-#define PASS_OVER_MIN ((uint64_t)64 << 20) /* bytes of a refused chunk that are read in any case */
+#define PASS_OVER_MIN                                                              \
+	((uint64_t)64 << 20) /* bytes of a refused chunk that are read in any case \
+	                      */
 
 /* "1234" or "1234 LAST"; the size has at most 18 digits, so that sums do not overflow. */
 static bool parse_size(slice_t arg, uint64_t *size, bool *last)
@@ -62,7 +65,9 @@ void serve_bdat(struct run *r)
 		return;
 	}
 	if (!parse_size(r->arg, &size, &last)) {
-		synprot_error(r, true, 501, r->arg.len ? SL("invalid size for BDAT command") : SL("missing size for BDAT command"));
+		synprot_error(r, true, 501,
+		    r->arg.len ? SL("invalid size for BDAT command")
+		               : SL("missing size for BDAT command"));
 		session_close(r, "bad-commands");
 		return;
 	}
@@ -72,7 +77,8 @@ void serve_bdat(struct run *r)
 	if (size > pass_over_max(s)) { /* no message may have it, and nobody waits for its end */
 		if (!s->chunk_refused)
 			reply(r, 552, SL("Message size exceeds maximum permitted"));
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "SMTP call from %.*s dropped: BDAT chunk of %llu bytes",
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "SMTP call from %.*s dropped: BDAT chunk of %llu bytes",
 		    SL_ARG(host_for_text(r)), (unsigned long long)size);
 		session_close(r, "bad-commands");
 		return;
@@ -129,7 +135,8 @@ enum step serve_chunk(struct run *r)
 bool chunks_forbid(struct run *r)
 {
 	struct session *s = r->s;
-	if (!s->chunked || r->command == CMD_BDAT || r->command == CMD_RSET || r->command == CMD_QUIT)
+	if (!s->chunked || r->command == CMD_BDAT || r->command == CMD_RSET ||
+	    r->command == CMD_QUIT)
 		return false;
 	if (s->chunk_spoilt) {
 		synprot_error(r, true, 503, SL("only RSET accepted now"));

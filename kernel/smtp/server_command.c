@@ -132,7 +132,8 @@ bool sync_violated(struct run *r)
 	if (r->command == CMD_AUTH)
 		next = SL(HIDDEN);
 	for (uint32_t i = 0; i < next.len; i++)
-		if ((!i || next.ptr[i - 1] == '\n') && slice_startsi(slice_sub(next, i, next.len), "AUTH"))
+		if ((!i || next.ptr[i - 1] == '\n') &&
+		    slice_startsi(slice_sub(next, i, next.len), "AUTH"))
 			next.len = i + 4;
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
@@ -183,8 +184,8 @@ static bool too_many_nonmail(struct run *r)
 	return true;
 }
 
-/* The line as it is shown: AUTH ends before its response, in whatever form it is wrong; and what is no command is
- * likely the rest of an exchange that has failed. */
+/* The line as it is shown: AUTH ends before its response, in whatever form it is wrong; and what is
+ * no command is likely the rest of an exchange that has failed. */
 static slice_t shown(struct run *r, enum command c)
 {
 	const struct session *s = r->s;
@@ -229,14 +230,16 @@ void command_serve(struct run *r)
 	r->line = shown(r, c);
 	s->facts.smtp_command = r->line;
 	s->facts.smtp_command_argument =
-	    c == CMD_AUTH ? slice_sub(r->line, r->line.len < 5 ? r->line.len : 5, r->line.len) : r->arg;
+	    c == CMD_AUTH ? slice_sub(r->line, r->line.len < 5 ? r->line.len : 5, r->line.len)
+	                  : r->arg;
 	if (c < CMD_COUNT)
 		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;
 	if (may_pipeline && run_pending(r).len)
 		s->pipelining_used = true;
 	if (c == CMD_EHLO && !s->helo_seen) /* PIPECONNECT: it knows already what it will be told */
-		may_pipeline = !s->no_pipelining && host_matches(r, MO_pipelining_connect_advertise_hosts);
+		may_pipeline =
+		    !s->no_pipelining && host_matches(r, MO_pipelining_connect_advertise_hosts);
 	/* what follows BDAT is no command: server_bdat.c looks behind the chunk */
 	if (c != CMD_QUIT && c != CMD_BDAT && !may_pipeline && sync_violated(r)) {
 		/* closed */

@@ -12,7 +12,8 @@ static void no_recipients(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
 	slice_t logged = arena_printf(r->scratch, "valid RCPT command must precede %s", verb);
-	slice_t plain = s->m ? arena_printf(r->scratch, "Valid RCPT command must precede %s", verb) : logged;
+	slice_t plain =
+	    s->m ? arena_printf(r->scratch, "Valid RCPT command must precede %s", verb) : logged;
 	slice_t text = plain;
 	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs)
 		text = arena_printf(r->scratch,
@@ -154,7 +155,8 @@ enum step data_faulty(struct run *r)
 	case DATA_BARE_LF:
 		reply(r, 552, SL("Message header not CRLF terminated"));
 		log_line(r, both,
-		    "rejected from <%.*s> %.*s: Non-CRLF-terminated header, under CHUNKING: message abandoned",
+		    "rejected from <%.*s> %.*s: Non-CRLF-terminated header, under CHUNKING: "
+		    "message abandoned",
 		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)));
 		break;
 	case DATA_FINE:
@@ -193,7 +195,8 @@ static void add_field(struct session *s, slice_t text, enum acl_header_place pla
 		return;
 	case ACL_AFTER_RECEIVED:
 	case ACL_AT_START_RFC:
-		while (h && !slice_startsi(h->text, "Received:")) /* what was put at the start before */
+		while (h &&
+		       !slice_startsi(h->text, "Received:")) /* what was put at the start before */
 			h = h->next;
 		for (; h; last = h, h = h->next)
 			if (!slice_startsi(h->text, "Received:") &&
@@ -328,10 +331,12 @@ static void say_accepted(struct run *r)
 	const struct acl_effects *e = &s->effects;
 	if (!e->fake_reject && !e->fake_defer) {
 		if (s->prdr_answered)
-			replyf(r, 250, "id=%s message accepted%s", s->m->id, s->prdr_some ? " for some recipients" : "");
+			replyf(r, 250, "id=%s message accepted%s", s->m->id,
+			    s->prdr_some ? " for some recipients" : "");
 		else if (s->chunked)
 			replyf(r, 250, " %llu byte chunk, total %llu\nOK id=%s",
-			    (unsigned long long)s->chunk_size, (unsigned long long)s->chunk_total, s->m->id);
+			    (unsigned long long)s->chunk_size, (unsigned long long)s->chunk_total,
+			    s->m->id);
 		else
 			replyf(r, 250, "OK id=%s", s->m->id);
 		if (s->server->cfg.played)
@@ -378,8 +383,7 @@ static void committed(void *arg, enum rc rc, const struct error *why)
 	if (rc && why)
 		s->commit_error = *why;
 	/* from here on the session may end at any time */
-	int before =
-	    atomic_exchange_explicit(&s->commit_result, 1 + (int)rc, memory_order_acq_rel);
+	int before = atomic_exchange_explicit(&s->commit_result, 1 + (int)rc, memory_order_acq_rel);
 	if (before != COMMIT_GIVING) /* else its runner is about to look */
 		park_post(reactor, ref);
 }
@@ -391,7 +395,8 @@ static void heed_load(struct run *r)
 	if (!load_is_above(r, MO_queue_only_load, &load))
 		return;
 	r->s->m->queue_only = true;
-	r->s->queue_by_load = r->s->queue_by_load || config_bool(r->s->cfg, MO_queue_only_load_latch);
+	r->s->queue_by_load =
+	    r->s->queue_by_load || config_bool(r->s->cfg, MO_queue_only_load_latch);
 }
 
 static enum step hand_over(struct run *r)
@@ -410,8 +415,8 @@ static enum step hand_over(struct run *r)
 	s->state = ST_COMMIT;
 	rc = q->append(q->ctx, s->m, r->w, committed, s, &err);
 	if (!rc) {
-		(void)atomic_compare_exchange_strong_explicit(&s->commit_result, &giving, 0,
-		    memory_order_acq_rel, memory_order_acquire);
+		(void)atomic_compare_exchange_strong_explicit(
+		    &s->commit_result, &giving, 0, memory_order_acq_rel, memory_order_acquire);
 		return STEP_AGAIN;
 	}
 	if (s->m->body.in_file && q->discard_body)

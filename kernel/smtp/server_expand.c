@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * EXPN, and ETRN: a queue run for what the client names, or a command of the site's.
- * The command runs apart from the session, in an agent; while one runs, the same argument is told so
- * (smtp_etrn_serialize).  What a client sends becomes one word of it at most: no blanks, no quotes.
+ * The command runs apart from the session, in an agent; while one runs, the same argument is told
+ * so (smtp_etrn_serialize).  What a client sends becomes one word of it at most: no blanks, no
+ * quotes.
  */
 #include "smtp/server_private.h"
 
@@ -24,15 +25,18 @@ void serve_expn(struct run *r)
 		return;
 	}
 	slice_t address, local, domain;
-	if (!r->arg.len || address_parse_path(r->scratch, r->arg, false, config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
+	if (!r->arg.len || address_parse_path(r->scratch, r->arg, false,
+	                       config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
 		reply(r, 501, r->arg.len ? slice_cstr(err.text) : SL("empty address"));
 		return;
 	}
 	if (!address_split(address, &local, &domain))
-		address = arena_printf(r->scratch, "%.*s@%.*s", SL_ARG(address), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+		address = arena_printf(r->scratch, "%.*s@%.*s", SL_ARG(address),
+		    SL_ARG(config_text(s->cfg, MO_qualify_domain)));
 	strbuf_init(&sb, r->scratch, 0);
 	enum rc rc = RC_DEFER;
-	if (s->server->cfg.expand_address && !pool_blocking_begin(r->w, POOL_FOR_LOOKUP, net_addr_client_key(&s->peer), &err)) {
+	if (s->server->cfg.expand_address &&
+	    !pool_blocking_begin(r->w, POOL_FOR_LOOKUP, net_addr_client_key(&s->peer), &err)) {
 		rc = s->server->cfg.expand_address(&r->ev, address, &sb, &err);
 		pool_blocking_end(r->w);
 	}
@@ -121,7 +125,8 @@ static void etrn_job(struct job *job, struct worker *w)
 static bool is_plain(slice_t word)
 {
 	for (uint32_t i = 0; i < word.len; i++)
-		if ((unsigned char)word.ptr[i] <= ' ' || word.ptr[i] == 127 || strchr("\"'\\`$", word.ptr[i]))
+		if ((unsigned char)word.ptr[i] <= ' ' || word.ptr[i] == 127 ||
+		    strchr("\"'\\`$", word.ptr[i]))
 			return false;
 	return word.len != 0;
 }
@@ -139,7 +144,8 @@ static bool etrn_words(struct run *r, struct etrn *e)
 	enum rc rc = config_expand(&r->ev, MO_smtp_etrn_command, &text, &err);
 	r->ev.address = NULL;
 	if (rc) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "failed to expand smtp_etrn_command: %s", err.text);
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "failed to expand smtp_etrn_command: %s",
+		    err.text);
 		return false;
 	}
 	slice_t rest = text;
@@ -147,7 +153,8 @@ static bool etrn_words(struct run *r, struct etrn *e)
 		if (!word.len)
 			continue;
 		if (e->argc == WORDS_MAX) {
-			log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "smtp_etrn_command has too many words");
+			log_line(
+			    r, LOG_TO_MAIN | LOG_TO_PANIC, "smtp_etrn_command has too many words");
 			return false;
 		}
 		e->argv[e->argc++] = arena_dup(e->arena, word);
@@ -157,9 +164,11 @@ static bool etrn_words(struct run *r, struct etrn *e)
 	own = slice_sub(own, 0, slice_find(own, ' '));
 	if (e->argc && slice_eq(own, e->argv[0]) && slice_find(own, '$') == SIZE_MAX)
 		e->argv[0].flags = HEDDLE_CLEAN;
-	if (e->argc && e->argv[0].ptr[0] == '/' && s->server->cfg.eval_hooks && s->server->cfg.eval_hooks->run)
+	if (e->argc && e->argv[0].ptr[0] == '/' && s->server->cfg.eval_hooks &&
+	    s->server->cfg.eval_hooks->run)
 		return true;
-	log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "smtp_etrn_command is no absolute path: %.*s", SL_ARG(text));
+	log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "smtp_etrn_command is no absolute path: %.*s",
+	    SL_ARG(text));
 	return false;
 }
 
@@ -184,7 +193,8 @@ static void start_command(struct run *r)
 		replyf(r, 458, "Already processing %.*s", SL_ARG(r->arg));
 		return;
 	}
-	(void)atomic_fetch_add_explicit(&s->server->sessions, 1, memory_order_acq_rel); /* the server waits for it */
+	(void)atomic_fetch_add_explicit(
+	    &s->server->sessions, 1, memory_order_acq_rel); /* the server waits for it */
 	pool_submit(s->server->cfg.pool, &e->job, POOL_DELIVERY);
 	reply(r, 250, SL("OK"));
 }

@@ -80,7 +80,8 @@ static bool connection_limits(struct run *r)
 		return false;
 	}
 	double load = 0;
-	if (load_is_above(r, MO_smtp_load_reserve, &load) && !host_matches(r, MO_smtp_reserve_hosts)) {
+	if (load_is_above(r, MO_smtp_load_reserve, &load) &&
+	    !host_matches(r, MO_smtp_reserve_hosts)) {
 		refuse(r, "Too much load; please try again later.",
 		    arena_cstr(r->scratch, arena_printf(r->scratch, "load average = %.2f", load)));
 		return false;
@@ -107,9 +108,12 @@ void session_client_limits(struct run *r)
 	s->command_timeout_us = ms > 0 ? ms * 1000 : INT64_C(300) * US_PER_SEC;
 	s->nonmail_limit = config_int(s->cfg, MO_smtp_accept_max_nonmail);
 	s->rcpt_limit = config_int(s->cfg, MO_recipients_max);
-	s->enforce_sync = !s->local && !s->server->cfg.played && config_bool(s->cfg, MO_smtp_enforce_sync);
-	s->unqualified_sender_ok = s->local ? !s->local->unqualified : host_matches(r, MO_sender_unqualified_hosts);
-	s->unqualified_recipient_ok = s->local ? !s->local->unqualified : host_matches(r, MO_recipient_unqualified_hosts);
+	s->enforce_sync =
+	    !s->local && !s->server->cfg.played && config_bool(s->cfg, MO_smtp_enforce_sync);
+	s->unqualified_sender_ok =
+	    s->local ? !s->local->unqualified : host_matches(r, MO_sender_unqualified_hosts);
+	s->unqualified_recipient_ok =
+	    s->local ? !s->local->unqualified : host_matches(r, MO_recipient_unqualified_hosts);
 	s->facts.unqualified_sender_ok = s->unqualified_sender_ok;
 	s->facts.unqualified_recipient_ok = s->unqualified_recipient_ok;
 	rate_begin(r, &s->mail_rate, MO_smtp_ratelimit_mail);
@@ -124,7 +128,8 @@ static bool spoke_too_soon(struct run *r)
 	if (!s->enforce_sync)
 		return false;
 	if (host_matches(r, MO_pipelining_connect_advertise_hosts)) {
-		s->pipeconnect_used = s->layer == LAYER_PLAIN && recv(s->fd, first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+		s->pipeconnect_used =
+		    s->layer == LAYER_PLAIN && recv(s->fd, first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 		return false;
 	}
 	ssize_t n = 0;
@@ -189,7 +194,8 @@ void serve_start(struct run *r)
 	session_client_limits(r);
 	if (s->local && log_selected(s->log, LOG_SMTP_CONNECTION))
 		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s", SL_ARG(host_for_text(r)));
-	else if (!s->local && log_selected(s->log, LOG_SMTP_CONNECTION) && !host_matches(r, MO_hosts_connection_nolog))
+	else if (!s->local && log_selected(s->log, LOG_SMTP_CONNECTION) &&
+	         !host_matches(r, MO_hosts_connection_nolog))
 		log_line(r, LOG_TO_MAIN,
 		    "SMTP connection from %.*s (TCP/IP connection count = %lld)",
 		    SL_ARG(host_for_text(r)), (long long)s->facts.smtp_count_at_connection_start);
@@ -331,12 +337,14 @@ slice_t session_protocol(const struct session *s)
 {
 	static const char *const names[2][8] = {
 	    {"smtp", "smtp", "smtps", "smtps", "esmtp", "esmtpa", "esmtps", "esmtpsa"},
-	    {"local-smtp", "local-smtp", "local-smtps", "local-smtps", "local-esmtp", "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
+	    {"local-smtp", "local-smtp", "local-smtps", "local-smtps", "local-esmtp",
+	        "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
 	if (s->local && s->local->batch)
 		return SL("local-bsmtp");
 	bool auth = !slice_is_absent(s->facts.sender_host_authenticated);
 	bool tls = !slice_is_absent(s->facts.tls_in_cipher);
-	return slice_cstr(names[s->local != NULL][(s->esmtp ? 4 : 0) + (tls ? 2 : 0) + (auth ? 1 : 0)]);
+	return slice_cstr(
+	    names[s->local != NULL][(s->esmtp ? 4 : 0) + (tls ? 2 : 0) + (auth ? 1 : 0)]);
 }
 
 void helo_limits(struct run *r)
@@ -354,11 +362,12 @@ static slice_t hello_line(struct run *r)
 	bool known = !slice_is_absent(s->facts.sender_host_name) && s->facts.sender_host_name.len;
 	slice_t name = known ? s->facts.sender_host_name : s->facts.sender_helo_name;
 	if (s->local)
-		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s", SL_ARG(s->facts.smtp_active_hostname),
-		    SL_ARG(s->local->login), SL_ARG(name));
+		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s",
+		    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->local->login), SL_ARG(name));
 	if (!slice_is_absent(s->facts.sender_ident) && s->facts.sender_ident.len)
-		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s [%.*s]", SL_ARG(s->facts.smtp_active_hostname),
-		    SL_ARG(s->facts.sender_ident), SL_ARG(name), SL_ARG(s->facts.sender_host_address));
+		return arena_printf(r->scratch, "%.*s Hello %.*s at %.*s [%.*s]",
+		    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(s->facts.sender_ident),
+		    SL_ARG(name), SL_ARG(s->facts.sender_host_address));
 	return arena_printf(r->scratch, "%.*s Hello %.*s [%.*s]",
 	    SL_ARG(s->facts.smtp_active_hostname), SL_ARG(name),
 	    SL_ARG(s->facts.sender_host_address));
@@ -385,7 +394,8 @@ void session_forget_offers(struct session *s)
 static void offer_limits(struct run *r, struct strbuf *sb)
 {
 	struct session *s = r->s;
-	if ((s->mail_limit <= 0 && s->rcpt_limit <= 0) || !host_matches(r, MO_limits_advertise_hosts))
+	if ((s->mail_limit <= 0 && s->rcpt_limit <= 0) ||
+	    !host_matches(r, MO_limits_advertise_hosts))
 		return;
 	strbuf_text(sb, "\nLIMITS");
 	if (s->mail_limit > 0)
@@ -394,7 +404,8 @@ static void offer_limits(struct run *r, struct strbuf *sb)
 		strbuf_printf(sb, " RCPTMAX=%lld", (long long)s->rcpt_limit);
 }
 
-static void offer(struct run *r, struct strbuf *sb, enum main_option hosts, const char *word, bool *out)
+static void offer(
+    struct run *r, struct strbuf *sb, enum main_option hosts, const char *word, bool *out)
 {
 	*out = host_matches(r, hosts);
 	if (*out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Who the client's host says is connecting (RFC 1413).  The session's own park waits for the answer, at another
- * descriptor; no answer in time, or a bad one, is none.
+ * Who the client's host says is connecting (RFC 1413).  The session's own park waits for the
+ * answer, at another descriptor; no answer in time, or a bad one, is none.
  */
 #include "smtp/server_private.h"
 
@@ -36,8 +36,10 @@ bool ident_start(struct run *r)
 	struct session *s = r->s;
 	struct net_addr to = s->peer, from;
 	struct error err;
-	int64_t ms = config_int(s->cfg, MO_rfc1413_query_timeout), port = config_int(s->cfg, MO_rfc1413_port);
-	if (ms <= 0 || s->ident || s->layer != LAYER_PLAIN || !host_matches(r, MO_rfc1413_hosts) || !net_local_addr(s->fd, &from))
+	int64_t ms = config_int(s->cfg, MO_rfc1413_query_timeout),
+	        port = config_int(s->cfg, MO_rfc1413_port);
+	if (ms <= 0 || s->ident || s->layer != LAYER_PLAIN || !host_matches(r, MO_rfc1413_hosts) ||
+	    !net_local_addr(s->fd, &from))
 		return false;
 	to.port = (uint16_t)port;
 	from.port = 0;
@@ -54,12 +56,13 @@ bool ident_start(struct run *r)
 static void take_answer(struct session *s, slice_t line)
 {
 	slice_t rest = line, ports, kind, system;
-	if (!slice_next(&rest, ':', &ports) || !slice_next(&rest, ':', &kind) || !slice_next(&rest, ':', &system) ||
-	    !slice_eqis(slice_trim(kind), "USERID"))
+	if (!slice_next(&rest, ':', &ports) || !slice_next(&rest, ':', &kind) ||
+	    !slice_next(&rest, ':', &system) || !slice_eqis(slice_trim(kind), "USERID"))
 		return;
 	slice_t comma = ports, theirs, ours;
 	int64_t a, b;
-	if (!slice_next(&comma, ',', &theirs) || !slice_to_i64(slice_trim(theirs), 10, false, &a) || a != s->peer.port)
+	if (!slice_next(&comma, ',', &theirs) || !slice_to_i64(slice_trim(theirs), 10, false, &a) ||
+	    a != s->peer.port)
 		return;
 	ours = slice_trim(comma);
 	if (!slice_to_i64(ours, 10, false, &b) || b != s->facts.interface_port)
@@ -102,7 +105,8 @@ static bool ask(struct session *s, struct ident *q)
 	struct error err;
 	if (net_connect_finish(q->fd, &s->peer, NULL, &err))
 		return false;
-	int n = snprintf(line, sizeof line, "%u , %u\r\n", (unsigned)s->peer.port, (unsigned)s->facts.interface_port);
+	int n = snprintf(line, sizeof line, "%u , %u\r\n", (unsigned)s->peer.port,
+	    (unsigned)s->facts.interface_port);
 	q->asked = true;
 	return send(q->fd, line, (size_t)n, MSG_NOSIGNAL) == n;
 }

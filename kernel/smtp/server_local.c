@@ -2,11 +2,13 @@
 /*
  * Sessions of this host's own users: a unix socket to which the command line (-bs, -bS) connects.
  *
- * The first line says what is wanted: "heddle-submission 1 MODE LOGIN FLAGS [NAME]", MODE smtp or bsmtp, FLAGS "-" or letters
- * ("u": addresses are not qualified, -bnq), NAME what -F says, in base64, if it was given.  Who it is tells the socket (peer credentials); the name is believed if the
- * user data base gives the same uid for it.  Then a session begins, on the same connection, that differs from one over
- * TCP/IP only by what struct local_user says.
- * Threads: one park accepts, one park for each caller reads its line.  Looking the name up is bracketed.
+ * The first line says what is wanted: "heddle-submission 1 MODE LOGIN FLAGS [NAME]", MODE smtp or
+ * bsmtp, FLAGS "-" or letters
+ * ("u": addresses are not qualified, -bnq), NAME what -F says, in base64, if it was given.  Who it
+ * is tells the socket (peer credentials); the name is believed if the user data base gives the same
+ * uid for it.  Then a session begins, on the same connection, that differs from one over TCP/IP
+ * only by what struct local_user says. Threads: one park accepts, one park for each caller reads
+ * its line.  Looking the name up is bracketed.
  */
 #include "base/codec.h"
 #include "base/io.h"
@@ -77,7 +79,8 @@ static bool listed_as_trusted(struct eval *ev, slice_t login, uid_t uid)
 	if (config_expand(ev, MO_trusted_users, &list, &err) || slice_is_absent(list))
 		return false;
 	while (expand_list_next(ev->arena, list, &pos, &item))
-		if (slice_eq(item, login) || (slice_to_i64(item, 10, false, &number) && number == (int64_t)uid))
+		if (slice_eq(item, login) ||
+		    (slice_to_i64(item, 10, false, &number) && number == (int64_t)uid))
 			return true;
 	return false;
 }
@@ -92,15 +95,17 @@ static slice_t name_of_user(struct arena *a, slice_t gecos, slice_t login)
 			strbuf_char(&sb, gecos.ptr[i]);
 			continue;
 		}
-		strbuf_char(&sb, login.ptr[0] >= 'a' && login.ptr[0] <= 'z' ? (char)(login.ptr[0] - 'a' + 'A') : login.ptr[0]);
+		strbuf_char(&sb, login.ptr[0] >= 'a' && login.ptr[0] <= 'z'
+		                     ? (char)(login.ptr[0] - 'a' + 'A')
+		                     : login.ptr[0]);
 		strbuf_add(&sb, slice_sub(login, 1, login.len));
 	}
 	return strbuf_slice(&sb);
 }
 
 /* RC_FAIL: the name is not that of the uid; RC_DEFER: nobody can say. */
-static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, slice_t login, struct arena *a, struct local_user *u,
-    struct error *err)
+static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, slice_t login,
+    struct arena *a, struct local_user *u, struct error *err)
 {
 	struct services *sv = c->server->cfg.services;
 	struct ucred peer = {.uid = (uid_t)-1};
@@ -130,7 +135,8 @@ static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, 
 	ev.process = config_process(cfg);
 	ev.services = sv;
 	ev.deadline_us = clock_mono_us() + NAME_LOOKUP_US;
-	u->trusted = peer.uid == 0 || peer.uid == geteuid() || listed_as_trusted(&ev, u->login, peer.uid);
+	u->trusted =
+	    peer.uid == 0 || peer.uid == geteuid() || listed_as_trusted(&ev, u->login, peer.uid);
 	return RC_OK;
 }
 
@@ -142,7 +148,9 @@ static void begin(struct caller *c, slice_t line, struct worker *w)
 	struct local_user *u = ARENA_NEW(a, struct local_user);
 	struct error err = {0};
 	slice_t login;
-	enum rc rc = !cfg ? RC_DEFER : take_words(a, line, u, &login) ? identify(c, w, cfg, login, a, u, &err) : RC_FAIL;
+	enum rc rc = !cfg                             ? RC_DEFER
+	             : take_words(a, line, u, &login) ? identify(c, w, cfg, login, a, u, &err)
+	                                              : RC_FAIL;
 	if (rc) {
 		config_unref(&cfg);
 		arena_free(&a);
@@ -211,7 +219,8 @@ static void accept_run(void *owner, enum wake why, struct worker *w)
 {
 	struct local_listener *l = owner;
 	(void)w;
-	if (why == WAKE_CANCEL || atomic_load_explicit(&l->server->stopping, memory_order_relaxed)) {
+	if (why == WAKE_CANCEL ||
+	    atomic_load_explicit(&l->server->stopping, memory_order_relaxed)) {
 		park_free(&l->park);
 		(void)close(l->fd);
 		free(l);
@@ -226,7 +235,8 @@ static void accept_run(void *owner, enum wake why, struct worker *w)
 			break;
 	}
 	bool full = fd < 0 && (errno == EMFILE || errno == ENFILE);
-	park_wait(l->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER, "submissions");
+	park_wait(l->park, full ? 0 : EPOLLIN, full ? clock_mono_us() + US_PER_SEC : DEADLINE_NEVER,
+	    "submissions");
 }
 
 slice_t smtp_submission_path(struct arena *a, slice_t spool_directory)

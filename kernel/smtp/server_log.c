@@ -173,7 +173,8 @@ static void add_selected(struct strbuf *sb, struct run *r, const struct message 
 		strbuf_printf(sb, " RT=%lld.%03llds", (long long)(m->received_in_us / US_PER_SEC),
 		    (long long)(m->received_in_us / 1000 % 1000));
 	else if (log_selected(s->log, LOG_RECEIVE_TIME))
-		strbuf_printf(sb, " RT=%.*s", SL_ARG(clock_interval(sb->arena, m->received_in_us / US_PER_SEC)));
+		strbuf_printf(sb, " RT=%.*s",
+		    SL_ARG(clock_interval(sb->arena, m->received_in_us / US_PER_SEC)));
 	/* one that was added has the message's own id in it */
 	bool made = id.len > 1 && id.ptr[0] == 'E' && slice_starts(slice_sub(id, 1, id.len), m->id);
 	if (has(id) && log_selected(s->log, made ? LOG_MSG_ID_CREATED : LOG_MSG_ID)) {
@@ -220,8 +221,8 @@ slice_t log_tls_fields(struct run *r)
 
 void log_tls_error(struct run *r, const char *where, slice_t text)
 {
-	log_about(r, LOG_TO_MAIN, slice_absent(), "TLS error on connection from %.*s (%s): %.*s", SL_ARG(host_for_text(r)), where,
-	    SL_ARG(text));
+	log_about(r, LOG_TO_MAIN, slice_absent(), "TLS error on connection from %.*s (%s): %.*s",
+	    SL_ARG(host_for_text(r)), where, SL_ARG(text));
 }
 
 void log_arrival(struct run *r, const struct message *m)
@@ -252,7 +253,10 @@ void log_arrival(struct run *r, const struct message *m)
 		}
 	}
 	if (s->pipelining_advertised && log_selected(s->log, LOG_PIPELINING))
-		strbuf_printf(&sb, " L%s%s", s->pipeconnect_used ? "*" : s->pipeconnect_offered ? "." : "",
+		strbuf_printf(&sb, " L%s%s",
+		    s->pipeconnect_used      ? "*"
+		    : s->pipeconnect_offered ? "."
+		                             : "",
 		    s->pipelining_used ? "" : "-");
 	strbuf_text(&sb, s->prdr_answered ? " PRDR" : "");
 	strbuf_text(&sb, s->chunked ? " K" : "");

@@ -73,7 +73,8 @@ static enum param take_parameter(struct run *r, slice_t name, slice_t value, voi
 
 static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
 {
-	*out = (struct mail_parameters){.size = -1, .auth = slice_absent(), .auth_raw = slice_absent()};
+	*out = (struct mail_parameters){
+	    .size = -1, .auth = slice_absent(), .auth_raw = slice_absent()};
 	dsn_params_clear(&out->dsn);
 	return params_take(r, text, take_parameter, out);
 }
@@ -156,7 +157,8 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 	return false;
 }
 
-/* A user of this host is the sender, whatever MAIL says, unless trusted or told to be free in it. */
+/* A user of this host is the sender, whatever MAIL says, unless trusted or told to be free in it.
+ */
 static enum rc local_sender(struct run *r, struct arena *a, slice_t *sender, struct error *err)
 {
 	struct session *s = r->s;
@@ -166,7 +168,8 @@ static enum rc local_sender(struct run *r, struct arena *a, slice_t *sender, str
 	enum rc rc = may ? match_address(&r->ev, may, *sender, NULL, err) : RC_FAIL;
 	if (rc != RC_FAIL)
 		return rc;
-	*sender = arena_printf(a, "%.*s@%.*s", SL_ARG(s->local->login), SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+	*sender = arena_printf(a, "%.*s@%.*s", SL_ARG(s->local->login),
+	    SL_ARG(config_text(s->cfg, MO_qualify_domain)));
 	return RC_OK;
 }
 
@@ -209,7 +212,8 @@ void serve_mail(struct run *r)
 	s->mf.smtputf8 = m->smtputf8 = p.utf8;
 	s->mf.prdr_requested = s->prdr = p.prdr;
 	if (p.utf8)
-		s->facts.received_protocol = arena_printf(m->arena, "utf8%.*s", SL_ARG(session_protocol(s)));
+		s->facts.received_protocol =
+		    arena_printf(m->arena, "utf8%.*s", SL_ARG(session_protocol(s)));
 	s->declared_size = p.size;
 	s->body_8bit = p.body_8bit;
 	s->count_rset = s->count_helo = true;
@@ -219,7 +223,8 @@ void serve_mail(struct run *r)
 		s->mail_discard = s->discarding = true;
 	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
 		slice_t usual = p.prdr ? SL("OK, PRDR Requested") : SL("OK");
-		reply(r, 250, slice_is_absent(out.user_text) || !out.user_text.len ? usual : out.user_text);
+		reply(r, 250,
+		    slice_is_absent(out.user_text) || !out.user_text.len ? usual : out.user_text);
 		return;
 	}
 	/* the sender is forgotten, and with it the transaction */

@@ -82,7 +82,8 @@ void serve_help(struct run *r)
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
 	strbuf_text(&sb, "Commands supported:\n");
-	strbuf_text(&sb, "AUTH "); /* whether or not there is anything to authenticate by, as Exim says it */
+	strbuf_text(&sb,
+	    "AUTH "); /* whether or not there is anything to authenticate by, as Exim says it */
 	strbuf_text(&sb, session_tls_offered(r) ? "STARTTLS " : "");
 	strbuf_text(&sb, "HELO EHLO MAIL RCPT DATA ");
 	strbuf_text(&sb, host_matches(r, MO_chunking_advertise_hosts) ? "BDAT " : "");

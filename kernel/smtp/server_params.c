@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The parameters of MAIL and RCPT: taking them off, those of DSN (RFC 3461), and what an address may be written in. */
+/* The parameters of MAIL and RCPT: taking them off, those of DSN (RFC 3461), and what an address
+ * may be written in. */
 #include "smtp/server_private.h"
 
 #include <heddle/transport.h>
@@ -13,7 +14,8 @@ bool params_take(struct run *r, slice_t *text, param_fn *take, void *out)
 		size_t sp = slice_rfind(*text, ' ');
 		if (sp == SIZE_MAX)
 			break;
-		slice_t word = slice_sub(*text, sp + 1, text->len), name = word, value = slice_absent();
+		slice_t word = slice_sub(*text, sp + 1, text->len), name = word,
+		        value = slice_absent();
 		size_t eq = slice_find(word, '=');
 		if (eq != SIZE_MAX) {
 			name = slice_sub(word, 0, eq);
@@ -31,7 +33,10 @@ bool params_take(struct run *r, slice_t *text, param_fn *take, void *out)
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	                              : -1;
 }
 
 bool xtext_decode(struct arena *a, slice_t in, slice_t *out)
@@ -84,7 +89,8 @@ static enum param bad(struct run *r, const char *text)
 
 void dsn_params_clear(struct dsn_params *p)
 {
-	*p = (struct dsn_params){.ret = slice_absent(), .envid = slice_absent(), .orcpt = slice_absent()};
+	*p = (struct dsn_params){
+	    .ret = slice_absent(), .envid = slice_absent(), .orcpt = slice_absent()};
 }
 
 enum param dsn_mail_param(struct run *r, slice_t name, slice_t value, struct dsn_params *out)
@@ -92,7 +98,9 @@ enum param dsn_mail_param(struct run *r, slice_t name, slice_t value, struct dsn
 	if (slice_eqis(name, "RET")) {
 		if (!slice_is_absent(out->ret))
 			return bad(r, "RET can be specified once only");
-		out->ret = slice_eqis(value, "HDRS") ? SL("HDRS") : slice_eqis(value, "FULL") ? SL("FULL") : slice_absent();
+		out->ret = slice_eqis(value, "HDRS")   ? SL("HDRS")
+		           : slice_eqis(value, "FULL") ? SL("FULL")
+		                                       : slice_absent();
 		return slice_is_absent(out->ret) ? bad(r, "Value for RET is invalid") : PARAM_TAKEN;
 	}
 	if (slice_eqis(name, "ENVID")) {
@@ -111,8 +119,8 @@ static bool parse_notify(slice_t list, uint32_t *out)
 	static const struct {
 		const char *word;
 		uint32_t bit;
-	} words[] = {{"NEVER", HEDDLE_DSN_NEVER}, {"SUCCESS", HEDDLE_DSN_SUCCESS}, {"FAILURE", HEDDLE_DSN_FAILURE},
-	    {"DELAY", HEDDLE_DSN_DELAY}};
+	} words[] = {{"NEVER", HEDDLE_DSN_NEVER}, {"SUCCESS", HEDDLE_DSN_SUCCESS},
+	    {"FAILURE", HEDDLE_DSN_FAILURE}, {"DELAY", HEDDLE_DSN_DELAY}};
 	slice_t rest = list, word;
 	*out = 0;
 	while (slice_next(&rest, ',', &word)) {
@@ -153,7 +161,11 @@ enum param dsn_rcpt_param(struct run *r, slice_t name, slice_t value, struct dsn
 static uint32_t utf8_length(slice_t s, uint32_t i)
 {
 	const unsigned char *p = (const unsigned char *)s.ptr + i;
-	uint32_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	uint32_t n = p[0] < 0x80                   ? 1
+	             : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+	             : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+	             : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+	                                           : 0;
 	if (!n || i + n > s.len)
 		return 0;
 	for (uint32_t k = 1; k < n; k++)
@@ -175,7 +187,8 @@ bool address_charset_ok(struct run *r, slice_t address, bool utf8)
 		return true;
 	if (!utf8) {
 		slice_t why = SL("SMTPUTF8 is needed for an address outside ASCII");
-		synprot_error_told(r, false, 553, why, arena_printf(r->scratch, "<%.*s>: %.*s", SL_ARG(address), SL_ARG(why)));
+		synprot_error_told(r, false, 553, why,
+		    arena_printf(r->scratch, "<%.*s>: %.*s", SL_ARG(address), SL_ARG(why)));
 		return false;
 	}
 	while (i < address.len && (n = utf8_length(address, i)) != 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* smtp/server_parts: what the parts of the server do for each other.  Comes with server_private.h, which has the types. */
+/* smtp/server_parts: what the parts of the server do for each other.  Comes with server_private.h,
+ * which has the types. */
 #ifndef HEDDLE_SMTP_SERVER_PARTS_H
 #define HEDDLE_SMTP_SERVER_PARTS_H
 #include "smtp/server_private.h"
@@ -70,8 +71,8 @@ const char *command_name(enum command c);
 void session_address_facts(struct run *r, slice_t recipient, struct address_facts *out);
 
 /* ---- server_params.c ---- */
-/* NAME=VALUE off the end of *text, as long as take() knows it, as Exim does: what is left is the address.
- * false: answered. */
+/* NAME=VALUE off the end of *text, as long as take() knows it, as Exim does: what is left is the
+ * address. false: answered. */
 enum param { PARAM_TAKEN, PARAM_UNKNOWN, PARAM_BAD };
 typedef enum param param_fn(struct run *r, slice_t name, slice_t value, void *out);
 bool params_take(struct run *r, slice_t *text, param_fn *take, void *out);
@@ -85,7 +86,8 @@ void dsn_params_clear(struct dsn_params *p);
 /* RET and ENVID; NOTIFY and ORCPT */
 enum param dsn_mail_param(struct run *r, slice_t name, slice_t value, struct dsn_params *out);
 enum param dsn_rcpt_param(struct run *r, slice_t name, slice_t value, struct dsn_params *out);
-/* An address outside ASCII where SMTPUTF8 was not asked for, or that is no UTF-8; false: answered. */
+/* An address outside ASCII where SMTPUTF8 was not asked for, or that is no UTF-8; false: answered.
+ */
 bool address_charset_ok(struct run *r, slice_t address, bool utf8);
 
 /* ---- server_acl.c ---- */
@@ -148,18 +150,20 @@ void xclient_offer(struct run *r, struct strbuf *sb);
 /* ---- commands ---- */
 void session_client_limits(struct run *r); /* what depends on who the client is */
 void serve_named(struct run *r);           /* its name has been looked up, if that was wanted */
-void serve_start(struct run *r); /* ST_START: limits, connect ACL, banner */
-void serve_connected(struct run *r); /* after TLS, where it begins at once */
-void serve_greet(struct run *r);  /* after the look-ups: the connect ACL */
+void serve_start(struct run *r);           /* ST_START: limits, connect ACL, banner */
+void serve_connected(struct run *r);       /* after TLS, where it begins at once */
+void serve_greet(struct run *r);           /* after the look-ups: the connect ACL */
 void serve_banner(struct run *r);
 enum step serve_auth_line(struct run *r, slice_t line);
-/* To the reader; what may go to a body file, as a blocking section.  false: it is not this one's turn, nothing was taken. */
+/* To the reader; what may go to a body file, as a blocking section.  false: it is not this one's
+ * turn, nothing was taken. */
 bool data_feed(struct run *r, slice_t in, size_t *out_used, bool *out_end);
 enum step serve_data(struct run *r);
 /* server_prdr.c: the recipients' own answers; false: none is left, and that has been answered. */
 bool prdr_check(struct run *r);
 enum step serve_chunk(struct run *r);
-/* Where a series of chunks is being sent: is this command out of place there?  Then it has been answered. */
+/* Where a series of chunks is being sent: is this command out of place there?  Then it has been
+ * answered. */
 bool chunks_forbid(struct run *r);
 void data_begin(struct session *s); /* all that reading the message needs */
 enum step data_end(struct run *r);  /* all of it has been read */
@@ -175,7 +179,8 @@ void auth_drop(struct run *r);
 void auth_offer(struct run *r, struct strbuf *sb);
 /* A line that is too long came in an exchange. */
 void auth_overlong(struct run *r);
-/* AUTH= of MAIL, decoded and as it came (ABSENT: not given): believed or ignored; what: for a log line.  false: answered. */
+/* AUTH= of MAIL, decoded and as it came (ABSENT: not given): believed or ignored; what: for a log
+ * line.  false: answered. */
 bool auth_take_sender(struct run *r, slice_t sender, slice_t raw, slice_t what);
 /* What $received_protocol is now. */
 slice_t session_protocol(const struct session *s);
@@ -190,7 +195,8 @@ bool spool_has_room(struct run *r, int64_t extra);
 #undef SMTP_COMMAND
 
 /* A session with a local user; takes the descriptor over, copies u. */
-void server_take_local(struct smtp_server *server, int fd, const struct local_user *u) EXCLUDES(lk_smtp_clients);
+void server_take_local(struct smtp_server *server, int fd, const struct local_user *u)
+    EXCLUDES(lk_smtp_clients);
 /* Forget a session: the last touch of the server by it. */
 void server_remove(struct session *s) EXCLUDES(lk_smtp_clients);
 size_t server_client_count(struct smtp_server *server, const struct net_addr *peer)

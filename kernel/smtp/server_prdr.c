@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * PRDR: an answer for each recipient after the data (draft-hall-prdr), where there is more than one.  Those that are
- * refused are taken off the envelope; the answer to the message as a whole follows.
+ * PRDR: an answer for each recipient after the data (draft-hall-prdr), where there is more than
+ * one.  Those that are refused are taken off the envelope; the answer to the message as a whole
+ * follows.
  */
 #include "smtp/server_private.h"
 
-static bool refused(struct run *r, slice_t address, enum acl_verdict v, const struct acl_outcome *out)
+static bool refused(
+    struct run *r, slice_t address, enum acl_verdict v, const struct acl_outcome *out)
 {
 	bool defer = v == ACL_DEFER;
 	int code = out->smtp_code ? out->smtp_code : defer ? 450 : 550;
 	slice_t text = out->user_text, logged = out->log_text;
 	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
-		slice_t said = arena_printf(r->scratch, "PRDR R=<%.*s> acceptance", SL_ARG(address));
+		slice_t said =
+		    arena_printf(r->scratch, "PRDR R=<%.*s> acceptance", SL_ARG(address));
 		log_about(r, LOG_TO_MAIN, slice_absent(), "%.*s", SL_ARG(said));
 		reply(r, 250, said);
 		return v == ACL_DISCARD;
 	}
 	if (slice_is_absent(text) || !text.len)
-		text = defer ? SL("Temporary local problem - please try later") : SL("Administrative prohibition");
+		text = defer ? SL("Temporary local problem - please try later")
+		             : SL("Administrative prohibition");
 	if (slice_is_absent(logged) || !logged.len)
 		logged = text;
-	log_about(r, LOG_TO_MAIN | LOG_TO_REJECT, slice_absent(), "PRDR %.*s %.*s", SL_ARG(address), SL_ARG(logged));
+	log_about(r, LOG_TO_MAIN | LOG_TO_REJECT, slice_absent(), "PRDR %.*s %.*s", SL_ARG(address),
+	    SL_ARG(logged));
 	reply_enhanced(r, code, out->enhanced, text);
 	return true;
 }
@@ -38,7 +43,8 @@ bool prdr_check(struct run *r)
 	reply(r, 353, SL("PRDR content analysis beginning"));
 	for (size_t i = 0; i < count; i++) {
 		struct recipient it = all[i];
-		enum acl_verdict v = session_acl(r, ACL_DATA_PRDR, MO_acl_smtp_data_prdr, it.address, &out);
+		enum acl_verdict v =
+		    session_acl(r, ACL_DATA_PRDR, MO_acl_smtp_data_prdr, it.address, &out);
 		if (v == ACL_DISCARD)
 			s->discarded++;
 		if (refused(r, it.address, v, &out))

@@ -16,10 +16,10 @@
 #define COMMANDS_PER_RUN 64 /* then others have their turn */
 
 enum session_state {
-	ST_START,  /* connected; nothing has been said */
-	ST_LOOKUP, /* waits for the client's name */
-	ST_IDENT,  /* waits for its host to say who it is */
-	ST_BANNER, /* to be greeted, after what the connect ACL delays */
+	ST_START,         /* connected; nothing has been said */
+	ST_LOOKUP,        /* waits for the client's name */
+	ST_IDENT,         /* waits for its host to say who it is */
+	ST_BANNER,        /* to be greeted, after what the connect ACL delays */
 	ST_TLS_HELLO,     /* waits for the ClientHello; see server_tls.c */
 	ST_TLS_HANDSHAKE, /* on the pool of handshakes */
 	ST_TLS_END,       /* it is over, well or not: to be told on the usual pool */
@@ -69,7 +69,7 @@ struct smtp_server {
 	struct listener *listeners GUARDED_BY(lk_smtp_clients);
 	struct session *first GUARDED_BY(lk_smtp_clients);
 	struct etrn *etrns GUARDED_BY(lk_smtp_clients); /* commands under way */
-	_Atomic bool stopping;      /* relaxed: seen at the next command */
+	_Atomic bool stopping;                          /* relaxed: seen at the next command */
 	_Atomic int64_t stop_by_us; /* monotonic; when stopping, DATA ends by then */
 	_Atomic size_t sessions;    /* acq_rel: 0 means that their memory is gone */
 	_Atomic uint64_t connections, refused, messages, rejected; /* relaxed: figures */
@@ -84,9 +84,9 @@ enum { COMMIT_GIVING = -1 };
 /* A user of this host who submits: see server_local.c. */
 struct local_user {
 	slice_t login, full_name, given_name; /* given: -F, or ABSENT */
-	bool trusted;     /* may say who the sender is */
-	bool batch;       /* -bS: nothing but acl_not_smtp is asked */
-	bool unqualified; /* -bnq: addresses stay as they are */
+	bool trusted;                         /* may say who the sender is */
+	bool batch;                           /* -bS: nothing but acl_not_smtp is asked */
+	bool unqualified;                     /* -bnq: addresses stay as they are */
 };
 
 /* smtp_ratelimit_mail and _rcpt; see server_rate.c. */
@@ -106,7 +106,7 @@ struct session {
 	struct config *cfg;
 	struct log *log;
 	struct net_addr peer;
-	struct net_addr counted_as; /* of the connection, whatever XCLIENT says */
+	struct net_addr counted_as;     /* of the connection, whatever XCLIENT says */
 	const struct local_user *local; /* on arena; NULL: over TCP/IP */
 	struct session_facts facts;
 	struct message_facts mf; /* of the transaction, or of none */
@@ -124,7 +124,8 @@ struct session {
 	/* what the client may do, worked out once */
 	int64_t connected_us; /* monotonic */
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
-	struct rate_limit mail_rate, rcpt_rate, rcpt_rate_start; /* rcpt_rate begins anew with each message */
+	struct rate_limit mail_rate, rcpt_rate,
+	    rcpt_rate_start; /* rcpt_rate begins anew with each message */
 	bool xclient_known, xclient_ok;
 	bool pipelining_used, pipeconnect_offered, pipeconnect_used; /* for the log */
 	bool dsn_advertised, smtputf8_advertised, prdr_advertised;
@@ -146,7 +147,8 @@ struct session {
 	bool sender_explained; /* why its verification failed: that is said once */
 	int64_t declared_size;
 	bool body_8bit;
-	bool prdr, prdr_answered, prdr_some; /* asked for; each recipient has its answer; not all were taken */
+	bool prdr, prdr_answered,
+	    prdr_some; /* asked for; each recipient has its answer; not all were taken */
 	/* DATA */
 	struct data_reader *reader; /* on m's arena */
 	struct body_builder *body;
@@ -156,9 +158,8 @@ struct session {
 	uint64_t chunk_left, chunk_size, chunk_total;
 	bool chunking_advertised, chunked, chunk_last, chunk_refused, chunk_spoilt;
 	/* commit */
-	_Atomic int
-	    commit_result; /* 0: pending, COMMIT_GIVING: the runner is giving it, else 1 + rc;
-	                  release, paired with the runner's acquire */
+	_Atomic int commit_result; /* 0: pending, COMMIT_GIVING: the runner is giving it, else 1 +
+	                          rc; release, paired with the runner's acquire */
 	struct error commit_error;
 	/* AUTH */
 	const struct heddle_instance *auth;
@@ -188,9 +189,9 @@ struct run {
 	bool input_ended, read_dry;
 	bool secrets_read; /* the input buffer is wiped when the run is over */
 	unsigned commands;
-	bool io; /* the descriptor has polled */
+	bool io;             /* the descriptor has polled */
 	uint32_t tls_events; /* with STEP_TLS */
-	slice_t line; /* the command being served, trimmed */
+	slice_t line;        /* the command being served, trimmed */
 	slice_t arg;
 	enum command command;
 };

@@ -34,7 +34,8 @@ static bool parse_rate(slice_t text, struct rate_limit *out)
 	while (count < 4 && slice_next(&rest, ',', &part[count]))
 		count++;
 	if (count != 4 || !slice_to_i64(slice_trim(part[0]), 10, false, &n) || n < 0 ||
-	    !parse_delay(slice_trim(part[1]), &out->delay_ms) || !slice_copy(slice_trim(part[2]), buf, sizeof buf) ||
+	    !parse_delay(slice_trim(part[1]), &out->delay_ms) ||
+	    !slice_copy(slice_trim(part[2]), buf, sizeof buf) ||
 	    !parse_delay(slice_trim(part[3]), &out->max_ms))
 		return false;
 	out->threshold = n;
@@ -60,7 +61,8 @@ void rate_begin(struct run *r, struct rate_limit *l, enum main_option o)
 	if (slice_is_absent(text) || !text.len || !host_matches(r, MO_smtp_ratelimit_hosts))
 		return;
 	if (!parse_rate(text, l)) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "\"%.*s\" is no rate limit: threshold, delay, factor and maximum were expected",
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC,
+		    "\"%.*s\" is no rate limit: threshold, delay, factor and maximum were expected",
 		    SL_ARG(text));
 		l->threshold = -1;
 	}

@@ -23,9 +23,9 @@
 #define NOT_CLEARED
 #endif
 
-#define SNAPSHOT_MAX_US (INT64_C(3600) * US_PER_SEC)
-#define COMMIT_POLL_US  (INT64_C(60) * US_PER_SEC)
-#define CLOSE_WAIT_US   (INT64_C(30) * US_PER_SEC)
+#define SNAPSHOT_MAX_US   (INT64_C(3600) * US_PER_SEC)
+#define COMMIT_POLL_US    (INT64_C(60) * US_PER_SEC)
+#define CLOSE_WAIT_US     (INT64_C(30) * US_PER_SEC)
 #define TLS_PARK_AFTER_US (INT64_C(2) * US_PER_SEC)
 
 void session_begin_eval(struct run *r)
@@ -179,7 +179,8 @@ static const char *drop_reason(const struct session *s)
 /* A message is being sent. */
 static bool in_message(const struct session *s)
 {
-	return s->state == ST_DATA || ((s->state == ST_BDAT || s->state == ST_COMMAND) && s->reader);
+	return s->state == ST_DATA ||
+	       ((s->state == ST_BDAT || s->state == ST_COMMAND) && s->reader);
 }
 
 /* The client is gone, or does not take what we say. */
@@ -194,7 +195,8 @@ static void lost(struct run *r)
 	if (in_message(s)) {
 		data_lost(r, false);
 	} else if (s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_BDAT) {
-		if (s->m && log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) /* a message was begun */
+		if (s->m &&
+		    log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) /* a message was begun */
 			log_line(r, LOG_TO_MAIN,
 			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
 			    drop_reason(s), SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
@@ -444,7 +446,8 @@ static void wait_input(struct run *r)
 /* A wait for a TLS client that is no short one any more: what memory can be given back goes. */
 static bool grew_long(struct session *s)
 {
-	if (s->layer != LAYER_TLS || s->tls_parked || s->unsent_len || clock_mono_us() >= s->deadline_us)
+	if (s->layer != LAYER_TLS || s->tls_parked || s->unsent_len ||
+	    clock_mono_us() >= s->deadline_us)
 		return false;
 	if (!tls_pending(s->tls))
 		tls_park(s->tls);
@@ -525,8 +528,10 @@ static void run_loop(struct run *r)
 		if (next == STEP_INPUT && !r->read_dry && !r->input_ended && read_more(r))
 			continue;
 		if (next == STEP_INPUT && r->input_ended) {
-			if (s->state == ST_COMMAND || s->state == ST_AUTH) /* one who only closed his side still reads */
-				replyf(r, 421, "%.*s lost input connection", SL_ARG(s->facts.smtp_active_hostname));
+			if (s->state == ST_COMMAND ||
+			    s->state == ST_AUTH) /* one who only closed his side still reads */
+				replyf(r, 421, "%.*s lost input connection",
+				    SL_ARG(s->facts.smtp_active_hostname));
 			(void)reply_flush(r);
 			lost(r);
 			continue;
@@ -545,9 +550,9 @@ static void run_loop(struct run *r)
 
 static bool waits_for_client(const struct session *s)
 {
-	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP || s->state == ST_IDENT ||
-	       s->state == ST_BANNER ||
-	       s->state == ST_START || s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE;
+	return s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_LOOKUP ||
+	       s->state == ST_IDENT || s->state == ST_BANNER || s->state == ST_START ||
+	       s->state == ST_TLS_HELLO || s->state == ST_TLS_HANDSHAKE;
 }
 
 void session_run(void *owner, enum wake why, struct worker *w)

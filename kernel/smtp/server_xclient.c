@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * XCLIENT: a proxy in front of us says who the client is (Postfix's protocol, XCLIENT_README).  Only hosts of
- * hosts_xclient may, and it is the connection's own address that counts, also after the first time.  What is said takes
- * the place of what we saw; then the session begins anew, with its checks and greeting.
+ * XCLIENT: a proxy in front of us says who the client is (Postfix's protocol, XCLIENT_README). Only
+ * hosts of hosts_xclient may, and it is the connection's own address that counts, also after the
+ * first time.  What is said takes the place of what we saw; then the session begins anew, with its
+ * checks and greeting.
  */
 #include "smtp/server_private.h"
 
@@ -15,9 +16,13 @@ struct attribute {
 	const char *name;
 	size_t at;
 };
-#define X(name, member) {name, offsetof(struct xclient, member)}
-static const struct attribute attributes[] = {X("ADDR", addr), X("NAME", name), X("PORT", port), X("PROTO", proto),
-    X("HELO", helo), X("LOGIN", login), X("DESTADDR", dest_addr), X("DESTPORT", dest_port)};
+#define X(name, member)                                \
+	{                                              \
+		name, offsetof(struct xclient, member) \
+	}
+static const struct attribute attributes[] = {X("ADDR", addr), X("NAME", name), X("PORT", port),
+    X("PROTO", proto), X("HELO", helo), X("LOGIN", login), X("DESTADDR", dest_addr),
+    X("DESTPORT", dest_port)};
 #undef X
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
@@ -66,10 +71,12 @@ static const char *parse(struct run *r, struct xclient *x)
 			i++;
 		if (i == ATTRIBUTES)
 			return "unrecognized parameter";
-		if (!xtext_decode(r->scratch, slice_sub(word, eq + 1, word.len), &value) || !value.len || value.len > VALUE_MAX)
+		if (!xtext_decode(r->scratch, slice_sub(word, eq + 1, word.len), &value) ||
+		    !value.len || value.len > VALUE_MAX)
 			return "malformed value";
 		for (uint32_t k = 0; k < value.len; k++)
-			if ((unsigned char)value.ptr[k] <= ' ' || (unsigned char)value.ptr[k] >= 127)
+			if ((unsigned char)value.ptr[k] <= ' ' ||
+			    (unsigned char)value.ptr[k] >= 127)
 				return "malformed value";
 		*(slice_t *)(void *)((char *)x + attributes[i].at) = value;
 	}
@@ -78,7 +85,8 @@ static const char *parse(struct run *r, struct xclient *x)
 
 static bool parse_address(slice_t text, struct net_addr *out)
 {
-	return net_addr_parse(slice_startsi(text, "IPV6:") ? slice_sub(text, 5, text.len) : text, out);
+	return net_addr_parse(
+	    slice_startsi(text, "IPV6:") ? slice_sub(text, 5, text.len) : text, out);
 }
 
 static bool parse_port(slice_t text, uint16_t *out)
@@ -91,7 +99,8 @@ static bool parse_port(slice_t text, uint16_t *out)
 }
 
 /* Values that are of no use here; NULL: all are. */
-static const char *check(const struct xclient *x, const struct session *s, struct net_addr *peer, struct net_addr *dest)
+static const char *check(
+    const struct xclient *x, const struct session *s, struct net_addr *peer, struct net_addr *dest)
 {
 	*peer = s->peer;
 	*dest = (struct net_addr){.port = (uint16_t)s->facts.interface_port};
@@ -99,20 +108,25 @@ static const char *check(const struct xclient *x, const struct session *s, struc
 	if (!slice_is_absent(x->addr) && !is_unavailable(x->addr) && !parse_address(x->addr, peer))
 		return "bad value for ADDR";
 	peer->port = port;
-	if (!slice_is_absent(x->port) && !is_unavailable(x->port) && !parse_port(x->port, &peer->port))
+	if (!slice_is_absent(x->port) && !is_unavailable(x->port) &&
+	    !parse_port(x->port, &peer->port))
 		return "bad value for PORT";
 	port = dest->port;
-	if (!slice_is_absent(x->dest_addr) && !is_unavailable(x->dest_addr) && !parse_address(x->dest_addr, dest))
+	if (!slice_is_absent(x->dest_addr) && !is_unavailable(x->dest_addr) &&
+	    !parse_address(x->dest_addr, dest))
 		return "bad value for DESTADDR";
 	dest->port = port;
-	if (!slice_is_absent(x->dest_port) && !is_unavailable(x->dest_port) && !parse_port(x->dest_port, &dest->port))
+	if (!slice_is_absent(x->dest_port) && !is_unavailable(x->dest_port) &&
+	    !parse_port(x->dest_port, &dest->port))
 		return "bad value for DESTPORT";
-	if (!slice_is_absent(x->proto) && !slice_eqis(x->proto, "SMTP") && !slice_eqis(x->proto, "ESMTP"))
+	if (!slice_is_absent(x->proto) && !slice_eqis(x->proto, "SMTP") &&
+	    !slice_eqis(x->proto, "ESMTP"))
 		return "bad value for PROTO";
 	return NULL;
 }
 
-static void take_facts(struct session *s, const struct xclient *x, const struct net_addr *peer, const struct net_addr *dest)
+static void take_facts(struct session *s, const struct xclient *x, const struct net_addr *peer,
+    const struct net_addr *dest)
 {
 	struct session_facts *f = &s->facts;
 	slice_t no = slice_absent();
@@ -139,7 +153,8 @@ static void take_facts(struct session *s, const struct xclient *x, const struct 
 		f->sender_host_name = arena_dup(s->arena, x->name);
 		f->host_lookup = HOST_LOOKUP_OK;
 	}
-	f->sender_helo_name = slice_is_absent(x->helo) || is_unavailable(x->helo) ? no : arena_dup(s->arena, x->helo);
+	f->sender_helo_name =
+	    slice_is_absent(x->helo) || is_unavailable(x->helo) ? no : arena_dup(s->arena, x->helo);
 	bool login = !slice_is_absent(x->login) && !is_unavailable(x->login);
 	f->sender_host_authenticated = login ? SL("XCLIENT") : no;
 	f->authenticated_id = login ? arena_dup(s->arena, x->login) : no;

@@ -11,7 +11,8 @@ struct store_hooks {
 	struct queue_index *index;
 	smtp_accepted_fn *accepted;
 	void *ctx;
-	/* the file system's answer; relaxed: each is good enough by itself, and old ones are for a moment only */
+	/* the file system's answer; relaxed: each is good enough by itself, and old ones are for a
+	 * moment only */
 	_Atomic int64_t space_until_us;
 	_Atomic uint64_t space_bytes, space_inodes;
 };
@@ -135,8 +136,8 @@ static void appended(void *arg, enum rc rc, const struct error *why)
 	ap->fn(ap->arg, rc, why);
 }
 
-static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn,
-    void *arg, struct error *err)
+static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg,
+    struct error *err)
 {
 	struct store_hooks *h = ctx;
 	struct queue_message *q = ARENA_NEW(m->arena, struct queue_message);

@@ -55,7 +55,8 @@ struct reactor_counts {
 	size_t live, running, queued, parked;
 };
 
-/* ---- reactor: an epoll that the pool's idle workers wait in, and threads for the deadlines ---- */
+/* ---- reactor: an epoll that the pool's idle workers wait in, and threads for the deadlines ----
+ */
 MUST_USE enum rc reactor_new(
     const struct reactor_config *cfg, struct pool *pool, struct reactor **out, struct error *err);
 /* Ends the threads.  No park may be left; the pool is not touched. */

@@ -5,8 +5,8 @@
  *
  * The state word, 64 bits: generation 32 | wait number 16 | flags 16.
  * RUNNING: owned by its runner, who sets ARMING while it hands its descriptor to the epoll and its
- * deadline to a reactor thread; what comes meanwhile stays as a pending bit, and the runner finds it when it
- * wants to leave.  The number of the wait keeps a late timer from ending the next wait.
+ * deadline to a reactor thread; what comes meanwhile stays as a pending bit, and the runner finds
+ * it when it wants to leave.  The number of the wait keeps a late timer from ending the next wait.
  */
 #ifndef HEDDLE_THREAD_PARK_PRIVATE_H
 #define HEDDLE_THREAD_PARK_PRIVATE_H

@@ -57,9 +57,9 @@ struct pool {
 	unsigned picks GUARDED_BY(lk_pool);
 	struct pool_source source GUARDED_BY(lk_pool); /* wait NULL: none */
 	unsigned pollers GUARDED_BY(lk_pool);          /* of the idle ones: those in the source */
-	bool ticking GUARDED_BY(lk_pool); /* the source calls pool_tick */
+	bool ticking GUARDED_BY(lk_pool);              /* the source calls pool_tick */
 	uint64_t tick_jobs GUARDED_BY(lk_pool);
-	bool kicked GUARDED_BY(lk_pool);               /* one of them counts in waking */
+	bool kicked GUARDED_BY(lk_pool); /* one of them counts in waking */
 	bool stopping GUARDED_BY(lk_pool);
 	struct condvar ended; /* the last worker is gone */
 	void (*hooks[MAX_HOOKS])(void) GUARDED_BY(lk_pool);

@@ -7,8 +7,8 @@
  * extra worker that is idle for idle_us ends.  Idle workers are a stack with a condition variable
  * each: a wake is one futex, to the worker whose caches are warmest; a worker that has been woken
  * wakes the next one if there is more to do.  If the pool has a source (a reactor's epoll) one idle
- * worker waits there instead, and runs what it is woken for.  While it does, nobody need be there: a
- * worker that comes to rest goes there, one that blocks sends another, and if neither happens
+ * worker waits there instead, and runs what it is woken for.  While it does, nobody need be there:
+ * a worker that comes to rest goes there, one that blocks sends another, and if neither happens
  * within a tick (10 ms) the source's pool_tick does.
  *
  * Owns: the threads and a scratch arena each.  Threads: all functions, any thread, unless they take
@@ -53,8 +53,8 @@ struct pool_input {
 	enum pool_class cls;
 	bool kicked, timed_out;
 };
-/* Where input comes from.  wait: at most timeout_ms (0: only look, -1: for ever); by many threads at
- * a time.  kick: one of them, or the next that comes, returns with `kicked`. */
+/* Where input comes from.  wait: at most timeout_ms (0: only look, -1: for ever); by many threads
+ * at a time.  kick: one of them, or the next that comes, returns with `kicked`. */
 struct pool_source {
 	void *ctx;
 	void (*wait)(void *ctx, int timeout_ms, struct pool_input *out);
@@ -89,8 +89,8 @@ MUST_USE enum rc pool_new(const struct pool_config *cfg, struct pool **out, stru
 /* Run what is queued, end all workers, join them.  Jobs may still be submitted by jobs until the
  * queues are empty. */
 void pool_stop(struct pool *p) EXCLUDES(lk_pool);
-/* After pool_stop (done here if not yet) and after whoever submits has ended: a thread may still be waking a
- * worker for a job that has run.  So: pool_stop, reactor_free, pool_free.  Nulls. */
+/* After pool_stop (done here if not yet) and after whoever submits has ended: a thread may still be
+ * waking a worker for a job that has run.  So: pool_stop, reactor_free, pool_free.  Nulls. */
 void pool_free(struct pool **p);
 /* Runs in every worker thread, as the last thing.  Up to 8; before the first job is submitted. */
 void pool_on_thread_exit(struct pool *p, void (*fn)(void));

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Uses every type of the ABI once, so that its debug information is what abidiff compares with the baseline. */
+/* Uses every type of the ABI once, so that its debug information is what abidiff compares with the
+ * baseline. */
 #include <heddle/auth.h>
 #include <heddle/lookup.h>
 #include <heddle/router.h>
 #include <heddle/transport.h>
 
-#define USE(type)                                                      \
+#define USE(type)                                                                 \
 	__attribute__((visibility("default"))) void probe_##type(struct type *p); \
-	void probe_##type(struct type *p)                              \
-	{                                                              \
-		(void)p;                                               \
+	void probe_##type(struct type *p)                                         \
+	{                                                                         \
+		(void)p;                                                          \
 	}
 USE(heddle_slice)
 USE(heddle_option)

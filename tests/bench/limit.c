@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the machine allows: an SMTP sink with no policy, no queue and no index.  One thread talks to all clients and gathers
- * what they have sent; another writes what has gathered behind a log, syncs once, and has them told.  Nothing that keeps the
- * promise of 250 on one disk can be much faster.  usage: limit PORT LOGFILE; SIGTERM prints messages and syncs.
+ * What the machine allows: an SMTP sink with no policy, no queue and no index.  One thread talks to
+ * all clients and gathers what they have sent; another writes what has gathered behind a log, syncs
+ * once, and has them told.  Nothing that keeps the promise of 250 on one disk can be much faster.
+ * usage: limit PORT LOGFILE; SIGTERM prints messages and syncs.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -155,7 +156,8 @@ static void consume(struct sink *s, struct peer *p)
 {
 	size_t at = 0;
 	enum after after = GO_ON;
-	for (const char *nl; after == GO_ON && (nl = memchr(p->in + at, '\n', p->held - at)) != NULL;) {
+	for (const char *nl;
+	     after == GO_ON && (nl = memchr(p->in + at, '\n', p->held - at)) != NULL;) {
 		const char *line = p->in + at;
 		size_t len = (size_t)(nl + 1 - line);
 		at += len;
@@ -230,7 +232,8 @@ static void serve(struct sink *s)
 		struct epoll_event ev[256];
 		int n = epoll_wait(s->epoll, ev, 256, -1);
 		for (int i = 0; i < n; i++) {
-			uint64_t what = ev[i].data.u64; /* a small number is one of ours, else a pointer */
+			uint64_t what =
+			    ev[i].data.u64; /* a small number is one of ours, else a pointer */
 			if (what == (uint64_t)s->listener)
 				welcome(s);
 			else if (what == (uint64_t)s->told_fd)
@@ -253,7 +256,8 @@ int main(int argc, char **argv)
 		(void)fputs("usage: limit PORT LOGFILE\n", stderr);
 		return 2;
 	}
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
+	struct sockaddr_in at = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	s.waiting_end = &s.waiting;
 	(void)sigemptyset(&end);
@@ -266,7 +270,8 @@ int main(int argc, char **argv)
 	s.told_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	s.signal_fd = signalfd(-1, &end, SFD_CLOEXEC);
 	(void)setsockopt(s.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (s.log_fd < 0 || bind(s.listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(s.listener, 1024) != 0)
+	if (s.log_fd < 0 || bind(s.listener, (struct sockaddr *)&at, sizeof at) != 0 ||
+	    listen(s.listener, 1024) != 0)
 		fail("start");
 	watch(&s, s.listener);
 	watch(&s, s.told_fd);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the generator on the same processors permits at most: a sink with STARTTLS by OpenSSL that keeps nothing, asks nobody
- * and logs nothing.  Two threads, each with all that its clients need; they share the listener.  usage: limit_tls PORT CERT KEY
+ * What the generator on the same processors permits at most: a sink with STARTTLS by OpenSSL that
+ * keeps nothing, asks nobody and logs nothing.  Two threads, each with all that its clients need;
+ * they share the listener.  usage: limit_tls PORT CERT KEY
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,7 +69,8 @@ static bool line(struct sink *s, struct peer *p, const char *text, size_t len)
 		p->in_data = true;
 		say(p, "354 go on\r\n");
 	} else if (strncasecmp(text, "EHLO", 4) == 0) {
-		say(p, p->ssl ? "250-limit\r\n250 PIPELINING\r\n" : "250-limit\r\n250-STARTTLS\r\n250 PIPELINING\r\n");
+		say(p, p->ssl ? "250-limit\r\n250 PIPELINING\r\n"
+		              : "250-limit\r\n250-STARTTLS\r\n250 PIPELINING\r\n");
 	} else if (strncasecmp(text, "STARTTLS", 8) == 0) {
 		say(p, "220 go on\r\n");
 		p->ssl = SSL_new(s->ctx);
@@ -189,7 +191,8 @@ int main(int argc, char **argv)
 	(void)SSL_CTX_set_session_id_context(s.ctx, (const unsigned char *)"limit", 5);
 	(void)SSL_CTX_set_num_tickets(s.ctx, 1);
 	(void)setsockopt(s.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(s.listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(s.listener, 1024) != 0)
+	if (bind(s.listener, (struct sockaddr *)&at, sizeof at) != 0 ||
+	    listen(s.listener, 1024) != 0)
 		fail("start");
 	for (int i = 1; i < THREADS; i++)
 		if (pthread_create(&thread, NULL, serve, &s) != 0)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * An SMTP client that keeps many sessions busy, from one thread: what a server accepts in a second, how long a message takes
- * from MAIL to its 250, and what this program itself cost.  See usage() for the options; README.md for what they are used for.
+ * An SMTP client that keeps many sessions busy, from one thread: what a server accepts in a second,
+ * how long a message takes from MAIL to its 250, and what this program itself cost.  See usage()
+ * for the options; README.md for what they are used for.
  *
- * A session is a dialogue: a step says something and waits for a number of replies, the last one leads to the next step.
+ * A session is a dialogue: a step says something and waits for a number of replies, the last one
+ * leads to the next step.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -80,7 +82,8 @@ static void say(struct client *c, const char *p, size_t len)
 		if (n >= 0) {
 			p += n;
 			len -= (size_t)n;
-		} else if (errno == EAGAIN) { /* a server that does not read: its own time is what we measure */
+		} else if (errno == EAGAIN) { /* a server that does not read: its own time is what
+			                         we measure */
 			struct pollfd full = {.fd = c->fd, .events = POLLOUT};
 			(void)poll(&full, 1, 1000);
 		} else if (errno != EINTR) {
@@ -90,7 +93,8 @@ static void say(struct client *c, const char *p, size_t len)
 }
 
 /* "user%@d&.test": % becomes the number, & the number modulo -m, so that addresses can differ. */
-static size_t put_address(const struct plan *p, char *out, size_t room, const char *pattern, uint64_t number)
+static size_t put_address(
+    const struct plan *p, char *out, size_t room, const char *pattern, uint64_t number)
 {
 	size_t len = 0;
 	for (; *pattern && len + 24 < room; pattern++) {
@@ -103,7 +107,8 @@ static size_t put_address(const struct plan *p, char *out, size_t room, const ch
 	return len;
 }
 
-static size_t put_command(const struct plan *p, char *out, const char *verb, const char *pattern, uint64_t number)
+static size_t put_command(
+    const struct plan *p, char *out, const char *verb, const char *pattern, uint64_t number)
 {
 	size_t len = (size_t)snprintf(out, LINE_SIZE, "%s:<", verb);
 	len += put_address(p, out + len, LINE_SIZE - len - 4, pattern, number);
@@ -163,7 +168,8 @@ static void begin_message(struct load *l, struct client *c)
 	c->replies = 1;
 	if (l->plan.pipelining) {
 		for (; c->to < l->plan.recipients; c->to++)
-			len += put_command(&l->plan, out + len, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
+			len += put_command(&l->plan, out + len, "RCPT TO", l->plan.to,
+			    c->number * l->plan.recipients + c->to);
 		len += (size_t)snprintf(out + len, 8, "DATA\r\n");
 		c->step = STEP_DATA;
 		c->replies = l->plan.recipients + 2;
@@ -175,7 +181,8 @@ static void begin_message(struct load *l, struct client *c)
 static void name_recipient(struct load *l, struct client *c)
 {
 	char out[LINE_SIZE];
-	size_t len = put_command(&l->plan, out, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
+	size_t len = put_command(
+	    &l->plan, out, "RCPT TO", l->plan.to, c->number * l->plan.recipients + c->to);
 	c->to++;
 	c->step = STEP_RCPT;
 	c->replies = 1;
@@ -241,7 +248,8 @@ static void answered(struct load *l, struct client *c, unsigned code)
 		return;
 	}
 	if (c->step < STEP_MAIL)
-		l->begun++; /* a connection that was refused counts as a message, so that this ends */
+		l->begun++; /* a connection that was refused counts as a message, so that this ends
+		             */
 	end_message(l, c, false);
 }
 
@@ -288,10 +296,13 @@ static void make_text(struct load *l)
 	if (!l->text)
 		fail("malloc");
 	size_t len = (size_t)snprintf(l->text, 1024,
-	    "Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nFrom: sender@bench.test\r\nTo: user@bench.test\r\n"
+	    "Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nFrom: sender@bench.test\r\nTo: "
+	    "user@bench.test\r\n"
 	    "Subject: a message that measures\r\nMessage-ID: <1@client.bench.test>\r\n\r\n");
 	for (size_t column = 0; len < bytes; len++, column++)
-		l->text[len] = column % 72 == 70 ? '\r' : column % 72 == 71 ? '\n' : (char)('a' + column % 26);
+		l->text[len] = column % 72 == 70   ? '\r'
+		               : column % 72 == 71 ? '\n'
+		                                   : (char)('a' + column % 26);
 	while (len % 2 || l->text[len - 1] != '\n') { /* end the last line */
 		if (l->text[len - 1] != '\r' && l->text[len - 1] != '\n')
 			l->text[len++] = '\r';
@@ -323,9 +334,11 @@ static void report(struct load *l, int64_t from_ns)
 	double cpu = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
 	             (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
 	qsort(l->times, l->accepted, sizeof *l->times, by_value);
-	printf("accepted=%llu refused=%llu seconds=%.3f rate=%.1f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f cpu_s=%.3f\n",
+	printf("accepted=%llu refused=%llu seconds=%.3f rate=%.1f p50_ms=%.3f p99_ms=%.3f "
+	       "max_ms=%.3f cpu_s=%.3f\n",
 	    (unsigned long long)l->accepted, (unsigned long long)l->refused, seconds,
-	    l->accepted ? (double)l->accepted / seconds : 0.0, part_ms(l, 500), part_ms(l, 990), part_ms(l, 1000), cpu);
+	    l->accepted ? (double)l->accepted / seconds : 0.0, part_ms(l, 500), part_ms(l, 990),
+	    part_ms(l, 1000), cpu);
 }
 
 static int run(struct load *l)
@@ -343,7 +356,8 @@ static int run(struct load *l)
 		struct epoll_event ev[256];
 		int n = epoll_wait(l->epoll, ev, 256, STALL_MS);
 		if (n == 0) {
-			(void)fprintf(stderr, "load: the server says nothing for %d s\n", STALL_MS / 1000);
+			(void)fprintf(
+			    stderr, "load: the server says nothing for %d s\n", STALL_MS / 1000);
 			break;
 		}
 		for (int i = 0; i < n; i++)
@@ -355,39 +369,70 @@ static int run(struct load *l)
 
 static int usage(void)
 {
-	(void)fputs("usage: load [-s sessions] [-n messages] [-k messages a connection] [-b bytes] [-r recipients a message]\n"
+	(void)fputs("usage: load [-s sessions] [-n messages] [-k messages a connection] [-b bytes] "
+	            "[-r recipients a message]\n"
 	            "            [-f from] [-t to] [-m modulus] [-p] [-w] PORT\n"
 	            "  -p  MAIL, RCPT and DATA in one write   -w  wait for the reply to QUIT\n"
-	            "  in an address, % becomes the number of the message (of the recipient), & the same modulo -m\n",
+	            "  in an address, % becomes the number of the message (of the recipient), & "
+	            "the same modulo -m\n",
 	    stderr);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	struct load l = {.plan = {.sessions = 20, .messages = 1000, .per_connection = 1, .recipients = 1, .modulus = 100, .bytes = 4096,
-	                     .from = "sender@bench.test", .to = "user@bench.test"}};
+	struct load l = {.plan = {.sessions = 20,
+	                     .messages = 1000,
+	                     .per_connection = 1,
+	                     .recipients = 1,
+	                     .modulus = 100,
+	                     .bytes = 4096,
+	                     .from = "sender@bench.test",
+	                     .to = "user@bench.test"}};
 	struct plan *p = &l.plan;
 	for (int o; (o = getopt(argc, argv, "s:n:k:b:r:f:t:m:pw")) != -1;) {
 		switch (o) {
-		case 's': p->sessions = (unsigned)strtoul(optarg, NULL, 10); break;
-		case 'n': p->messages = strtoull(optarg, NULL, 10); break;
-		case 'k': p->per_connection = (unsigned)strtoul(optarg, NULL, 10); break;
-		case 'b': p->bytes = strtoul(optarg, NULL, 10); break;
-		case 'r': p->recipients = (unsigned)strtoul(optarg, NULL, 10); break;
-		case 'f': p->from = optarg; break;
-		case 't': p->to = optarg; break;
-		case 'm': p->modulus = (unsigned)strtoul(optarg, NULL, 10); break;
-		case 'p': p->pipelining = true; break;
-		case 'w': p->patient = true; break;
-		default: return usage();
+		case 's':
+			p->sessions = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'n':
+			p->messages = strtoull(optarg, NULL, 10);
+			break;
+		case 'k':
+			p->per_connection = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'b':
+			p->bytes = strtoul(optarg, NULL, 10);
+			break;
+		case 'r':
+			p->recipients = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'f':
+			p->from = optarg;
+			break;
+		case 't':
+			p->to = optarg;
+			break;
+		case 'm':
+			p->modulus = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'p':
+			p->pipelining = true;
+			break;
+		case 'w':
+			p->patient = true;
+			break;
+		default:
+			return usage();
 		}
 	}
-	if (optind != argc - 1 || !p->sessions || !p->messages || !p->recipients || !p->modulus || p->recipients > 64 || p->bytes < 300)
+	if (optind != argc - 1 || !p->sessions || !p->messages || !p->recipients || !p->modulus ||
+	    p->recipients > 64 || p->bytes < 300)
 		return usage();
 	if (p->sessions > p->messages)
 		p->sessions = (unsigned)p->messages;
-	p->server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[optind], NULL, 10)),
+	p->server = (struct sockaddr_in){.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)strtoul(argv[optind], NULL, 10)),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

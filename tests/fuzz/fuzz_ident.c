@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	slice_t rest = slice_tainted(data, size), piece;
 	while (!over && slice_next(&rest, '\xff', &piece)) {
 		if (piece.len)
-			MUST(send(fds[1], piece.ptr, piece.len, MSG_NOSIGNAL) == (ssize_t)piece.len);
+			MUST(
+			    send(fds[1], piece.ptr, piece.len, MSG_NOSIGNAL) == (ssize_t)piece.len);
 		over = ident_done(&r, true);
 	}
 	(void)shutdown(fds[1], SHUT_WR);

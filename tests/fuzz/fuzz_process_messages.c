@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What one process of ours believes of another: a frame between kernel and agent (first byte even), and, through a socket as it
- * comes, a message between master and kernel with a bundle of configuration files behind it (odd).
+ * What one process of ours believes of another: a frame between kernel and agent (first byte even),
+ * and, through a socket as it comes, a message between master and kernel with a bundle of
+ * configuration files behind it (odd).
  */
 #include "agent/link.h"
 #include "agent/wire.h"
@@ -56,7 +57,8 @@ static void as_link(const uint8_t *data, size_t size)
 
 	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	size_t first = size < sizeof m ? size : sizeof m;
-	if (first && send(pair[0], data, first, 0) == (ssize_t)first && link_receive(pair[1], &m, &fd) == 1) {
+	if (first && send(pair[0], data, first, 0) == (ssize_t)first &&
+	    link_receive(pair[1], &m, &fd) == 1) {
 		MUST(m.type > 0 && m.type < LINK_TYPES && fd == -1);
 		for (unsigned i = 0; i < 4; i++)
 			MUST(link_get_text(&m, i).len <= LINK_TEXT);
@@ -65,7 +67,8 @@ static void as_link(const uint8_t *data, size_t size)
 	close(pair[1]);
 	slice_t bundle = slice_tainted(data + first, size - first), content;
 	if (link_bundle_find(bundle, SL("/etc/heddle/heddle.conf"), &content))
-		MUST(content.ptr >= bundle.ptr && content.ptr + content.len <= bundle.ptr + bundle.len);
+		MUST(content.ptr >= bundle.ptr &&
+		     content.ptr + content.len <= bundle.ptr + bundle.len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

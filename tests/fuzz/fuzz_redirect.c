@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * router/redirect: alias lists and .forward files, with what they include.  Two bytes say which options are set; then the
- * list, and behind a byte 255 each the files that ":include:/i/0" and so on name.
+ * router/redirect: alias lists and .forward files, with what they include.  Two bytes say which
+ * options are set; then the list, and behind a byte 255 each the files that ":include:/i/0" and so
+ * on name.
  */
 #define starts file_starts
 #define refuse file_refuse
@@ -23,7 +24,8 @@ struct heddle_call {
 	slice_t list, files; /* files: with a byte 255 between them */
 };
 
-static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, int64_t *out)
+static int32_t host_opt_int(
+    struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, int64_t *out)
 {
 	(void)cfg;
 	if (i == O_ONE_TIME)
@@ -31,7 +33,8 @@ static int32_t host_opt_int(struct heddle_call *c, const struct heddle_instance 
 	*out = c->flags >> i % 16 & 1;
 	return HEDDLE_OK;
 }
-static int32_t host_opt_text(struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, slice_t *out)
+static int32_t host_opt_text(
+    struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, slice_t *out)
 {
 	(void)cfg;
 	*out = slice_absent();
@@ -43,7 +46,8 @@ static int32_t host_opt_text(struct heddle_call *c, const struct heddle_instance
 }
 static int32_t host_var_get(struct heddle_call *c, slice_t name, slice_t *out)
 {
-	*out = slice_starts(name, "local_user") ? (c->flags & 4 ? SL("1000") : slice_absent()) : SL("site.example");
+	*out = slice_starts(name, "local_user") ? (c->flags & 4 ? SL("1000") : slice_absent())
+	                                        : SL("site.example");
 	return HEDDLE_OK;
 }
 static int32_t host_join(struct heddle_call *c, const slice_t *parts, uint32_t count, slice_t *out)
@@ -90,11 +94,13 @@ static int32_t add_child(struct heddle_call *c, const struct heddle_route_child 
 		MUST(is_plain(t) && slice_find(t, '@') != SIZE_MAX && t.len < 2000);
 		break;
 	case HEDDLE_C_PIPE:
-		MUST(t.len && t.ptr[0] == '|' && slice_is_clean(t) && slice_find(t, '\n') == SIZE_MAX);
+		MUST(t.len && t.ptr[0] == '|' && slice_is_clean(t) &&
+		     slice_find(t, '\n') == SIZE_MAX);
 		break;
 	case HEDDLE_C_FILE:
 	case HEDDLE_C_DIRECTORY:
-		MUST(t.len && t.ptr[0] == '/' && slice_is_clean(t) && slice_find(t, '\n') == SIZE_MAX);
+		MUST(t.len && t.ptr[0] == '/' && slice_is_clean(t) &&
+		     slice_find(t, '\n') == SIZE_MAX);
 		break;
 	default:
 		MUST(child->kind == HEDDLE_C_ADDRESS);
@@ -108,7 +114,8 @@ static int32_t is_ancestor(struct heddle_call *c, slice_t address)
 	return address.len % 2;
 }
 
-static int32_t read_all(struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
+static int32_t read_all(
+    struct heddle_call *c, slice_t path, uint32_t uid, uint64_t max, slice_t *out)
 {
 	(void)uid;
 	MUST(slice_is_clean(path) && path.len && path.ptr[0] == '/' && ++c->reads <= READS_MAX);
@@ -122,8 +129,8 @@ static int32_t read_all(struct heddle_call *c, slice_t path, uint32_t uid, uint6
 		}
 	return HEDDLE_FAIL;
 }
-static int32_t read_checked(struct heddle_call *c, slice_t path, uint32_t as, uint32_t owner, uint64_t max,
-    const struct heddle_file_rules *rules, slice_t *out)
+static int32_t read_checked(struct heddle_call *c, slice_t path, uint32_t as, uint32_t owner,
+    uint64_t max, const struct heddle_file_rules *rules, slice_t *out)
 {
 	(void)as, (void)owner, (void)rules;
 	MUST(slice_is_clean(path) && c->list.len <= max);
@@ -138,11 +145,19 @@ static const struct heddle_file_service files = {
 static const void *host_service(const struct heddle_host *h, const char *id)
 {
 	(void)h;
-	return !strcmp(id, HEDDLE_ROUTING_ID) ? (const void *)&routing : !strcmp(id, HEDDLE_FILE_ID) ? (const void *)&files : NULL;
+	return !strcmp(id, HEDDLE_ROUTING_ID) ? (const void *)&routing
+	       : !strcmp(id, HEDDLE_FILE_ID)  ? (const void *)&files
+	                                      : NULL;
 }
-static const struct heddle_host host_table = {.struct_size = sizeof host_table, .service = host_service,
-    .opt_text = host_opt_text, .opt_int = host_opt_int, .var_get = host_var_get, .join = host_join, .reason = host_reason,
-    .log = host_log, .instance_name = host_instance_name};
+static const struct heddle_host host_table = {.struct_size = sizeof host_table,
+    .service = host_service,
+    .opt_text = host_opt_text,
+    .opt_int = host_opt_int,
+    .var_get = host_var_get,
+    .join = host_join,
+    .reason = host_reason,
+    .log = host_log,
+    .instance_name = host_instance_name};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -156,12 +171,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (c.flags & 8)
 		c.list.flags = 0; /* tainted: addresses may be in it, commands not */
 	void *inst = NULL;
-	struct heddle_address address = {.struct_size = sizeof address, .address = SL("u@d.example"), .local_part = SL("u"),
+	struct heddle_address address = {.struct_size = sizeof address,
+	    .address = SL("u@d.example"),
+	    .local_part = SL("u"),
 	    .domain = SL("d.example")};
 	struct heddle_route out = {.struct_size = sizeof out};
 	MUST(heddle_driver_v1.instance_new(&c, &host_table, NULL, NULL, &inst) == HEDDLE_OK);
 	int32_t rc = ops.route(&c, inst, &address, &out);
-	MUST(rc == HEDDLE_OK ? out.verdict == HEDDLE_R_REROUTE || out.verdict == HEDDLE_R_DECLINE || out.verdict == HEDDLE_R_DISCARD
+	MUST(rc == HEDDLE_OK ? out.verdict == HEDDLE_R_REROUTE || out.verdict == HEDDLE_R_DECLINE ||
+	                           out.verdict == HEDDLE_R_DISCARD
 	                     : c.said_why && (rc == HEDDLE_DEFER || rc == HEDDLE_FAIL));
 	MUST(out.verdict != HEDDLE_R_REROUTE || c.children > 0);
 	heddle_driver_v1.instance_free(inst);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* transport/autoreply: the lists of addresses that a reply goes to, often those of a foreign message's header. */
+/* transport/autoreply: the lists of addresses that a reply goes to, often those of a foreign
+ * message's header. */
 #include "../../drivers/transport/autoreply/addresses.c"
 
 #include "base/strbuf.h"
@@ -17,8 +18,8 @@ static int32_t host_var_get(struct heddle_call *c, slice_t name, slice_t *out)
 	*out = SL("site.example");
 	return HEDDLE_OK;
 }
-static int32_t host_opt_match(
-    struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, slice_t subject, slice_t *out)
+static int32_t host_opt_match(struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i,
+    slice_t subject, slice_t *out)
 {
 	(void)c, (void)cfg;
 	MUST(i == O_NEVER_MAIL);
@@ -61,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(r.count <= ADDRESSES_MAX);
 	for (uint32_t i = 0; i < r.count; i++) {
 		slice_t a = r.to[i];
-		MUST(a.len && slice_find(a, '@') != SIZE_MAX && !slice_is_clean(a) && !slice_starts(a, "never"));
+		MUST(a.len && slice_find(a, '@') != SIZE_MAX && !slice_is_clean(a) &&
+		     !slice_starts(a, "never"));
 		for (uint32_t k = 0; k < a.len; k++)
 			MUST((unsigned char)a.ptr[k] >= ' ' && a.ptr[k] != 127);
 	}

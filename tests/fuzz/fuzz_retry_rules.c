@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The retry section of a configuration: read, chosen from by what went wrong, and asked when the next try is.  32 bytes of
- * times and answers, a line that is what the server said, the section.
+ * The retry section of a configuration: read, chosen from by what went wrong, and asked when the
+ * next try is.  32 bytes of times and answers, a line that is what the server said, the section.
  */
 #include "config/config.h"
 #include "deliver/deliver_private.h"
@@ -15,13 +15,16 @@ static int64_t time_of(const uint8_t *p)
 {
 	uint64_t v;
 	memcpy(&v, p, sizeof v);
-	return (int64_t)(v & (UINT64_C(1) << 62) ? v >> 2 : v >> 12); /* absurd ones, and those that may be */
+	return (int64_t)(v & (UINT64_C(1) << 62)
+	                     ? v >> 2
+	                     : v >> 12); /* absurd ones, and those that may be */
 }
 
 static void check_times(const struct retry_rule *r, const uint8_t *times)
 {
 	int64_t now = time_of(times), next = -1, max_s = 1 + times[24] * (int64_t)330, cutoff = 0;
-	struct retry_past p = {.first_failed_us = time_of(times + 8), .last_try_us = time_of(times + 16),
+	struct retry_past p = {.first_failed_us = time_of(times + 8),
+	    .last_try_us = time_of(times + 16),
 	    .planned_us = time_of(times + 16) + times[25] * INT64_C(100) * US_PER_SEC};
 	VEC_FOREACH(&r->steps, const struct retry_step, s)
 	{
@@ -38,12 +41,18 @@ static void choose(struct arena *a, struct config *cfg, slice_t said, const uint
 {
 	struct message *m = message_new();
 	struct attempt t = {.arena = a, .cfg = cfg, .m = m};
-	struct heddle_route_host host = {.struct_size = sizeof host, .flags = times[26] & 1 ? HEDDLE_H_MX : 0,
-	    .name = SL("mx.d.example"), .address = SL("192.0.2.1")};
+	struct heddle_route_host host = {.struct_size = sizeof host,
+	    .flags = times[26] & 1 ? HEDDLE_H_MX : 0,
+	    .name = SL("mx.d.example"),
+	    .address = SL("192.0.2.1")};
 	struct vec hosts = {0};
 	struct group g = {.hosts = &hosts};
-	struct outcome o = {.is_set = true, .result = RC_DEFER, .smtp = times[27] ? 400 + times[27] % 100 : 0,
-	    .host = times[28] % 3 - 1, .about = times[29], .text = said};
+	struct outcome o = {.is_set = true,
+	    .result = RC_DEFER,
+	    .smtp = times[27] ? 400 + times[27] % 100 : 0,
+	    .host = times[28] % 3 - 1,
+	    .about = times[29],
+	    .text = said};
 	struct address addr = {.kind = ADDRESS_PLAIN, .text = SL("u@d.example"), .logged = said};
 	*VEC_PUSH(a, &hosts, struct heddle_route_host) = host;
 	m->sender = times[30] & 1 ? SL("") : SL("s@x.example");
@@ -66,8 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	slice_t text = slice_tainted(data + TIMES, size - TIMES), said = text;
 	if (!slice_next(&text, '\n', &said))
 		said = SL("");
-	struct config_source src = {.path = "fuzz", .content = arena_printf(a, "primary_hostname = mx\nbegin retry\n%.*s\n", SL_ARG(text)),
-	    .no_includes = true, .no_instances = true};
+	struct config_source src = {.path = "fuzz",
+	    .content = arena_printf(a, "primary_hostname = mx\nbegin retry\n%.*s\n", SL_ARG(text)),
+	    .no_includes = true,
+	    .no_instances = true};
 	if (config_load(&src, a, &problems, &warnings, &cfg) == RC_OK) {
 		VEC_FOREACH(config_retry_rules(cfg), const struct retry_rule, r)
 		if (r->steps.count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What comes after DATA, or in the chunks of BDAT, cut into pieces as the network pleases.  The first
- * byte chooses the pieces.  Whatever the pieces: the same header, body and end as when it comes at
- * once; and the end is where CR LF . CR LF first is, or where the client said.
+ * What comes after DATA, or in the chunks of BDAT, cut into pieces as the network pleases.  The
+ * first byte chooses the pieces.  Whatever the pieces: the same header, body and end as when it
+ * comes at once; and the end is where CR LF . CR LF first is, or where the client said.
  */
 #include "message/data_reader.h"
 
@@ -79,7 +79,8 @@ static void same_text(slice_t header, slice_t body, const char *p, size_t n)
 	for (uint32_t i = 0; i < header.len; i++)
 		got += header.ptr[i] != '\n' && header.ptr[i] != ' ' && header.ptr[i] != '?';
 	for (uint32_t i = 0; i < body.len; i++)
-		got += body.ptr[i] != '\n' && body.ptr[i] != ' ' && body.ptr[i] != '\0' && body.ptr[i] != '?';
+		got += body.ptr[i] != '\n' && body.ptr[i] != ' ' && body.ptr[i] != '\0' &&
+		       body.ptr[i] != '?';
 	MUST(want == got);
 }
 
@@ -88,7 +89,8 @@ static void in_chunks(struct arena *a, const char *p, size_t n, size_t step)
 	struct outcome whole, pieces;
 	read_in_pieces(a, p, n, n ? n : 1, true, &whole);
 	read_in_pieces(a, p, n, step, true, &pieces);
-	MUST(whole.fault == pieces.fault && whole.lines == pieces.lines && whole.longest == pieces.longest);
+	MUST(whole.fault == pieces.fault && whole.lines == pieces.lines &&
+	     whole.longest == pieces.longest);
 	MUST(slice_eq(whole.header, pieces.header) && slice_eq(whole.body, pieces.body));
 	if (whole.fault)
 		return;

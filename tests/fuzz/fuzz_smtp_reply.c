@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a server says to our client: replies one after the other, in pieces whose size the first byte gives.  What is kept
- * must be bounded, printable, and whole in itself.
+ * What a server says to our client: replies one after the other, in pieces whose size the first
+ * byte gives.  What is kept must be bounded, printable, and whole in itself.
  */
 #include "smtp/client_private.h"
 
@@ -32,11 +32,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int pair[2];
 	static struct client_session s;
 	struct client_conn conn = {.fd = -1};
-	if (size < 1 || size > 60000 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
+	if (size < 1 || size > 60000 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
 		return 0;
 	size_t piece = data[0] ? data[0] : size;
 	conn.fd = pair[0];
-	s = (struct client_session){.conn = &conn, .arena = arena_new(0), .wait = {.deadline_us = DEADLINE_NEVER}};
+	s = (struct client_session){
+	    .conn = &conn, .arena = arena_new(0), .wait = {.deadline_us = DEADLINE_NEVER}};
 	enum io io = IO_OK;
 	for (size_t at = 1; at <= size && io == IO_OK; at += piece) {
 		size_t n = size - at < piece ? size - at : piece;
@@ -44,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		if (n < piece)
 			(void)shutdown(pair[1], SHUT_WR);
-		s.wait.deadline_us = n < piece ? DEADLINE_NEVER : clock_mono_us(); /* no more comes: do not wait */
+		s.wait.deadline_us =
+		    n < piece ? DEADLINE_NEVER : clock_mono_us(); /* no more comes: do not wait */
 		do {
 			io = reply_read(&s, 0);
 			check(&s.reply, io);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A whole session of the SMTP server, over a socket pair and without threads: foreign bytes instead of a client.
+ * A whole session of the SMTP server, over a socket pair and without threads: foreign bytes instead
+ * of a client.
  *
- * The first byte says what the queue does and how the client leaves; a byte 255 is where the network cuts, and the
- * session runs dry before more comes.  The same bytes are then given line by line and chunk by chunk, and all that was
- * said must be the same.  Further: bytes of a chunk are no commands; only what the queue has taken is answered with its
- * id; replies are well formed; after the 220 to STARTTLS there is nothing but TLS records, and bytes that came with
- * STARTTLS end the session; it ends when its client does, and has given everything back.
+ * The first byte says what the queue does and how the client leaves; a byte 255 is where the
+ * network cuts, and the session runs dry before more comes.  The same bytes are then given line by
+ * line and chunk by chunk, and all that was said must be the same.  Further: bytes of a chunk are
+ * no commands; only what the queue has taken is answered with its id; replies are well formed;
+ * after the 220 to STARTTLS there is nothing but TLS records, and bytes that came with STARTTLS end
+ * the session; it ends when its client does, and has given everything back.
  */
 #include "park_host.h"
 
@@ -31,17 +33,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define RUNS_MAX  100000
 #define IDS_MAX   5000
 
-enum { QUEUE_FAILS = 1, QUEUE_REFUSES = 2, QUEUE_IS_LATE = 4, ENDS_LATE = 8, ENDS_STOPPED = 16, SPILLS = 32 };
+enum {
+	QUEUE_FAILS = 1,
+	QUEUE_REFUSES = 2,
+	QUEUE_IS_LATE = 4,
+	ENDS_LATE = 8,
+	ENDS_STOPPED = 16,
+	SPILLS = 32
+};
 
 static const char text[] =
     "primary_hostname = mx.test.example\nhost_lookup =\nsmtp_banner = $smtp_active_hostname ESMTP\n"
-    "smtp_accept_max = 0\nsmtp_enforce_sync = false\nmessage_size_limit = 3000\nhosts_xclient = *\nprdr_enable\n"
-    "dsn_advertise_hosts = *\nsmtputf8_advertise_hosts = *\nchunking_advertise_hosts = *\ntls_advertise_hosts = *\n"
-    "smtp_max_synprot_errors = 40\nsmtp_accept_max_nonmail = 100\nsmtp_accept_max_per_connection = 20\n"
-    "rfc1413_query_timeout = 0s\nrecipients_max = 50\ncheck_spool_space = 0\ncheck_spool_inodes = 0\n"
+    "smtp_accept_max = 0\nsmtp_enforce_sync = false\nmessage_size_limit = 3000\nhosts_xclient = "
+    "*\nprdr_enable\n"
+    "dsn_advertise_hosts = *\nsmtputf8_advertise_hosts = *\nchunking_advertise_hosts = "
+    "*\ntls_advertise_hosts = *\n"
+    "smtp_max_synprot_errors = 40\nsmtp_accept_max_nonmail = 100\nsmtp_accept_max_per_connection = "
+    "20\n"
+    "rfc1413_query_timeout = 0s\nrecipients_max = 50\ncheck_spool_space = 0\ncheck_spool_inodes = "
+    "0\n"
     "acl_smtp_rcpt = rcpt\nacl_smtp_vrfy = accept\nacl_smtp_expn = accept\nacl_smtp_etrn = accept\n"
-    "acl_smtp_predata = accept\nacl_smtp_data = accept\nacl_smtp_data_prdr = prdr\nacl_smtp_mailauth = accept\n"
-    "begin acl\nrcpt:\n deny local_parts = no\n defer local_parts = later\n drop local_parts = gone\n accept\n"
+    "acl_smtp_predata = accept\nacl_smtp_data = accept\nacl_smtp_data_prdr = "
+    "prdr\nacl_smtp_mailauth = accept\n"
+    "begin acl\nrcpt:\n deny local_parts = no\n defer local_parts = later\n drop local_parts = "
+    "gone\n accept\n"
     "prdr:\n deny local_parts = half\n accept\n"
     "begin authenticators\n"
     "plain:\n driver = plaintext\n public_name = PLAIN\n server_prompts = :\n"
@@ -76,7 +91,7 @@ static struct play {
 	size_t out_len, out_cap, line_at;
 	unsigned replies;
 	size_t tls_at; /* where clear text ends; SIZE_MAX: nowhere */
-} *play;
+} * play;
 
 static void next_id(void *ctx, char out[MESSAGE_ID_LEN + 1])
 {
@@ -94,11 +109,13 @@ static unsigned id_number(const char *id)
 	return n;
 }
 
-static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg, struct error *err)
+static enum rc append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg,
+    struct error *err)
 {
 	struct error why;
 	(void)ctx, (void)w;
-	MUST(m->recipient_count > 0 && id_number(m->id) < play->ids && !play->is_in[id_number(m->id)]);
+	MUST(m->recipient_count > 0 && id_number(m->id) < play->ids &&
+	     !play->is_in[id_number(m->id)]);
 	if (play->flags & QUEUE_REFUSES)
 		return error_set(err, RC_DEFER, "store has stopped");
 	play->files -= m->body.in_file;
@@ -176,7 +193,9 @@ static void open_log(void)
 	log_config_init(&lc);
 	lc.path = beside("session-log/%slog");
 	lc.message_logs = lc.write_rejectlog = false;
-	(void)!log_selector_parse(SL("+smtp_protocol_error +smtp_syntax_error +lost_incoming_connection"), &lc.selector, NULL);
+	(void)!log_selector_parse(
+	    SL("+smtp_protocol_error +smtp_syntax_error +lost_incoming_connection"), &lc.selector,
+	    NULL);
 	MUST(!mkdir(arena_cstr(world.arena, beside("session-log")), 0700) || errno == EEXIST);
 	MUST(log_open(&lc, &world.log, &err) == RC_OK);
 }
@@ -187,7 +206,8 @@ static void open_drivers(void)
 	struct error err = {0};
 	folders[0] = arena_cstr(world.arena, beside("../../drivers"));
 	services_init(&world.services);
-	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &world.services.host};
+	struct drivers_config dc = {
+	    .folders = folders, .any_owner = true, .host = &world.services.host};
 	MUST(drivers_new(&dc, &world.drivers, &err) == RC_OK);
 	MUST(tls_contexts_new(&world.services.tls, &err) == RC_OK);
 }
@@ -196,8 +216,12 @@ static void load(void)
 {
 	static const struct config_hooks hooks = {.compile_acls = acl_compile_all};
 	struct vec problems = {0}, warnings = {0};
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(text), .process = &world.facts, .hooks = &hooks,
-	    .drivers = world.drivers, .services = &world.services};
+	struct config_source src = {.path = "test.conf",
+	    .content = slice_cstr(text),
+	    .process = &world.facts,
+	    .hooks = &hooks,
+	    .drivers = world.drivers,
+	    .services = &world.services};
 	enum rc rc = config_load(&src, world.arena, &problems, &warnings, &world.cfg);
 	VEC_FOREACH(&problems, struct error, e)
 	fprintf(stderr, "line %u: %s\n", e->line, e->text);
@@ -209,17 +233,27 @@ static void make_world(void)
 	struct error err = {0};
 	world.arena = arena_new(0);
 	the_scratch = arena_new(0);
-	world.facts = (struct process_facts){.primary_hostname = SL("mx.test.example"), .version_number = SL("4.98"),
-	    .heddle_version = SL("0.1"), .pid = 1};
+	world.facts = (struct process_facts){.primary_hostname = SL("mx.test.example"),
+	    .version_number = SL("4.98"),
+	    .heddle_version = SL("0.1"),
+	    .pid = 1};
 	open_drivers();
 	load();
 	open_log();
 	world.budget.limit = 64 << 20;
-	world.hooks = (struct smtp_queue_hooks){.next_id = next_id, .spill = {file_begin, file_write, file_finish, file_abort},
-	    .append = append, .accepted = accepted, .discard_body = file_discard};
+	world.hooks = (struct smtp_queue_hooks){.next_id = next_id,
+	    .spill = {file_begin, file_write, file_finish, file_abort},
+	    .append = append,
+	    .accepted = accepted,
+	    .discard_body = file_discard};
 	/* there is neither, see park_host.h, but a server asks for both */
-	struct smtp_server_config sc = {.snapshot = snapshot, .log = world.log, .queue = &world.hooks, .budget = &world.budget,
-	    .services = &world.services, .reactor = (struct reactor *)&world, .pool = (struct pool *)&world};
+	struct smtp_server_config sc = {.snapshot = snapshot,
+	    .log = world.log,
+	    .queue = &world.hooks,
+	    .budget = &world.budget,
+	    .services = &world.services,
+	    .reactor = (struct reactor *)&world,
+	    .pool = (struct pool *)&world};
 	MUST(smtp_server_new(&sc, &world.server, &err) == RC_OK);
 }
 
@@ -343,13 +377,14 @@ static void in_lines(struct play *p, const uint8_t *data, size_t n)
 		unsigned said = p->replies;
 		uint32_t history = s->history_count, unknown = s->unknown_commands;
 		say(p, data, k);
-		MUST(p->replies <= said + 1 + (chunk ? 1 : 0) || !the_park.run || p->tls_at != SIZE_MAX || s->prdr_answered ||
-		     s->state == ST_COMMAND);
+		MUST(p->replies <= said + 1 + (chunk ? 1 : 0) || !the_park.run ||
+		     p->tls_at != SIZE_MAX || s->prdr_answered || s->state == ST_COMMAND);
 		s = session();
 		if (s && chunk) {
 			left -= k;
 			MUST(s->history_count == history && s->unknown_commands == unknown);
-			MUST(left ? s->state == ST_BDAT && p->replies == said : s->state != ST_BDAT);
+			MUST(
+			    left ? s->state == ST_BDAT && p->replies == said : s->state != ST_BDAT);
 		} else if (s && s->state == ST_BDAT) {
 			left = chunk_of(data, k);
 			MUST(s->chunk_left == left && left > 0);
@@ -369,13 +404,16 @@ static void check_clear(const struct play *p, size_t n)
 		MUST(nl && nl - line >= 5 && nl[-1] == '\r');
 		size_t len = (size_t)(nl - line) - 1;
 		MUST(!memchr(line, '\0', len) && !memchr(line, '\r', len));
-		MUST(line[0] >= '2' && line[0] <= '5' && ascii_isdigit(line[1]) && ascii_isdigit(line[2]));
+		MUST(line[0] >= '2' && line[0] <= '5' && ascii_isdigit(line[1]) &&
+		     ascii_isdigit(line[2]));
 		MUST(line[3] == ' ' || line[3] == '-');
 		MUST(!code[0] || !memcmp(code, line, 3));
 		memcpy(code, line[3] == '-' ? line : "", line[3] == '-' ? 3 : 1);
-		if (line[0] == '2' && len >= 10 + MESSAGE_ID_LEN && !memcmp(line + 3, " OK id=", 7)) {
+		if (line[0] == '2' && len >= 10 + MESSAGE_ID_LEN &&
+		    !memcmp(line + 3, " OK id=", 7)) {
 			unsigned id = id_number(line + 10);
-			MUST(id < p->ids && p->is_in[id] && !(p->flags & (QUEUE_FAILS | QUEUE_REFUSES)));
+			MUST(id < p->ids && p->is_in[id] &&
+			     !(p->flags & (QUEUE_FAILS | QUEUE_REFUSES)));
 		}
 		at += (size_t)(nl - line) + 1;
 	}
@@ -443,9 +481,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	session_played(&lines, whole, n, true);
 	free(whole);
 	MUST(!truncate(world.log_path, 0) || errno == ENOENT);
-	size_t a = cuts.tls_at == SIZE_MAX ? cuts.out_len : cuts.tls_at, b = lines.tls_at == SIZE_MAX ? lines.out_len : lines.tls_at;
+	size_t a = cuts.tls_at == SIZE_MAX ? cuts.out_len : cuts.tls_at,
+	       b = lines.tls_at == SIZE_MAX ? lines.out_len : lines.tls_at;
 	if (lines.tls_at != SIZE_MAX && cuts.tls_at == SIZE_MAX) {
-		/* bytes came with STARTTLS: refused, and over; what was said until then is the same */
+		/* bytes came with STARTTLS: refused, and over; what was said until then is the same
+		 */
 		MUST(ends_with(cuts.out, cuts.out_len, "554 SMTP synchronization error\r\n"));
 		a -= strlen("554 SMTP synchronization error\r\n");
 		b -= strlen("220 TLS go ahead\r\n");

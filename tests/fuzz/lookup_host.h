@@ -37,12 +37,14 @@ static void host_block(struct heddle_call *c)
 	(void)c;
 }
 /* nothing is expanded here, and no other lookup is there */
-static int32_t host_compile(struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
+static int32_t host_compile(
+    struct heddle_call *c, slice_t text, uint64_t forbid, struct heddle_expr **out)
 {
 	(void)c, (void)text, (void)forbid, (void)out;
 	return HEDDLE_ERROR;
 }
-static int32_t host_lookup(struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
+static int32_t host_lookup(
+    struct heddle_call *c, slice_t type, slice_t source, slice_t text, slice_t *out)
 {
 	(void)c, (void)text, (void)out;
 	MUST(type.len < (1U << 20) && source.len < (1U << 20));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One parked machine without threads: what park.h and pool.h promise, as far as a server's session asks for it.  These
- * take the place of the kernel's own at the link, so each run is the same run.  The fuzz target says what happens next.
+ * One parked machine without threads: what park.h and pool.h promise, as far as a server's session
+ * asks for it.  These take the place of the kernel's own at the link, so each run is the same run.
+ * The fuzz target says what happens next.
  */
 #ifndef HEDDLE_FUZZ_PARK_HOST_H
 #define HEDDLE_FUZZ_PARK_HOST_H
@@ -71,7 +72,8 @@ void park_cancel(struct reactor *r, struct park_ref ref)
 {
 	(void)r, (void)ref;
 }
-enum rc pool_blocking_begin(struct worker *w, enum pool_purpose what, uint64_t key, struct error *err)
+enum rc pool_blocking_begin(
+    struct worker *w, enum pool_purpose what, uint64_t key, struct error *err)
 {
 	(void)w, (void)what, (void)key, (void)err;
 	return RC_OK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A fuzz target's corpus without a fuzzer: replay_NAME FOLDER|FILE...  Each input is run whole, and a small one
- * also cut short after each of its bytes.  Output is TAP; a crash is a failure by itself.
+ * A fuzz target's corpus without a fuzzer: replay_NAME FOLDER|FILE...  Each input is run whole, and
+ * a small one also cut short after each of its bytes.  Output is TAP; a crash is a failure by
+ * itself.
  */
 #include <dirent.h>
 #include <stdint.h>

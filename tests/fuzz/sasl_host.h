@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Runs an authenticator, whose source is included before this, on foreign bytes.  The first byte says which side it is and
- * whether the first turn comes with the command; the turns have a byte 255 between them.  Defined before: SASL_NEVER_DONE,
- * where no foreign bytes may ever be accepted by the server's side.
+ * Runs an authenticator, whose source is included before this, on foreign bytes.  The first byte
+ * says which side it is and whether the first turn comes with the command; the turns have a byte
+ * 255 between them.  Defined before: SASL_NEVER_DONE, where no foreign bytes may ever be accepted
+ * by the server's side.
  */
 #include "base/strbuf.h"
 #include "expand/expand.h"
@@ -23,7 +24,8 @@ static int32_t host_opt_text(
     struct heddle_call *c, const struct heddle_instance *cfg, uint32_t i, slice_t *out)
 {
 	(void)c, (void)cfg;
-	/* every text option is set: a list, a secret, a parameter, whatever it is for this driver */
+	/* every text option is set: a list, a secret, a parameter, whatever it is for this driver
+	 */
 	*out = i < driver_options ? SL("one:two^^^x:three") : slice_absent();
 	return HEDDLE_OK;
 }
@@ -174,7 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
 		return 0;
-	struct heddle_call c = {.arena = arena_new(0), .random = (uint32_t)size, .is_server = data[0] & 1};
+	struct heddle_call c = {
+	    .arena = arena_new(0), .random = (uint32_t)size, .is_server = data[0] & 1};
 	void *inst = NULL;
 	if (heddle_driver_v1.instance_new(&c, &host_table, NULL, NULL, &inst) == HEDDLE_OK) {
 		converse(&c, inst, slice_tainted((const char *)data + 1, size - 1), data[0]);

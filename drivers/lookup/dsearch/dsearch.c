@@ -21,10 +21,12 @@ struct directory {
 	char path[];
 };
 
-static int32_t say(struct heddle_call *call, const struct inst *in, int32_t result, const char *what, slice name, const char *why)
+static int32_t say(struct heddle_call *call, const struct inst *in, int32_t result,
+    const char *what, slice name, const char *why)
 {
 	char text[500];
-	(void)snprintf(text, sizeof text, "%s%.*s%s", what, name.len > 300 ? 300 : (int)name.len, name.len ? name.ptr : "", why);
+	(void)snprintf(text, sizeof text, "%s%.*s%s", what, name.len > 300 ? 300 : (int)name.len,
+	    name.len ? name.ptr : "", why);
 	in->host->reason(call, 0, heddle_text(NULL), heddle_bytes(text, strlen(text), 0));
 	return result;
 }
@@ -35,7 +37,8 @@ static int32_t open_directory(struct heddle_call *call, void *inst, slice source
 	const char *path;
 	char why[200], buf[128];
 	if (in->host->cstr(call, source, &path) != HEDDLE_OK)
-		return say(call, in, HEDDLE_ERROR, "NUL character in the name of a directory", heddle_text(""), "");
+		return say(call, in, HEDDLE_ERROR, "NUL character in the name of a directory",
+		    heddle_text(""), "");
 	struct directory *d = calloc(1, sizeof *d + source.len + 1);
 	if (!d)
 		return say(call, in, HEDDLE_DEFER, "dsearch: no memory", heddle_text(""), "");
@@ -51,7 +54,8 @@ static int32_t open_directory(struct heddle_call *call, void *inst, slice source
 	if (d->fd >= 0)
 		(void)close(d->fd);
 	free(d);
-	(void)snprintf(why, sizeof why, " for directory search: %s", strerror_r(n, buf, sizeof buf));
+	(void)snprintf(
+	    why, sizeof why, " for directory search: %s", strerror_r(n, buf, sizeof buf));
 	return say(call, in, HEDDLE_DEFER, "failed to open ", source, why);
 }
 
@@ -61,7 +65,9 @@ static int32_t fresh(struct heddle_call *call, void *inst, void *handle)
 	const struct directory *d = handle;
 	struct stat st;
 	(void)call, (void)inst;
-	return stat(d->path, &st) == 0 && st.st_dev == d->st.st_dev && st.st_ino == d->st.st_ino ? HEDDLE_OK : HEDDLE_FAIL;
+	return stat(d->path, &st) == 0 && st.st_dev == d->st.st_dev && st.st_ino == d->st.st_ino
+	           ? HEDDLE_OK
+	           : HEDDLE_FAIL;
 }
 
 /* Is "name=value" among the options? */
@@ -69,7 +75,8 @@ static int has_option(slice options, const char *text)
 {
 	size_t n = strlen(text);
 	for (size_t i = 0; i + n <= options.len; i++)
-		if ((i == 0 || options.ptr[i - 1] == ',') && memcmp(options.ptr + i, text, n) == 0 &&
+		if ((i == 0 || options.ptr[i - 1] == ',') &&
+		    memcmp(options.ptr + i, text, n) == 0 &&
 		    (i + n == options.len || options.ptr[i + n] == ','))
 			return 1;
 	return 0;
@@ -87,14 +94,16 @@ static int is_wanted(slice options, const char *name, mode_t mode)
 	return 1;
 }
 
-static int32_t find(struct heddle_call *call, void *inst, void *handle, slice key, slice options, struct heddle_found *out)
+static int32_t find(struct heddle_call *call, void *inst, void *handle, slice key, slice options,
+    struct heddle_found *out)
 {
 	const struct inst *in = inst;
 	const struct directory *d = handle;
 	const char *name;
 	struct stat st;
 	if (key.len && memchr(key.ptr, '/', key.len))
-		return say(call, in, HEDDLE_DEFER, "key for dsearch lookup contains a slash: ", key, "");
+		return say(
+		    call, in, HEDDLE_DEFER, "key for dsearch lookup contains a slash: ", key, "");
 	if (key.len == 0 || in->host->cstr(call, key, &name) != HEDDLE_OK)
 		return HEDDLE_FAIL;
 	in->host->block_begin(call);
@@ -110,7 +119,8 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, slice ke
 	if (!is_wanted(options, name, st.st_mode))
 		return HEDDLE_FAIL;
 	/* the file system has confirmed it: the site's own name */
-	slice parts[] = {heddle_text(d->path), heddle_text("/"), heddle_bytes(key.ptr, key.len, HEDDLE_CLEAN)};
+	slice parts[] = {
+	    heddle_text(d->path), heddle_text("/"), heddle_bytes(key.ptr, key.len, HEDDLE_CLEAN)};
 	int full = has_option(options, "ret=full");
 	out->cache_seconds = 0;
 	return in->host->join(call, full ? parts : parts + 2, full ? 3 : 1, &out->value);
@@ -137,7 +147,10 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 }
 
 static const struct heddle_lookup_ops ops = {.struct_size = sizeof ops,
-    .kind = HEDDLE_L_KEY | HEDDLE_L_FILE | HEDDLE_L_SHARED, .open = open_directory, .fresh = fresh, .find = find,
+    .kind = HEDDLE_L_KEY | HEDDLE_L_FILE | HEDDLE_L_SHARED,
+    .open = open_directory,
+    .fresh = fresh,
+    .find = find,
     .close = close_directory};
 
 const struct heddle_driver heddle_driver_v1 = {

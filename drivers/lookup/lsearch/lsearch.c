@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * lookup/lsearch: a text file of keys and data; and, as its aliases, the kinds whose keys are patterns (wild.c).
- * The file is read and indexed once for a handle and never changed afterwards, so one handle serves
- * all threads; fresh() says when the file is another one.  Keys are compared without regard to
- * case; of equal keys the first counts.
+ * lookup/lsearch: a text file of keys and data; and, as its aliases, the kinds whose keys are
+ * patterns (wild.c). The file is read and indexed once for a handle and never changed afterwards,
+ * so one handle serves all threads; fresh() says when the file is another one.  Keys are compared
+ * without regard to case; of equal keys the first counts.
  */
 #include "lsearch.h"
 
@@ -24,9 +24,11 @@ static enum kind kind_of(struct heddle_slice name)
 	static const struct {
 		const char *name;
 		enum kind kind;
-	} names[] = {{"wildlsearch", KIND_WILD}, {"nwildlsearch", KIND_NWILD}, {"iplsearch", KIND_IP}};
+	} names[] = {
+	    {"wildlsearch", KIND_WILD}, {"nwildlsearch", KIND_NWILD}, {"iplsearch", KIND_IP}};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (name.len == strlen(names[i].name) && memcmp(name.ptr, names[i].name, name.len) == 0)
+		if (name.len == strlen(names[i].name) &&
+		    memcmp(name.ptr, names[i].name, name.len) == 0)
 			return names[i].kind;
 	return KIND_PLAIN;
 }
@@ -334,7 +336,8 @@ static int32_t open_file(
 	int n = fd < 0 ? errno : load(ix, fd, &size);
 	if (fd >= 0)
 		(void)close(fd);
-	if (!n && (!parse(ix, size) || !(in->kind == KIND_PLAIN ? build(ix) : lsearch_prepare(ix, in->kind))))
+	if (!n && (!parse(ix, size) ||
+	              !(in->kind == KIND_PLAIN ? build(ix) : lsearch_prepare(ix, in->kind))))
 		n = ENOMEM;
 	in->host->block_end(call);
 	if (n) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* lookup/lsearch, shared by its parts: lsearch.c reads and indexes the file, wild.c is about keys that are patterns. */
+/* lookup/lsearch, shared by its parts: lsearch.c reads and indexes the file, wild.c is about keys
+ * that are patterns. */
 #ifndef HEDDLE_LSEARCH_H
 #define HEDDLE_LSEARCH_H
 #include <heddle/lookup.h>
@@ -22,7 +23,7 @@ struct index {
 	uint32_t *slots; /* 1 + number of an entry; 0: free; of the plain kind only */
 	uint32_t mask;
 	struct stat st;
-	long long read_ns; /* wall clock */
+	long long read_ns;        /* wall clock */
 	struct pattern *patterns; /* one for each entry; of the other kinds only */
 };
 
@@ -40,7 +41,8 @@ static inline char lsearch_lower(char c)
 /* What a scan needs of each entry; 0: no memory. */
 int lsearch_prepare(struct index *ix, enum kind kind);
 void lsearch_forget(struct index *ix);
-/* 1 + the number of the first entry whose key the subject matches, 0: none.  DEFER: that cannot be said. */
-int32_t lsearch_scan(struct heddle_call *call, const struct inst *in, const struct index *ix, struct heddle_slice subject,
-    uint32_t *out);
+/* 1 + the number of the first entry whose key the subject matches, 0: none.  DEFER: that cannot be
+ * said. */
+int32_t lsearch_scan(struct heddle_call *call, const struct inst *in, const struct index *ix,
+    struct heddle_slice subject, uint32_t *out);
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The kinds whose keys are patterns: wildlsearch expands each key before it is used, nwildlsearch does not, iplsearch has
- * addresses and networks.  The first key that fits counts, so the entries are looked at in their order.
- * Regular expressions that need no expansion are compiled when the file is read.
+ * The kinds whose keys are patterns: wildlsearch expands each key before it is used, nwildlsearch
+ * does not, iplsearch has addresses and networks.  The first key that fits counts, so the entries
+ * are looked at in their order. Regular expressions that need no expansion are compiled when the
+ * file is read.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "lsearch.h"
@@ -16,9 +17,9 @@
 #define MATCH_LIMIT 1000000U /* steps of one expression on one subject */
 
 struct pattern {
-	pcre2_code *code;    /* of a constant regular expression; NULL: none, or it does not compile */
+	pcre2_code *code; /* of a constant regular expression; NULL: none, or it does not compile */
 	unsigned char ip[16];
-	int family, bits;    /* 0: no address */
+	int family, bits; /* 0: no address */
 	int must_expand;
 };
 
@@ -36,7 +37,8 @@ static pcre2_code *compile(slice s)
 	return pcre2_compile((PCRE2_SPTR)s.ptr, s.len, PCRE2_CASELESS, &number, &at, NULL);
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------ */
+/* ---- addresses
+ * ------------------------------------------------------------------------------------------ */
 
 static int parse_ip(slice s, struct pattern *p)
 {
@@ -85,13 +87,15 @@ static int is_in(const struct pattern *net, const struct pattern *a)
 	return rest == 0 || (net->ip[whole] ^ a->ip[whole]) >> (8 - rest) == 0;
 }
 
-static int32_t scan_addresses(struct heddle_call *call, const struct inst *in, const struct index *ix, slice subject, uint32_t *out)
+static int32_t scan_addresses(struct heddle_call *call, const struct inst *in,
+    const struct index *ix, slice subject, uint32_t *out)
 {
 	struct pattern a = {0};
 	char why[300];
 	if (!parse_ip(subject, &a)) {
 		(void)snprintf(why, sizeof why,
-		    "\"%.*s\" is not a valid iplsearch key (an IP address, with optional CIDR mask, is wanted): in a host list, use "
+		    "\"%.*s\" is not a valid iplsearch key (an IP address, with optional CIDR "
+		    "mask, is wanted): in a host list, use "
 		    "net-iplsearch as the search type",
 		    subject.len > 80 ? 80 : (int)subject.len, subject.ptr);
 		in->host->reason(call, 0, heddle_text(NULL), heddle_bytes(why, strlen(why), 0));
@@ -105,33 +109,40 @@ static int32_t scan_addresses(struct heddle_call *call, const struct inst *in, c
 	return HEDDLE_OK;
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------- */
 
-static int32_t refuse_key(struct heddle_call *call, const struct inst *in, slice key, const char *why)
+static int32_t refuse_key(
+    struct heddle_call *call, const struct inst *in, slice key, const char *why)
 {
 	char text[300];
-	(void)snprintf(text, sizeof text, "key \"%.*s\": %s", key.len > 100 ? 100 : (int)key.len, key.ptr, why);
+	(void)snprintf(text, sizeof text, "key \"%.*s\": %s", key.len > 100 ? 100 : (int)key.len,
+	    key.ptr, why);
 	in->host->reason(call, 0, heddle_text(NULL), heddle_bytes(text, strlen(text), 0));
 	return HEDDLE_DEFER;
 }
 
-static int32_t run_code(struct heddle_call *call, const struct inst *in, const pcre2_code *code, slice key, slice subject)
+static int32_t run_code(struct heddle_call *call, const struct inst *in, const pcre2_code *code,
+    slice key, slice subject)
 {
 	pcre2_match_context *limits = pcre2_match_context_create(NULL);
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
 	int n = PCRE2_ERROR_NOMEMORY;
 	if (limits && data) {
 		(void)pcre2_set_match_limit(limits, MATCH_LIMIT);
-		n = pcre2_match(code, (PCRE2_SPTR)(subject.len ? subject.ptr : ""), subject.len, 0, 0, data, limits);
+		n = pcre2_match(code, (PCRE2_SPTR)(subject.len ? subject.ptr : ""), subject.len, 0,
+		    0, data, limits);
 	}
 	pcre2_match_data_free(data);
 	pcre2_match_context_free(limits);
 	if (n == PCRE2_ERROR_NOMATCH)
 		return HEDDLE_FAIL;
-	return n >= 0 ? HEDDLE_OK : refuse_key(call, in, key, "the regular expression takes too long");
+	return n >= 0 ? HEDDLE_OK
+	              : refuse_key(call, in, key, "the regular expression takes too long");
 }
 
-static int32_t match_regex(struct heddle_call *call, const struct inst *in, const pcre2_code *ready, slice key, slice subject)
+static int32_t match_regex(struct heddle_call *call, const struct inst *in, const pcre2_code *ready,
+    slice key, slice subject)
 {
 	if (ready)
 		return run_code(call, in, ready, key, subject);
@@ -145,11 +156,13 @@ static int32_t match_regex(struct heddle_call *call, const struct inst *in, cons
 
 static int ends_with(slice s, slice tail)
 {
-	return tail.len <= s.len && strncasecmp(s.ptr + (s.len - tail.len), tail.ptr, tail.len) == 0;
+	return tail.len <= s.len &&
+	       strncasecmp(s.ptr + (s.len - tail.len), tail.ptr, tail.len) == 0;
 }
 
 /* "type;file": what it gives does not matter. */
-static int32_t match_lookup(struct heddle_call *call, const struct inst *in, slice key, const char *semicolon, slice subject)
+static int32_t match_lookup(struct heddle_call *call, const struct inst *in, slice key,
+    const char *semicolon, slice subject)
 {
 	slice type = key, source = key, ignored;
 	type.len = (uint32_t)(semicolon - key.ptr);
@@ -158,7 +171,8 @@ static int32_t match_lookup(struct heddle_call *call, const struct inst *in, sli
 	return in->host->lookup(call, type, source, subject, &ignored);
 }
 
-static int32_t match(struct heddle_call *call, const struct inst *in, const pcre2_code *ready, slice key, slice subject)
+static int32_t match(struct heddle_call *call, const struct inst *in, const pcre2_code *ready,
+    slice key, slice subject)
 {
 	if (key.len && key.ptr[0] == '^')
 		return match_regex(call, in, ready, key, subject);
@@ -180,7 +194,8 @@ static int32_t expand(struct heddle_call *call, const struct inst *in, slice *ke
 	return rc == HEDDLE_OK ? in->host->expand(call, expr, key) : HEDDLE_DEFER;
 }
 
-static int32_t scan_names(struct heddle_call *call, const struct inst *in, const struct index *ix, slice subject, uint32_t *out)
+static int32_t scan_names(struct heddle_call *call, const struct inst *in, const struct index *ix,
+    slice subject, uint32_t *out)
 {
 	for (uint32_t i = 0; i < ix->count; i++) {
 		slice key = key_of(ix, &ix->entries[i]);
@@ -199,7 +214,8 @@ static int32_t scan_names(struct heddle_call *call, const struct inst *in, const
 	return HEDDLE_OK;
 }
 
-/* ---- for lsearch.c -------------------------------------------------------------------------------------- */
+/* ---- for lsearch.c
+ * -------------------------------------------------------------------------------------- */
 
 int lsearch_prepare(struct index *ix, enum kind kind)
 {
@@ -213,7 +229,8 @@ int lsearch_prepare(struct index *ix, enum kind kind)
 			parse_net(key, p);
 			continue;
 		}
-		p->must_expand = kind == KIND_WILD && (memchr(key.ptr, '$', key.len) || memchr(key.ptr, '\\', key.len));
+		p->must_expand = kind == KIND_WILD &&
+		                 (memchr(key.ptr, '$', key.len) || memchr(key.ptr, '\\', key.len));
 		if (!p->must_expand && key.len && key.ptr[0] == '^')
 			p->code = compile(key);
 	}
@@ -227,8 +244,10 @@ void lsearch_forget(struct index *ix)
 	free(ix->patterns);
 }
 
-int32_t lsearch_scan(struct heddle_call *call, const struct inst *in, const struct index *ix, slice subject, uint32_t *out)
+int32_t lsearch_scan(struct heddle_call *call, const struct inst *in, const struct index *ix,
+    slice subject, uint32_t *out)
 {
 	*out = 0;
-	return in->kind == KIND_IP ? scan_addresses(call, in, ix, subject, out) : scan_names(call, in, ix, subject, out);
+	return in->kind == KIND_IP ? scan_addresses(call, in, ix, subject, out)
+	                           : scan_names(call, in, ix, subject, out);
 }

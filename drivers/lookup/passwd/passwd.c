@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* lookup/passwd: what the system knows of a login, as a line of /etc/passwd.  The kernel answers; it never asks NSS itself. */
+/* lookup/passwd: what the system knows of a login, as a line of /etc/passwd.  The kernel answers;
+ * it never asks NSS itself. */
 #include <heddle/lookup.h>
 
 #include <stdio.h>
@@ -23,8 +24,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static int32_t find(struct heddle_call *call, void *inst, void *handle, struct heddle_slice key, struct heddle_slice options,
-    struct heddle_found *out)
+static int32_t find(struct heddle_call *call, void *inst, void *handle, struct heddle_slice key,
+    struct heddle_slice options, struct heddle_found *out)
 {
 	const struct inst *in = inst;
 	struct heddle_user u = {.struct_size = sizeof u};
@@ -33,15 +34,18 @@ static int32_t find(struct heddle_call *call, void *inst, void *handle, struct h
 	if (key.len == 0)
 		return HEDDLE_FAIL;
 	if (!in->users) {
-		in->host->reason(call, 0, heddle_text(NULL), heddle_text("users are not known to this process"));
+		in->host->reason(
+		    call, 0, heddle_text(NULL), heddle_text("users are not known to this process"));
 		return HEDDLE_DEFER;
 	}
 	int32_t rc = in->users->by_name(call, key, &u);
 	if (rc != HEDDLE_OK)
 		return rc;
-	(void)snprintf(numbers, sizeof numbers, "*:%lu:%lu:", (unsigned long)u.uid, (unsigned long)u.gid);
+	(void)snprintf(
+	    numbers, sizeof numbers, "*:%lu:%lu:", (unsigned long)u.uid, (unsigned long)u.gid);
 	struct heddle_slice colon = heddle_text(":");
-	struct heddle_slice parts[] = {heddle_bytes(numbers, strlen(numbers), HEDDLE_CLEAN), u.gecos, colon, u.home, colon, u.shell};
+	struct heddle_slice parts[] = {heddle_bytes(numbers, strlen(numbers), HEDDLE_CLEAN),
+	    u.gecos, colon, u.home, colon, u.shell};
 	out->cache_seconds = 0;
 	return in->host->join(call, parts, sizeof parts / sizeof *parts, &out->value);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* accept: takes every address that has passed the preconditions.  Exim specification, chapter 16. */
+/* accept: takes every address that has passed the preconditions.  Exim specification, chapter 16.
+ */
 #include <heddle/router.h>
 
-static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
+static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address,
+    struct heddle_route *out)
 {
 	(void)call, (void)inst, (void)address;
 	out->verdict = HEDDLE_R_ACCEPT;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* dnslookup: the hosts that the DNS gives for the domain.  Exim specification, chapter 17; RFC 5321 5.1. */
+/* dnslookup: the hosts that the DNS gives for the domain.  Exim specification, chapter 17; RFC
+ * 5321 5.1. */
 #include <heddle/router.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -9,8 +10,21 @@ struct dnslookup {
 	const struct heddle_instance *cfg;
 	const struct heddle_routing_service *routing;
 };
-enum { MX_DOMAINS, MX_FAIL_DOMAINS, SRV_FAIL_DOMAINS, CHECK_SRV, CHECK_SECONDARY_MX, QUALIFY_SINGLE, REWRITE_HEADERS,
-	SEARCH_PARENTS, SAME_DOMAIN_COPY_ROUTING, WIDEN_DOMAINS, FAIL_DEFER_DOMAINS, IPV4_ONLY, IPV4_PREFER };
+enum {
+	MX_DOMAINS,
+	MX_FAIL_DOMAINS,
+	SRV_FAIL_DOMAINS,
+	CHECK_SRV,
+	CHECK_SECONDARY_MX,
+	QUALIFY_SINGLE,
+	REWRITE_HEADERS,
+	SEARCH_PARENTS,
+	SAME_DOMAIN_COPY_ROUTING,
+	WIDEN_DOMAINS,
+	FAIL_DEFER_DOMAINS,
+	IPV4_ONLY,
+	IPV4_PREFER
+};
 enum { MX_ONLY = 16, NO_IPV6 = 1, IPV4_FIRST = 4 }; /* flags of add_mx */
 
 static int32_t instance_new(struct heddle_call *call, const struct heddle_host *host, void *state,
@@ -26,7 +40,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	d->cfg = cfg;
 	d->routing = host->service(host, HEDDLE_ROUTING_ID);
 	if (host->opt_text(call, cfg, CHECK_SRV, &v) == HEDDLE_OK && v.len) {
-		host->reason(call, 0, heddle_text(NULL), heddle_text("not supported yet: check_srv"));
+		host->reason(
+		    call, 0, heddle_text(NULL), heddle_text("not supported yet: check_srv"));
 		free(d);
 		return HEDDLE_ERROR;
 	}
@@ -34,7 +49,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static int has_domain(const struct dnslookup *d, struct heddle_call *call, uint32_t option, struct heddle_slice domain)
+static int has_domain(const struct dnslookup *d, struct heddle_call *call, uint32_t option,
+    struct heddle_slice domain)
 {
 	struct heddle_slice data;
 	return d->host->opt_match(call, d->cfg, option, domain, &data) == HEDDLE_OK;
@@ -54,18 +70,22 @@ static int is_true(const struct dnslookup *d, struct heddle_call *call, uint32_t
 	return 1;
 }
 
-/* No host for the domain: the next router may know one, unless the site says that this must be a temporary state. */
-static int32_t no_host(const struct dnslookup *d, struct heddle_call *call, struct heddle_slice domain, struct heddle_route *out)
+/* No host for the domain: the next router may know one, unless the site says that this must be a
+ * temporary state. */
+static int32_t no_host(const struct dnslookup *d, struct heddle_call *call,
+    struct heddle_slice domain, struct heddle_route *out)
 {
 	if (has_domain(d, call, FAIL_DEFER_DOMAINS, domain)) {
-		d->host->reason(call, 0, heddle_text(NULL), heddle_text("domain does not exist, and is in fail_defer_domains"));
+		d->host->reason(call, 0, heddle_text(NULL),
+		    heddle_text("domain does not exist, and is in fail_defer_domains"));
 		return HEDDLE_DEFER;
 	}
 	out->verdict = HEDDLE_R_DECLINE;
 	return HEDDLE_OK;
 }
 
-static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
+static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address,
+    struct heddle_route *out)
 {
 	const struct dnslookup *d = inst;
 	uint64_t flags = 0;
@@ -74,7 +94,8 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 
 	/* a domain literal and a name without a dot are for other routers */
 	if (address->domain.len == 0 || address->domain.ptr[0] == '[') {
-		const struct heddle_slice why[] = {heddle_text("mail domain \""), address->domain, heddle_text("\" is syntactically invalid")};
+		const struct heddle_slice why[] = {heddle_text("mail domain \""), address->domain,
+		    heddle_text("\" is syntactically invalid")};
 		struct heddle_slice said;
 		if (address->domain.len && d->host->join(call, why, 3, &said) == HEDDLE_OK)
 			d->host->reason(call, 0, said, said);
@@ -112,22 +133,42 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 	}
 }
 
-#define OPT(n, t, init, d) {.name = n, .initial = init, .doc = d, .type = t, .since_major = 1}
-#define OPTX(n, t, init, d) {.name = n, .initial = init, .doc = d, .type = t, .flags = HEDDLE_O_EXPAND, .since_major = 1}
+#define OPT(n, t, init, d)                                                        \
+	{                                                                         \
+		.name = n, .initial = init, .doc = d, .type = t, .since_major = 1 \
+	}
+#define OPTX(n, t, init, d)                                                                \
+	{                                                                                  \
+		.name = n, .initial = init, .doc = d, .type = t, .flags = HEDDLE_O_EXPAND, \
+		.since_major = 1                                                           \
+	}
 static const struct heddle_option table[] = {
-    [MX_DOMAINS] = OPTX("mx_domains", HEDDLE_T_DOMAINS, NULL, "Domains that must have MX records: address records alone do not count."),
-    [MX_FAIL_DOMAINS] = OPTX("mx_fail_domains", HEDDLE_T_DOMAINS, NULL, "Domains whose failing MX look-up is taken as no MX record."),
-    [SRV_FAIL_DOMAINS] = OPTX("srv_fail_domains", HEDDLE_T_DOMAINS, NULL, "Domains whose failing SRV look-up is taken as no SRV record."),
-    [CHECK_SRV] = OPTX("check_srv", HEDDLE_T_STRING, NULL, "Service for which SRV records are looked up first."),
-    [CHECK_SECONDARY_MX] = OPT("check_secondary_mx", HEDDLE_T_BOOL, "false", "Take only domains for which this host is a secondary MX."),
-    [QUALIFY_SINGLE] = OPT("qualify_single", HEDDLE_T_BOOL, "true", "Names of one component are completed by the resolver."),
-    [REWRITE_HEADERS] = OPT("rewrite_headers", HEDDLE_T_BOOL, "true", "Header addresses are rewritten when a domain was completed."),
-    [SEARCH_PARENTS] = OPT("search_parents", HEDDLE_T_BOOL, "false", "The resolver tries the parents of the default domain."),
-    [SAME_DOMAIN_COPY_ROUTING] = OPT("same_domain_copy_routing", HEDDLE_T_BOOL, "false", "One look-up serves all addresses of a domain."),
-    [WIDEN_DOMAINS] = OPT("widen_domains", HEDDLE_T_LIST, NULL, "Domains put behind an unknown name to try again."),
-    [FAIL_DEFER_DOMAINS] = OPTX("fail_defer_domains", HEDDLE_T_DOMAINS, NULL, "Domains whose DNS failure is a defer."),
-    [IPV4_ONLY] = OPTX("ipv4_only", HEDDLE_T_STRING, NULL, "Condition: AAAA records are not looked up."),
-    [IPV4_PREFER] = OPTX("ipv4_prefer", HEDDLE_T_STRING, NULL, "Condition: IPv4 addresses come first."),
+    [MX_DOMAINS] = OPTX("mx_domains", HEDDLE_T_DOMAINS, NULL,
+        "Domains that must have MX records: address records alone do not count."),
+    [MX_FAIL_DOMAINS] = OPTX("mx_fail_domains", HEDDLE_T_DOMAINS, NULL,
+        "Domains whose failing MX look-up is taken as no MX record."),
+    [SRV_FAIL_DOMAINS] = OPTX("srv_fail_domains", HEDDLE_T_DOMAINS, NULL,
+        "Domains whose failing SRV look-up is taken as no SRV record."),
+    [CHECK_SRV] = OPTX(
+        "check_srv", HEDDLE_T_STRING, NULL, "Service for which SRV records are looked up first."),
+    [CHECK_SECONDARY_MX] = OPT("check_secondary_mx", HEDDLE_T_BOOL, "false",
+        "Take only domains for which this host is a secondary MX."),
+    [QUALIFY_SINGLE] = OPT("qualify_single", HEDDLE_T_BOOL, "true",
+        "Names of one component are completed by the resolver."),
+    [REWRITE_HEADERS] = OPT("rewrite_headers", HEDDLE_T_BOOL, "true",
+        "Header addresses are rewritten when a domain was completed."),
+    [SEARCH_PARENTS] = OPT("search_parents", HEDDLE_T_BOOL, "false",
+        "The resolver tries the parents of the default domain."),
+    [SAME_DOMAIN_COPY_ROUTING] = OPT("same_domain_copy_routing", HEDDLE_T_BOOL, "false",
+        "One look-up serves all addresses of a domain."),
+    [WIDEN_DOMAINS] = OPT(
+        "widen_domains", HEDDLE_T_LIST, NULL, "Domains put behind an unknown name to try again."),
+    [FAIL_DEFER_DOMAINS] =
+        OPTX("fail_defer_domains", HEDDLE_T_DOMAINS, NULL, "Domains whose DNS failure is a defer."),
+    [IPV4_ONLY] =
+        OPTX("ipv4_only", HEDDLE_T_STRING, NULL, "Condition: AAAA records are not looked up."),
+    [IPV4_PREFER] =
+        OPTX("ipv4_prefer", HEDDLE_T_STRING, NULL, "Condition: IPv4 addresses come first."),
 };
 static const struct heddle_router_ops ops = {.struct_size = sizeof ops, .route = route};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ipliteral: a domain that is an address in brackets, RFC 5321 4.1.3, goes to that address.  Exim specification, chapter 18. */
+/* ipliteral: a domain that is an address in brackets, RFC 5321 4.1.3, goes to that address.  Exim
+ * specification, chapter 18. */
 #include <heddle/router.h>
 
 #include <arpa/inet.h>
@@ -24,7 +25,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]"; tags that RFC 5321 does not have, or that are missing, are taken as Exim takes them. */
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]"; tags that RFC 5321 does not have, or that are missing, are
+ * taken as Exim takes them. */
 static int is_literal(struct heddle_slice domain, struct heddle_slice *address)
 {
 	static const char *const tags[] = {"IPv6:", "IPv4:"};
@@ -47,10 +49,12 @@ static int is_literal(struct heddle_slice domain, struct heddle_slice *address)
 	memcpy(text, s.ptr, s.len);
 	text[s.len] = '\0';
 	*address = s;
-	return (family != AF_INET && inet_pton(AF_INET6, text, raw) == 1) || (family != AF_INET6 && inet_pton(AF_INET, text, raw) == 1);
+	return (family != AF_INET && inet_pton(AF_INET6, text, raw) == 1) ||
+	       (family != AF_INET6 && inet_pton(AF_INET, text, raw) == 1);
 }
 
-static int32_t settle(const struct ipliteral *in, struct heddle_call *call, struct heddle_route *out)
+static int32_t settle(
+    const struct ipliteral *in, struct heddle_call *call, struct heddle_route *out)
 {
 	uint32_t count = 0, self = 0;
 	int32_t rc = in->routing->settle_hosts(call, &count, &self);
@@ -78,10 +82,12 @@ static int32_t settle(const struct ipliteral *in, struct heddle_call *call, stru
 	}
 }
 
-static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
+static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address,
+    struct heddle_route *out)
 {
 	const struct ipliteral *in = inst;
-	struct heddle_route_host h = {.struct_size = sizeof h, .name = address->domain, .transport = heddle_text(NULL)};
+	struct heddle_route_host h = {
+	    .struct_size = sizeof h, .name = address->domain, .transport = heddle_text(NULL)};
 	if (!is_literal(address->domain, &h.address)) {
 		out->verdict = HEDDLE_R_DECLINE;
 		return HEDDLE_OK;

@@ -10,7 +10,8 @@ typedef struct heddle_slice slice;
 struct row {
 	slice pattern, hosts, options;
 	int plain;                /* "*", a name, "*.suffix": compared here */
-	struct heddle_expr *test; /* other patterns that are constant: "=HOSTS" if the domain matches, else nothing */
+	struct heddle_expr *test; /* other patterns that are constant: "=HOSTS" if the domain
+	                             matches, else nothing */
 };
 
 struct manualroute {
@@ -21,7 +22,14 @@ struct manualroute {
 	struct row *rows;
 	uint32_t count;
 };
-enum { HOST_ALL_IGNORED, HOST_FIND_FAILED, HOSTS_RANDOMIZE, ROUTE_DATA, ROUTE_LIST, SAME_DOMAIN_COPY_ROUTING };
+enum {
+	HOST_ALL_IGNORED,
+	HOST_FIND_FAILED,
+	HOSTS_RANDOMIZE,
+	ROUTE_DATA,
+	ROUTE_LIST,
+	SAME_DOMAIN_COPY_ROUTING
+};
 enum { ON_DECLINE, ON_DEFER, ON_FAIL, ON_FREEZE, ON_PASS, ON_IGNORE }; /* host_find_failed */
 enum { NO_IPV6 = 1, IPV4_FIRST = 4, NO_MX = 8 };
 
@@ -82,15 +90,19 @@ static int is_word(slice s, const char *w)
 
 static int32_t unknown_word(struct manualroute *m, struct heddle_call *call, slice word)
 {
-	slice parts[] = {heddle_text("unknown routing option or transport name \""), word, heddle_text("\"")}, text;
+	slice parts[] = {heddle_text("unknown routing option or transport name \""), word,
+	    heddle_text("\"")},
+	      text;
 
 	if (m->host->join(call, parts, 3, &text) == HEDDLE_OK)
 		m->host->reason(call, 0, heddle_text(NULL), text);
 	return HEDDLE_ERROR;
 }
 
-/* Behind the hosts: randomize, no_randomize, byname, bydns, ipv4_only, ipv4_prefer, and the name of a transport. */
-static int32_t read_options(struct manualroute *m, struct heddle_call *call, slice rest, struct rule *r)
+/* Behind the hosts: randomize, no_randomize, byname, bydns, ipv4_only, ipv4_prefer, and the name of
+ * a transport. */
+static int32_t read_options(
+    struct manualroute *m, struct heddle_call *call, slice rest, struct rule *r)
 {
 	slice w;
 
@@ -116,7 +128,8 @@ static int pattern_matches(slice pattern, slice domain)
 {
 	if (pattern.len && pattern.ptr[0] == '*') {
 		slice tail = part(pattern, 1, pattern.len);
-		return tail.len <= domain.len && strncasecmp(domain.ptr + domain.len - tail.len, tail.ptr, tail.len) == 0;
+		return tail.len <= domain.len &&
+		       strncasecmp(domain.ptr + domain.len - tail.len, tail.ptr, tail.len) == 0;
 	}
 	return pattern.len == domain.len && strncasecmp(pattern.ptr, domain.ptr, domain.len) == 0;
 }
@@ -169,12 +182,16 @@ static char *put(char *to, const char *text, size_t n)
 	return to + n;
 }
 
-/* The pattern as the only item of a domain list, and the hosts as what stands for a match: the kernel's lists do all that
- * the specification says of patterns, and $1 and $value are set while the hosts are expanded. */
-static int32_t compile_test(struct manualroute *m, struct heddle_call *call, slice pattern, slice hosts, struct heddle_expr **out)
+/* The pattern as the only item of a domain list, and the hosts as what stands for a match: the
+ * kernel's lists do all that the specification says of patterns, and $1 and $value are set while
+ * the hosts are expanded. */
+static int32_t compile_test(struct manualroute *m, struct heddle_call *call, slice pattern,
+    slice hosts, struct heddle_expr **out)
 {
-	static const char head[] = "${if match_domain{$domain}{<\x01 ", middle[] = "}{=", tail[] = "}{}}";
-	char *text = m->host->alloc(call, sizeof head + sizeof middle + sizeof tail + 2 * (size_t)pattern.len + hosts.len, 1);
+	static const char head[] = "${if match_domain{$domain}{<\x01 ",
+	                  middle[] = "}{=", tail[] = "}{}}";
+	char *text = m->host->alloc(call,
+	    sizeof head + sizeof middle + sizeof tail + 2 * (size_t)pattern.len + hosts.len, 1);
 	char *p = text;
 
 	if (!text)
@@ -189,10 +206,13 @@ static int32_t compile_test(struct manualroute *m, struct heddle_call *call, sli
 	if (hosts.len)
 		p = put(p, hosts.ptr, hosts.len);
 	p = put(p, tail, sizeof tail - 1);
-	return m->host->compile(call, heddle_bytes(text, (size_t)(p - text), pattern.flags & hosts.flags & HEDDLE_CLEAN), 0, out);
+	return m->host->compile(call,
+	    heddle_bytes(text, (size_t)(p - text), pattern.flags & hosts.flags & HEDDLE_CLEAN), 0,
+	    out);
 }
 
-static int32_t expand_pattern(struct manualroute *m, struct heddle_call *call, slice pattern, slice *out)
+static int32_t expand_pattern(
+    struct manualroute *m, struct heddle_call *call, slice pattern, slice *out)
 {
 	struct heddle_expr *e;
 	int32_t rc = m->host->compile(call, pattern, 0, &e);
@@ -201,7 +221,8 @@ static int32_t expand_pattern(struct manualroute *m, struct heddle_call *call, s
 }
 
 /* HEDDLE_FAIL: it does not match. */
-static int32_t try_row(struct manualroute *m, struct heddle_call *call, const struct row *row, slice domain, slice *hosts)
+static int32_t try_row(struct manualroute *m, struct heddle_call *call, const struct row *row,
+    slice domain, slice *hosts)
 {
 	struct heddle_expr *test = row->test;
 	slice pattern = heddle_text(""), got;
@@ -236,7 +257,8 @@ static int32_t expand_hosts(struct manualroute *m, struct heddle_call *call, str
 	return rc == HEDDLE_OK ? m->host->expand(call, e, &r->hosts) : rc;
 }
 
-static int32_t find_in_list(struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
+static int32_t find_in_list(
+    struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
 {
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct row *row = &m->rows[i];
@@ -251,7 +273,8 @@ static int32_t find_in_list(struct manualroute *m, struct heddle_call *call, sli
 	return HEDDLE_FAIL;
 }
 
-static int32_t find_rule(struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
+static int32_t find_rule(
+    struct manualroute *m, struct heddle_call *call, slice domain, struct rule *r)
 {
 	int64_t randomize = 0;
 	slice v;
@@ -295,10 +318,14 @@ static int is_ipv4(slice s)
 }
 
 /* "name", "name:port", "[addr]:port", "addr", "name/MX", "name/MX:port" */
-static int32_t add_item(struct manualroute *m, struct heddle_call *call, slice item, const struct rule *r, int32_t place)
+static int32_t add_item(struct manualroute *m, struct heddle_call *call, slice item,
+    const struct rule *r, int32_t place)
 {
-	struct heddle_route_host h = {.struct_size = sizeof h, .flags = HEDDLE_H_ORDERED, .preference = place,
-	    .address = heddle_text(NULL), .transport = heddle_text(NULL)};
+	struct heddle_route_host h = {.struct_size = sizeof h,
+	    .flags = HEDDLE_H_ORDERED,
+	    .preference = place,
+	    .address = heddle_text(NULL),
+	    .transport = heddle_text(NULL)};
 	uint32_t end = item.len, colons = 0, last = 0;
 
 	for (uint32_t i = 0; i < item.len; i++)
@@ -348,7 +375,8 @@ static void shuffle(struct manualroute *m, struct heddle_call *call, slice *item
 }
 
 #define MAX_ITEMS 200
-static int32_t add_hosts(struct manualroute *m, struct heddle_call *call, const struct rule *r, uint32_t *out_count)
+static int32_t add_hosts(
+    struct manualroute *m, struct heddle_call *call, const struct rule *r, uint32_t *out_count)
 {
 	slice items[MAX_ITEMS], item;
 	uint32_t n = 0, group = 0;
@@ -380,7 +408,8 @@ static int32_t not_found(struct manualroute *m, struct heddle_call *call, struct
 	int64_t what = ON_FREEZE;
 
 	(void)m->host->opt_int(call, m->cfg, HOST_FIND_FAILED, &what);
-	m->host->reason(call, 0, heddle_text(NULL), heddle_text("lookup of host failed in manualroute router"));
+	m->host->reason(
+	    call, 0, heddle_text(NULL), heddle_text("lookup of host failed in manualroute router"));
 	switch (what) {
 	case ON_DECLINE:
 	case ON_IGNORE:
@@ -484,7 +513,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	if (host->opt_text(call, cfg, ROUTE_LIST, &list) != HEDDLE_OK)
 		list = heddle_text(NULL);
 	/* route_data is expanded for each address: only whether it is there counts here */
-	int has_data = host->opt_text(call, cfg, ROUTE_DATA, &data) != HEDDLE_OK || !(data.flags & HEDDLE_ABSENT);
+	int has_data = host->opt_text(call, cfg, ROUTE_DATA, &data) != HEDDLE_OK ||
+	               !(data.flags & HEDDLE_ABSENT);
 	int has_list = !(list.flags & HEDDLE_ABSENT);
 	if (has_list == has_data)
 		return refuse(m, call, "exactly one of route_list and route_data must be set");
@@ -497,7 +527,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address, struct heddle_route *out)
+static int32_t route(struct heddle_call *call, void *inst, const struct heddle_address *address,
+    struct heddle_route *out)
 {
 	struct manualroute *m = inst;
 	struct rule r;
@@ -520,15 +551,22 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 	return by_self(self, out);
 }
 
-#define OPT(n, t, init, arg, fl, d) {.name = n, .initial = init, .type_arg = arg, .doc = d, .type = t, .flags = fl, .since_major = 1}
+#define OPT(n, t, init, arg, fl, d)                                                            \
+	{                                                                                      \
+		.name = n, .initial = init, .type_arg = arg, .doc = d, .type = t, .flags = fl, \
+		.since_major = 1                                                               \
+	}
 static const struct heddle_option table[] = {
-    [HOST_ALL_IGNORED] = OPT("host_all_ignored", HEDDLE_T_ENUM, "defer", "decline|defer|fail|freeze|pass", 0,
-        "What happens when all hosts are to be ignored."),
-    [HOST_FIND_FAILED] = OPT("host_find_failed", HEDDLE_T_ENUM, "freeze", "decline|defer|fail|freeze|pass|ignore", 0,
-        "What happens when a host does not exist."),
-    [HOSTS_RANDOMIZE] = OPT("hosts_randomize", HEDDLE_T_BOOL, "false", NULL, 0, "Hosts are tried in random order."),
-    [ROUTE_DATA] = OPT("route_data", HEDDLE_T_STRING, NULL, NULL, HEDDLE_O_EXPAND, "The data part of a rule: hosts and options."),
-    [ROUTE_LIST] = OPT("route_list", HEDDLE_T_LIST, NULL, NULL, 0, "Rules: a domain pattern, hosts, options; ';' between rules."),
+    [HOST_ALL_IGNORED] = OPT("host_all_ignored", HEDDLE_T_ENUM, "defer",
+        "decline|defer|fail|freeze|pass", 0, "What happens when all hosts are to be ignored."),
+    [HOST_FIND_FAILED] = OPT("host_find_failed", HEDDLE_T_ENUM, "freeze",
+        "decline|defer|fail|freeze|pass|ignore", 0, "What happens when a host does not exist."),
+    [HOSTS_RANDOMIZE] =
+        OPT("hosts_randomize", HEDDLE_T_BOOL, "false", NULL, 0, "Hosts are tried in random order."),
+    [ROUTE_DATA] = OPT("route_data", HEDDLE_T_STRING, NULL, NULL, HEDDLE_O_EXPAND,
+        "The data part of a rule: hosts and options."),
+    [ROUTE_LIST] = OPT("route_list", HEDDLE_T_LIST, NULL, NULL, 0,
+        "Rules: a domain pattern, hosts, options; ';' between rules."),
     [SAME_DOMAIN_COPY_ROUTING] = OPT("same_domain_copy_routing", HEDDLE_T_BOOL, "false", NULL, 0,
         "One look-up serves all addresses of a domain."),
 };

@@ -4,8 +4,10 @@
 
 #include <strings.h>
 
-#define MAX_DEPTH     10
-#define MAX_INCLUDES  1000 /* in all: some files that include each other often are a bomb long before they are deep */
+#define MAX_DEPTH 10
+#define MAX_INCLUDES                                                                             \
+	1000 /* in all: some files that include each other often are a bomb long before they are \
+	        deep */
 #define INCLUDE_BYTES (16u << 20)
 #define MAX_ADDRESS   512
 #define MAX_CHILDREN  100000
@@ -52,15 +54,18 @@ static int32_t refuse(struct list *l, int32_t result, const char *text, slice ab
 /* The list is not as it may be: the address waits until somebody mends it. */
 static int32_t faulty(struct list *l, const char *before, slice about, const char *after)
 {
-	slice parts[4] = {heddle_text(l->of_file ? "error in redirect file: " : "error in redirect data: "), heddle_text(before), about,
-	    heddle_text(after)}, all = parts[0];
+	slice parts[4] = {heddle_text(
+	                      l->of_file ? "error in redirect file: " : "error in redirect data: "),
+	    heddle_text(before), about, heddle_text(after)},
+	      all = parts[0];
 
 	(void)l->r->host->join(l->call, parts, 4, &all);
 	l->r->host->reason(l->call, 0, heddle_text(NULL), all);
 	return HEDDLE_DEFER;
 }
 
-/* Where an item ends: a comma or newline outside of quotes and comments.  "#" after a comma or newline: a comment. */
+/* Where an item ends: a comma or newline outside of quotes and comments.  "#" after a comma or
+ * newline: a comment. */
 static size_t item_end(slice s, size_t from)
 {
 	int quoted = 0;
@@ -101,9 +106,11 @@ static slice unquote(slice s)
 	return part(s, 1, s.len - 1u);
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------- */
+/* ---- addresses
+ * ------------------------------------------------------------------------------------------- */
 
-/* Comments and a phrase before <...> go; what is left must look like local@domain or local.  0: it does not. */
+/* Comments and a phrase before <...> go; what is left must look like local@domain or local.  0: it
+ * does not. */
 static size_t bare_address(slice s, char *out, size_t cap)
 {
 	size_t n = 0;
@@ -146,11 +153,12 @@ static size_t bare_address(slice s, char *out, size_t cap)
 
 static int is_atext(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c & 0x80) ||
-	    (c && strchr("!#$%&'*+-/=?^_`{|}~.", c));
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c & 0x80) || (c && strchr("!#$%&'*+-/=?^_`{|}~.", c));
 }
 
-/* RFC 5321 4.1.2: a dot-string or quoted string, then perhaps @ and a domain or literal.  *at: index of the @, or n. */
+/* RFC 5321 4.1.2: a dot-string or quoted string, then perhaps @ and a domain or literal.  *at:
+ * index of the @, or n. */
 static int is_address(const char *p, size_t n, size_t *at)
 {
 	size_t i = 0;
@@ -161,7 +169,8 @@ static int is_address(const char *p, size_t n, size_t *at)
 		for (i = 1; i < n && p[i] != '"'; i++) {
 			if (p[i] == '\\')
 				i++;
-			if (i < n && ((unsigned char)p[i] < ' ' || p[i] == 127)) /* it would go into commands of SMTP */
+			if (i < n && ((unsigned char)p[i] < ' ' ||
+			                 p[i] == 127)) /* it would go into commands of SMTP */
 				return 0;
 		}
 		if (i >= n)
@@ -179,32 +188,40 @@ static int is_address(const char *p, size_t n, size_t *at)
 	if (p[i] != '@' || i + 1 == n)
 		return 0;
 	for (i++; i < n; i++)
-		if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9') ||
-		        (p[i] & 0x80) || (p[i] && strchr(".-_[]:", p[i]))))
+		if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') ||
+		        (p[i] >= '0' && p[i] <= '9') || (p[i] & 0x80) ||
+		        (p[i] && strchr(".-_[]:", p[i]))))
 			return 0;
 	return 1;
 }
 
 static int32_t qualifying_domain(struct list *l, int incoming, slice *out)
 {
-	static const char *const names[] = {"qualify_recipient", "qualify_domain", "primary_hostname"};
+	static const char *const names[] = {
+	    "qualify_recipient", "qualify_domain", "primary_hostname"};
 	const struct redirect *r = l->r;
 
 	*out = l->address->domain;
 	if (incoming || redirect_flag(r, l->call, O_QUALIFY_PRESERVE_DOMAIN))
 		return HEDDLE_OK;
-	if (r->host->opt_text(l->call, r->cfg, O_QUALIFY_DOMAIN, out) == HEDDLE_OK && !(out->flags & HEDDLE_ABSENT) && out->len)
+	if (r->host->opt_text(l->call, r->cfg, O_QUALIFY_DOMAIN, out) == HEDDLE_OK &&
+	    !(out->flags & HEDDLE_ABSENT) && out->len)
 		return HEDDLE_OK;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (r->host->var_get(l->call, heddle_text(names[i]), out) == HEDDLE_OK && !(out->flags & HEDDLE_ABSENT) && out->len)
+		if (r->host->var_get(l->call, heddle_text(names[i]), out) == HEDDLE_OK &&
+		    !(out->flags & HEDDLE_ABSENT) && out->len)
 			return HEDDLE_OK;
 	return refuse(l, HEDDLE_ERROR, "no domain to qualify with", heddle_text(""));
 }
 
 static int32_t add(struct list *l, uint32_t kind, slice text)
 {
-	struct heddle_route_child c = {.struct_size = sizeof c, .kind = kind, .text = text, .errors_to = heddle_text(NULL),
-	    .headers_add = heddle_text(NULL), .headers_remove = heddle_text(NULL)};
+	struct heddle_route_child c = {.struct_size = sizeof c,
+	    .kind = kind,
+	    .text = text,
+	    .errors_to = heddle_text(NULL),
+	    .headers_add = heddle_text(NULL),
+	    .headers_remove = heddle_text(NULL)};
 
 	if (++l->children > MAX_CHILDREN)
 		return faulty(l, "too many items", heddle_text(""), "");
@@ -212,18 +229,23 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 }
 
 /* An item that is not an address.  in_domain: its local part is well formed. */
-/* An item that cannot be parsed: it spoils the whole list, or is left out and the administrator told. */
+/* An item that cannot be parsed: it spoils the whole list, or is left out and the administrator
+ * told. */
 static int32_t bad_item(struct list *l, slice item, int in_domain)
 {
 	const struct heddle_host *h = l->r->host;
-	slice what[3] = {
-	    heddle_text(in_domain ? "domain missing or malformed in \"" : "missing or malformed local part (expected word or \"<\") in \""),
-	    item, heddle_text("\"")}, said = what[0], all = what[0];
+	slice what[3] =
+	    {heddle_text(in_domain
+	                     ? "domain missing or malformed in \""
+	                     : "missing or malformed local part (expected word or \"<\") in \""),
+	        item, heddle_text("\"")},
+	      said = what[0], all = what[0];
 
 	(void)h->join(l->call, what, 3, &said);
 	if (!redirect_flag(l->r, l->call, O_SKIP_SYNTAX_ERRORS))
 		return faulty(l, "", said, "");
-	slice line[3] = {h->instance_name(l->r->cfg), heddle_text(" router: skipped error: "), said};
+	slice line[3] = {
+	    h->instance_name(l->r->cfg), heddle_text(" router: skipped error: "), said};
 	(void)h->join(l->call, line, 3, &all);
 	h->log(l->call, HEDDLE_LOG_MAIN, all);
 	return HEDDLE_OK;
@@ -236,7 +258,8 @@ static int32_t add_address(struct list *l, slice item, int incoming)
 	slice parts[3], whole = item;
 
 	if (!is_address(buf, n, &at))
-		return bad_item(l, item, at < n && buf[at] == '@' && !memchr(item.ptr, ' ', item.len));
+		return bad_item(
+		    l, item, at < n && buf[at] == '@' && !memchr(item.ptr, ' ', item.len));
 	parts[0] = heddle_bytes(buf, n, item.flags & HEDDLE_CLEAN);
 	parts[1] = heddle_text("@");
 	if (at < n) {
@@ -251,7 +274,8 @@ static int32_t add_address(struct list *l, slice item, int incoming)
 			return rc;
 	}
 	/* with check_ancestor a child that is an ancestor becomes the address itself again */
-	if (redirect_flag(l->r, l->call, O_CHECK_ANCESTOR) && l->r->routing->is_ancestor(l->call, whole) == 1)
+	if (redirect_flag(l->r, l->call, O_CHECK_ANCESTOR) &&
+	    l->r->routing->is_ancestor(l->call, whole) == 1)
 		return add(l, HEDDLE_C_ADDRESS, l->address->address);
 	return add(l, HEDDLE_C_ADDRESS, whole);
 }
@@ -265,7 +289,8 @@ static int has_domain(slice item)
 	return is_address(buf, n, &at) && at < n;
 }
 
-/* ---- special items --------------------------------------------------------------------------------------- */
+/* ---- special items
+ * --------------------------------------------------------------------------------------- */
 
 static slice line_of(slice s)
 {
@@ -274,27 +299,32 @@ static slice line_of(slice s)
 	return trim(nl ? part(s, 0, (size_t)(nl - s.ptr)) : s);
 }
 
-/* ":fail: text": an SMTP code in front of it may replace the default one if the first digit agrees. */
+/* ":fail: text": an SMTP code in front of it may replace the default one if the first digit agrees.
+ */
 static int32_t say_text(struct list *l, int32_t result, slice text)
 {
 	int32_t code = 0, want = result == HEDDLE_FAIL ? 5 : 4;
 
 	slice whole = text = line_of(text);
-	if (text.len >= 4 && text.ptr[3] == ' ' && text.ptr[0] - '0' == want && text.ptr[1] >= '0' && text.ptr[1] <= '9' &&
-	    text.ptr[2] >= '0' && text.ptr[2] <= '9') {
+	if (text.len >= 4 && text.ptr[3] == ' ' && text.ptr[0] - '0' == want &&
+	    text.ptr[1] >= '0' && text.ptr[1] <= '9' && text.ptr[2] >= '0' && text.ptr[2] <= '9') {
 		if (!redirect_flag(l->r, l->call, O_FORBID_SMTP_CODE))
-			code = (text.ptr[0] - '0') * 100 + (text.ptr[1] - '0') * 10 + (text.ptr[2] - '0');
+			code = (text.ptr[0] - '0') * 100 + (text.ptr[1] - '0') * 10 +
+			       (text.ptr[2] - '0');
 		text = trim(part(text, 4, text.len));
 	}
 	if (text.len == 0)
-		whole = text = heddle_text(result == HEDDLE_FAIL ? "forced rejection" : "forced defer");
+		whole = text =
+		    heddle_text(result == HEDDLE_FAIL ? "forced rejection" : "forced defer");
 	l->r->host->reason(l->call, code, text, whole);
 	return result;
 }
 
 static int32_t not_below(struct list *l, slice path, slice folder)
 {
-	slice parts[4] = {heddle_text("included file "), path, heddle_text(" is not in directory "), folder}, all = path;
+	slice parts[4] = {heddle_text("included file "), path, heddle_text(" is not in directory "),
+	    folder},
+	      all = path;
 
 	(void)l->r->host->join(l->call, parts, 4, &all);
 	return faulty(l, "", all, "");
@@ -317,15 +347,17 @@ static int32_t include(struct list *l, slice path, uint32_t depth)
 		return faulty(l, "Tainted name for included file: ", path, "");
 	if (path.len == 0 || path.ptr[0] != '/')
 		return faulty(l, "included file is not an absolute path: ", path, "");
-	if (r->host->opt_text(l->call, r->cfg, O_INCLUDE_DIRECTORY, &below) == HEDDLE_OK && !(below.flags & HEDDLE_ABSENT) &&
-	    (path.len <= below.len || strncmp(path.ptr, below.ptr, below.len) != 0 || path.ptr[below.len] != '/' ||
-	        memmem(path.ptr, path.len, "/../", 4)))
+	if (r->host->opt_text(l->call, r->cfg, O_INCLUDE_DIRECTORY, &below) == HEDDLE_OK &&
+	    !(below.flags & HEDDLE_ABSENT) &&
+	    (path.len <= below.len || strncmp(path.ptr, below.ptr, below.len) != 0 ||
+	        path.ptr[below.len] != '/' || memmem(path.ptr, path.len, "/../", 4)))
 		return not_below(l, path, below);
 	if (!r->file)
 		return refuse(l, HEDDLE_DEFER, "nobody can read ", path);
 	rc = r->file->read_all(l->call, path, l->as, INCLUDE_BYTES, &text);
 	if (rc == HEDDLE_FAIL)
-		return faulty(l, "failed to open included file ", path, ": No such file or directory");
+		return faulty(
+		    l, "failed to open included file ", path, ": No such file or directory");
 	if (rc != HEDDLE_OK)
 		return rc;
 	l->included += text.len;
@@ -418,7 +450,8 @@ int32_t list_read(struct list *l, slice text, uint32_t depth)
 			continue;
 		}
 		size_t end = item_end(text, at);
-		int32_t rc = one_item(l, part(text, at, end), part(text, at, text.len), depth, &stop);
+		int32_t rc =
+		    one_item(l, part(text, at, end), part(text, at, text.len), depth, &stop);
 		if (rc != HEDDLE_OK)
 			return rc;
 		at = end;

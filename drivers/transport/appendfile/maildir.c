@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A new file for each message.  It is written under another name, synced, and gets its real one only when it is whole; the
- * folder is synced before the outcome is told.  An existing file is never replaced.
+ * A new file for each message.  It is written under another name, synced, and gets its real one
+ * only when it is whole; the folder is synced before the outcome is told.  An existing file is
+ * never replaced.
  */
 #include "appendfile.h"
 
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAME_TRIES 100
+#define NAME_TRIES   100
 #define TRY_AGAIN_MS 2000
 
 /* Ours alone among the names that this process makes. */
@@ -25,7 +26,8 @@ static int64_t own_microsecond(const struct appendfile *in)
 	int64_t before = atomic_load_explicit(last, memory_order_relaxed), mine;
 	do {
 		mine = before < now ? now : before + 1;
-	} while (!atomic_compare_exchange_weak_explicit(last, &before, mine, memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+	    last, &before, mine, memory_order_relaxed, memory_order_relaxed));
 	return mine;
 }
 
@@ -43,7 +45,8 @@ static int rename_new(const char *from, const char *to)
 
 static int32_t open_new(struct delivery *d, const char *temporary, int *fd)
 {
-	*fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, d->in->mode);
+	*fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY,
+	    d->in->mode);
 	if (*fd < 0)
 		return HEDDLE_DEFER;
 	if (fchmod(*fd, d->in->mode) != 0) { /* whatever the umask is */
@@ -64,14 +67,16 @@ static int32_t fill(struct delivery *d, int fd, const char *temporary)
 	if (close(fd) != 0 && !e)
 		e = errno;
 	if (rc == HEDDLE_OK && e)
-		rc = say(d, HEDDLE_DEFER, e, "%serror while writing to %s", e == ENOSPC || e == EDQUOT ? "mailbox is full: " : "",
-		    temporary);
+		rc = say(d, HEDDLE_DEFER, e, "%serror while writing to %s",
+		    e == ENOSPC || e == EDQUOT ? "mailbox is full: " : "", temporary);
 	return rc;
 }
 
-/* ---- Maildir -------------------------------------------------------------------------------------------- */
+/* ---- Maildir
+ * -------------------------------------------------------------------------------------------- */
 
-/* maildir_tag: what is added to the name in new/.  $message_size is that of the message as it arrived. */
+/* maildir_tag: what is added to the name in new/.  $message_size is that of the message as it
+ * arrived. */
 static int32_t tag_of(struct delivery *d, const char **out)
 {
 	struct heddle_slice tag;
@@ -90,7 +95,8 @@ static int32_t tag_of(struct delivery *d, const char **out)
 			return say(d, HEDDLE_DEFER, 0, "maildir_tag contains \"/\"");
 		if (c <= ' ' || c >= 127)
 			continue;
-		if (p == t && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
+		if (p == t &&
+		    ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
 			*p++ = ':';
 		*p++ = (char)c;
 	}
@@ -116,12 +122,14 @@ static int32_t make_subfolders(struct delivery *d)
 }
 
 /* tmp/NAME under a name that nobody has. */
-static int32_t maildir_open(struct delivery *d, const char *host, const char **name, const char **temporary, int *fd)
+static int32_t maildir_open(
+    struct delivery *d, const char *host, const char **name, const char **temporary, int *fd)
 {
 	for (int64_t i = 0;; i++) {
 		struct stat st;
 		int64_t us = own_microsecond(d->in);
-		*name = format(d, "%lld.H%lldP%ld.%s", (long long)(us / 1000000), (long long)(us % 1000000), (long)getpid(), host);
+		*name = format(d, "%lld.H%lldP%ld.%s", (long long)(us / 1000000),
+		    (long long)(us % 1000000), (long)getpid(), host);
 		*temporary = *name ? format(d, "%s/tmp/%s", d->path, *name) : NULL;
 		if (!*temporary)
 			return HEDDLE_DEFER;
@@ -133,14 +141,15 @@ static int32_t maildir_open(struct delivery *d, const char *host, const char **n
 		}
 		int e = errno;
 		if (i + 1 >= d->in->maildir_retries)
-			return say(d, HEDDLE_DEFER, e, "failed to open %s (%lld tr%s)", *temporary, (long long)i + 1,
-			    i ? "ies" : "y");
+			return say(d, HEDDLE_DEFER, e, "failed to open %s (%lld tr%s)", *temporary,
+			    (long long)i + 1, i ? "ies" : "y");
 		if (pause_ms(d, TRY_AGAIN_MS) != HEDDLE_OK)
 			return HEDDLE_DEFER;
 	}
 }
 
-static int32_t maildir_publish(struct delivery *d, const char *temporary, const char *name, const char *tag)
+static int32_t maildir_publish(
+    struct delivery *d, const char *temporary, const char *name, const char *tag)
 {
 	const char *final = format(d, "%s/new/%s%s", d->path, name, tag);
 	int done = final ? rename_new(temporary, final) : -1;
@@ -149,7 +158,8 @@ static int32_t maildir_publish(struct delivery *d, const char *temporary, const 
 		done = final ? rename_new(temporary, final) : -1;
 	}
 	if (done != 0)
-		return say(d, HEDDLE_DEFER, errno, "while renaming %s as %s", temporary, final ? final : name);
+		return say(d, HEDDLE_DEFER, errno, "while renaming %s as %s", temporary,
+		    final ? final : name);
 	if (sync_folder_of(d, final) != 0) {
 		int e = errno;
 		(void)unlink(final); /* it will be delivered again */
@@ -193,12 +203,14 @@ static int32_t deliver_maildir(struct delivery *d)
 	return rc;
 }
 
-/* ---- a plain folder ------------------------------------------------------------------------------------- */
+/* ---- a plain folder
+ * ------------------------------------------------------------------------------------- */
 
 /* "q", the time in base 62 and the inode: directory_file's default. */
 static const char *plain_name(struct delivery *d, ino_t inode)
 {
-	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	static const char digits[] =
+	    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 	char text[8] = "000000";
 	time_t now = time(NULL);
 	for (int i = 5; i >= 0; i--, now /= 62)
@@ -217,14 +229,16 @@ static int32_t deliver_plain(struct delivery *d)
 	if (rc == HEDDLE_OK)
 		rc = quota_check(d, d->path);
 	for (int i = 0; rc == HEDDLE_OK && fd < 0; i++) {
-		temporary = host ? format(d, "%s/temp.%ld.%lld.%s", d->path, (long)getpid(), (long long)own_microsecond(d->in),
-		    host) : NULL;
+		temporary = host ? format(d, "%s/temp.%ld.%lld.%s", d->path, (long)getpid(),
+		                       (long long)own_microsecond(d->in), host)
+		                 : NULL;
 		if (!temporary)
 			return say(d, HEDDLE_DEFER, 0, "out of memory");
 		rc = open_new(d, temporary, &fd);
 		if (rc != HEDDLE_OK && d->why.len == 0) {
 			if (errno != EEXIST || i == NAME_TRIES)
-				return say(d, HEDDLE_DEFER, errno, "while creating file %s", temporary);
+				return say(
+				    d, HEDDLE_DEFER, errno, "while creating file %s", temporary);
 			rc = HEDDLE_OK; /* another name */
 		}
 	}
@@ -233,7 +247,8 @@ static int32_t deliver_plain(struct delivery *d)
 	final = fstat(fd, &st) == 0 ? plain_name(d, st.st_ino) : NULL;
 	rc = fill(d, fd, temporary);
 	if (rc == HEDDLE_OK && (!final || rename_new(temporary, final) != 0))
-		rc = say(d, HEDDLE_DEFER, errno, "while renaming %s as %s", temporary, final ? final : "?");
+		rc = say(d, HEDDLE_DEFER, errno, "while renaming %s as %s", temporary,
+		    final ? final : "?");
 	else if (rc == HEDDLE_OK && sync_folder_of(d, final) != 0) {
 		rc = say(d, HEDDLE_DEFER, errno, "while closing %s", final);
 		(void)unlink(final);
@@ -248,6 +263,8 @@ int32_t deliver_new_file(struct delivery *d)
 	struct stat st;
 	if (stat(d->path, &st) != 0 && errno == ENOENT && !may_create(d, d->path))
 		return say(d, HEDDLE_DEFER, 0,
-		    "tried to create file in %s, but file creation outside the home directory is not permitted", d->path);
+		    "tried to create file in %s, but file creation outside the home directory is "
+		    "not permitted",
+		    d->path);
 	return d->in->maildir ? deliver_maildir(d) : deliver_plain(d);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One file that messages are appended to.  Order: dot lock, look, open, look again (nothing may have been put in the file's
- * place), lock the file, append, sync; a failure puts length and time back.  Exim specification, 26.3.
+ * One file that messages are appended to.  Order: dot lock, look, open, look again (nothing may
+ * have been put in the file's place), lock the file, append, sync; a failure puts length and time
+ * back.  Exim specification, 26.3.
  */
 #include "appendfile.h"
 
@@ -22,7 +23,8 @@ struct mbox {
 	int fd, existed, is_fifo;
 };
 
-/* ---- the lock file -------------------------------------------------------------------------------------- */
+/* ---- the lock file
+ * -------------------------------------------------------------------------------------- */
 
 static const char *hitch_name(struct delivery *d, const char *lock)
 {
@@ -32,7 +34,8 @@ static const char *hitch_name(struct delivery *d, const char *lock)
 		return NULL;
 	(void)d->host->random(d->call, &random, sizeof random);
 	/* threads of one process may come here in the same second */
-	return format(d, "%s.%s.%08lx.%08lx.%08x", lock, host, (unsigned long)time(NULL), (unsigned long)getpid(), random);
+	return format(d, "%s.%s.%08lx.%08lx.%08x", lock, host, (unsigned long)time(NULL),
+	    (unsigned long)getpid(), random);
 }
 
 /* 1: it is ours; 0: another has it; -1: errno. */
@@ -45,7 +48,8 @@ static int try_lock_file(struct delivery *d, const char *lock)
 		errno = ENOMEM;
 		return -1;
 	}
-	int fd = open(hitch, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, d->in->lockfile_mode);
+	int fd =
+	    open(hitch, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, d->in->lockfile_mode);
 	if (fd < 0)
 		return -1;
 	(void)close(fd);
@@ -65,8 +69,8 @@ static void drop_stale_lock(struct delivery *d, const char *lock)
 		(void)unlink(lock);
 }
 
-/* In all as long as lock_retries times lock_interval, but soon at first: most locks are held for milliseconds, and often by
- * a delivery of our own. */
+/* In all as long as lock_retries times lock_interval, but soon at first: most locks are held for
+ * milliseconds, and often by a delivery of our own. */
 static int64_t next_pause(const struct delivery *d, int64_t *waited)
 {
 	int64_t ms = *waited / 2 + FIRST_PAUSE_MS;
@@ -89,18 +93,23 @@ static int32_t take_lock_file(struct mbox *m)
 			return HEDDLE_OK;
 		}
 		if (got < 0)
-			return say(d, HEDDLE_DEFER, errno, "creating lock file hitching post for %s (euid=%ld egid=%ld)", lock,
+			return say(d, HEDDLE_DEFER, errno,
+			    "creating lock file hitching post for %s (euid=%ld egid=%ld)", lock,
 			    (long)geteuid(), (long)getegid());
 		drop_stale_lock(d, lock);
-		if (waited >= d->in->lock_retries * d->in->lock_interval_ms || d->in->lock_interval_ms <= 0)
-			return say(d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (lock file)", d->path);
+		if (waited >= d->in->lock_retries * d->in->lock_interval_ms ||
+		    d->in->lock_interval_ms <= 0)
+			return say(
+			    d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (lock file)", d->path);
 		int64_t ms = next_pause(d, &waited);
 		if (pause_ms(d, ms) != HEDDLE_OK)
-			return say(d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (lock file): no time left", d->path);
+			return say(d, HEDDLE_DEFER, 0,
+			    "failed to lock mailbox %s (lock file): no time left", d->path);
 	}
 }
 
-/* ---- is it the file that we may write to? --------------------------------------------------------------- */
+/* ---- is it the file that we may write to?
+ * --------------------------------------------------------------- */
 
 static int is_wanted_kind(const struct delivery *d, mode_t mode)
 {
@@ -113,14 +122,14 @@ static int32_t check_kind(struct delivery *d, const struct stat *st, const char 
 		return say(d, HEDDLE_DEFER, 0, "mailbox %s is not a regular file%s", d->path,
 		    d->in->allow_fifo ? " or named pipe" : "");
 	if (d->in->check_owner && st->st_uid != geteuid())
-		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has wrong uid (%ld != %ld)", d->path, what, (long)st->st_uid,
-		    (long)geteuid());
+		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has wrong uid (%ld != %ld)", d->path,
+		    what, (long)st->st_uid, (long)geteuid());
 	if (d->in->check_group && st->st_gid != getegid())
-		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has wrong gid (%ld != %ld)", d->path, what, (long)st->st_gid,
-		    (long)getegid());
+		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has wrong gid (%ld != %ld)", d->path,
+		    what, (long)st->st_gid, (long)getegid());
 	if (st->st_nlink > 1)
-		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has too many links (%lu)", d->path, what,
-		    (unsigned long)st->st_nlink);
+		return say(d, HEDDLE_DEFER, 0, "mailbox %s%s has too many links (%lu)", d->path,
+		    what, (unsigned long)st->st_nlink);
 	return HEDDLE_OK;
 }
 
@@ -128,11 +137,14 @@ static int32_t check_kind(struct delivery *d, const struct stat *st, const char 
 static int32_t check_link(struct delivery *d, struct stat *st)
 {
 	if (!d->in->allow_symlink || (d->in->check_owner && st->st_uid != geteuid()))
-		return d->in->allow_symlink ? say(d, HEDDLE_DEFER, 0, "mailbox %s (symlink) has wrong uid (%ld != %ld)", d->path,
-						  (long)st->st_uid, (long)geteuid())
-					    : check_kind(d, st, "");
+		return d->in->allow_symlink ? say(d, HEDDLE_DEFER, 0,
+		                                  "mailbox %s (symlink) has wrong uid (%ld != %ld)",
+		                                  d->path, (long)st->st_uid, (long)geteuid())
+		                            : check_kind(d, st, "");
 	if (stat(d->path, st) != 0)
-		return errno == ENOENT ? HEDDLE_FAIL : say(d, HEDDLE_DEFER, errno, "attempting to stat mailbox %s", d->path);
+		return errno == ENOENT
+		           ? HEDDLE_FAIL
+		           : say(d, HEDDLE_DEFER, errno, "attempting to stat mailbox %s", d->path);
 	return HEDDLE_OK;
 }
 
@@ -143,8 +155,8 @@ static int32_t check_mode(struct mbox *m, const struct stat *st)
 	if (m->is_fifo || have == want)
 		return HEDDLE_OK;
 	if ((want & ~have) && d->in->mode_fail_narrower)
-		return say(d, HEDDLE_DEFER, 0, "mailbox %s has the wrong mode %o (%o expected)", d->path, (unsigned)have,
-		    (unsigned)want);
+		return say(d, HEDDLE_DEFER, 0, "mailbox %s has the wrong mode %o (%o expected)",
+		    d->path, (unsigned)have, (unsigned)want);
 	if ((have & ~want) && fchmod(m->fd, have & want) != 0)
 		return say(d, HEDDLE_DEFER, errno, "attempting to chmod mailbox %s", d->path);
 	return HEDDLE_OK;
@@ -158,28 +170,32 @@ static int32_t check_opened(struct mbox *m)
 	if (fstat(m->fd, &st) != 0)
 		return say(d, HEDDLE_DEFER, errno, "attempting to stat open mailbox %s", d->path);
 	if (st.st_ino != m->before.st_ino || st.st_dev != m->before.st_dev)
-		return say_frozen(d, "opened mailbox %s inode number changed from %lu to %lu", d->path,
-		    (unsigned long)m->before.st_ino, (unsigned long)st.st_ino);
+		return say_frozen(d, "opened mailbox %s inode number changed from %lu to %lu",
+		    d->path, (unsigned long)m->before.st_ino, (unsigned long)st.st_ino);
 	if ((st.st_mode & S_IFMT) != (m->before.st_mode & S_IFMT))
-		return say_frozen(d, "opened mailbox %s is no longer a %s", d->path, m->is_fifo ? "named pipe" : "regular file");
+		return say_frozen(d, "opened mailbox %s is no longer a %s", d->path,
+		    m->is_fifo ? "named pipe" : "regular file");
 	if (st.st_uid != m->before.st_uid || st.st_gid != m->before.st_gid)
 		return say_frozen(d, "opened mailbox %s has wrong uid or gid", d->path);
 	return check_mode(m, &st);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * -------------------------------------------------------------------------------------------- */
 
 /* FAIL: it has vanished meanwhile. */
 static int32_t open_existing(struct mbox *m)
 {
 	struct delivery *d = m->d;
-	int flags = O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (d->in->allow_symlink ? 0 : O_NOFOLLOW);
+	int flags =
+	    O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (d->in->allow_symlink ? 0 : O_NOFOLLOW);
 	m->is_fifo = S_ISFIFO(m->before.st_mode);
 	m->fd = open(d->path, flags | (m->is_fifo ? O_WRONLY : O_RDWR));
 	if (m->fd < 0 && errno == ENOENT)
 		return HEDDLE_FAIL;
 	if (m->fd < 0 && errno == ENXIO && m->is_fifo)
-		return say(d, HEDDLE_DEFER, errno, "while opening named pipe %s (could mean no process is reading it)", d->path);
+		return say(d, HEDDLE_DEFER, errno,
+		    "while opening named pipe %s (could mean no process is reading it)", d->path);
 	if (m->fd < 0)
 		return say(d, HEDDLE_DEFER, errno, "while opening mailbox %s", d->path);
 	m->existed = 1;
@@ -191,13 +207,21 @@ static int32_t create_new(struct mbox *m, int is_link)
 {
 	struct delivery *d = m->d;
 	if (d->in->file_must_exist)
-		return say(d, HEDDLE_DEFER, 0, "mailbox %s does not exist, but file_must_exist is set", d->path);
+		return say(d, HEDDLE_DEFER, 0,
+		    "mailbox %s does not exist, but file_must_exist is set", d->path);
 	if (!may_create(d, d->path))
 		return say(d, HEDDLE_DEFER, 0,
-		    "mailbox %s does not exist, but creation outside the home directory is not permitted", d->path);
-	m->fd = open(d->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | (is_link ? 0 : O_EXCL | O_NOFOLLOW), d->in->mode);
+		    "mailbox %s does not exist, but creation outside the home directory is not "
+		    "permitted",
+		    d->path);
+	m->fd = open(d->path,
+	    O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+	        (is_link ? 0 : O_EXCL | O_NOFOLLOW),
+	    d->in->mode);
 	if (m->fd < 0)
-		return errno == EEXIST ? HEDDLE_FAIL : say(d, HEDDLE_DEFER, errno, "while creating mailbox %s", d->path);
+		return errno == EEXIST
+		           ? HEDDLE_FAIL
+		           : say(d, HEDDLE_DEFER, errno, "while creating mailbox %s", d->path);
 	m->existed = 0;
 	if (fchmod(m->fd, d->in->mode) != 0 || fstat(m->fd, &m->before) != 0)
 		return say(d, HEDDLE_DEFER, errno, "while setting perms on mailbox %s", d->path);
@@ -208,10 +232,12 @@ static int32_t open_mailbox(struct mbox *m)
 {
 	struct delivery *d = m->d;
 	for (int i = 0; i < EXISTENCE_TRIES; i++) {
-		int there = lstat(d->path, &m->before) == 0, is_link = there && S_ISLNK(m->before.st_mode);
+		int there = lstat(d->path, &m->before) == 0,
+		    is_link = there && S_ISLNK(m->before.st_mode);
 		int32_t rc = HEDDLE_OK;
 		if (!there && errno != ENOENT)
-			return say(d, HEDDLE_DEFER, errno, "attempting to stat mailbox %s", d->path);
+			return say(
+			    d, HEDDLE_DEFER, errno, "attempting to stat mailbox %s", d->path);
 		if (is_link)
 			rc = check_link(d, &m->before);
 		if (rc == HEDDLE_FAIL)
@@ -272,7 +298,8 @@ static int32_t open_and_lock(struct mbox *m)
 		if (got > 0)
 			return HEDDLE_OK;
 		if (got < 0)
-			return say(m->d, HEDDLE_DEFER, errno, "failed to lock mailbox %s (fcntl/flock)", m->d->path);
+			return say(m->d, HEDDLE_DEFER, errno,
+			    "failed to lock mailbox %s (fcntl/flock)", m->d->path);
 		close_mailbox(m);
 		if (waited >= in->lock_retries * in->lock_interval_ms || in->lock_interval_ms <= 0)
 			break;
@@ -284,7 +311,8 @@ static int32_t open_and_lock(struct mbox *m)
 	return say(m->d, HEDDLE_DEFER, 0, "failed to lock mailbox %s (fcntl/flock)", m->d->path);
 }
 
-/* ---- appending ------------------------------------------------------------------------------------------ */
+/* ---- appending
+ * ------------------------------------------------------------------------------------------ */
 
 /* As if nothing had happened: length and time; a new file goes. */
 static void undo(struct mbox *m, const struct stat *at)
@@ -293,7 +321,8 @@ static void undo(struct mbox *m, const struct stat *at)
 	if (m->is_fifo)
 		return;
 	if (ftruncate(m->fd, at->st_size) != 0)
-		m->d->host->log(m->d->call, HEDDLE_LOG_PANIC, heddle_text("Error resetting file size"));
+		m->d->host->log(
+		    m->d->call, HEDDLE_LOG_PANIC, heddle_text("Error resetting file size"));
 	(void)futimens(m->fd, times);
 	(void)fdatasync(m->fd);
 	if (!m->existed && at->st_size == 0)
@@ -361,7 +390,9 @@ int32_t deliver_mbox(struct delivery *d)
 		return HEDDLE_OK;
 	if (rc == HEDDLE_OK && stat(folder, &st) != 0 && errno == ENOENT && !may_create(d, d->path))
 		return say(d, HEDDLE_DEFER, 0,
-		    "mailbox %s does not exist, but creation outside the home directory is not permitted", d->path);
+		    "mailbox %s does not exist, but creation outside the home directory is not "
+		    "permitted",
+		    d->path);
 	if (rc == HEDDLE_OK)
 		rc = make_folder(d, folder);
 	if (rc == HEDDLE_OK && d->in->use_lockfile)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How full a mailbox may be: quota and its kin, and the warning when it fills.  Exim specification, chapter 26.
- * An mbox is held against its limit while it is locked; two deliveries at once may take a folder over its own.
+ * How full a mailbox may be: quota and its kin, and the warning when it fills.  Exim specification,
+ * chapter 26. An mbox is held against its limit while it is locked; two deliveries at once may take
+ * a folder over its own.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "appendfile.h"
@@ -18,13 +19,16 @@
 #define DEPTH_MAX     32
 #define RECIPIENT_MAX 50
 
-static const char default_warning[] = "This message is automatically created by mail delivery software.\n\n"
-				      "The size of your mailbox has exceeded a warning threshold that is\n"
-				      "set by the system administrator.\n";
+static const char default_warning[] =
+    "This message is automatically created by mail delivery software.\n\n"
+    "The size of your mailbox has exceeded a warning threshold that is\n"
+    "set by the system administrator.\n";
 
-/* ---- the options ---------------------------------------------------------------------------------------- */
+/* ---- the options
+ * ---------------------------------------------------------------------------------------- */
 
-/* "10", "1.5M", "2G/no_check", "75%": a number, perhaps with one of KMG, perhaps with what stands in tail, at the end. */
+/* "10", "1.5M", "2G/no_check", "75%": a number, perhaps with one of KMG, perhaps with what stands
+ * in tail, at the end. */
 static int read_size(struct heddle_slice s, int64_t *out, struct heddle_slice *tail)
 {
 	uint32_t i = 0;
@@ -57,18 +61,20 @@ static int is_word(struct heddle_slice s, const char *word)
 }
 
 /* An option that is expanded and then a size; unset: the value stays. */
-static int32_t size_option(struct delivery *d, uint32_t option, const char *name, int64_t *out, const char *may_follow, int *follows)
+static int32_t size_option(struct delivery *d, uint32_t option, const char *name, int64_t *out,
+    const char *may_follow, int *follows)
 {
 	struct heddle_slice s, tail, in = d->host->instance_name(d->in->cfg);
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, option, &s);
 
 	if (rc != HEDDLE_OK)
-		return say(d, HEDDLE_DEFER, 0, "Expansion of \"%s\" in %.*s transport failed", name, (int)in.len, in.ptr);
+		return say(d, HEDDLE_DEFER, 0, "Expansion of \"%s\" in %.*s transport failed", name,
+		    (int)in.len, in.ptr);
 	if (s.flags & HEDDLE_ABSENT)
 		return HEDDLE_OK;
 	if (!read_size(s, out, &tail) || (tail.len && !is_word(tail, may_follow)))
-		return say(d, HEDDLE_DEFER, 0, "Malformed value \"%.*s\" for %s in %.*s transport", (int)s.len, s.len ? s.ptr : "", name,
-		    (int)in.len, in.ptr);
+		return say(d, HEDDLE_DEFER, 0, "Malformed value \"%.*s\" for %s in %.*s transport",
+		    (int)s.len, s.len ? s.ptr : "", name, (int)in.len, in.ptr);
 	*follows = tail.len != 0;
 	return HEDDLE_OK;
 }
@@ -81,7 +87,8 @@ int32_t quota_read(struct delivery *d)
 	q->size = q->count = -1;
 	int32_t rc = size_option(d, OPT_QUOTA, "quota", &q->limit, "/no_check", &q->size_unchecked);
 	if (rc == HEDDLE_OK)
-		rc = size_option(d, OPT_QUOTA_WARN_THRESHOLD, "quota_warn_threshold", &q->warn_above, "%", &percent);
+		rc = size_option(d, OPT_QUOTA_WARN_THRESHOLD, "quota_warn_threshold",
+		    &q->warn_above, "%", &percent);
 	if (q->limit < 0)
 		q->limit = 0;
 	if (rc == HEDDLE_OK && percent)
@@ -89,15 +96,18 @@ int32_t quota_read(struct delivery *d)
 	q->is_wanted = q->limit > 0 || q->warn_above > 0;
 	if (rc != HEDDLE_OK || !q->is_wanted)
 		return rc;
-	rc = size_option(d, OPT_QUOTA_FILECOUNT, "quota_filecount", &q->count_limit, "/no_check", &q->count_unchecked);
+	rc = size_option(d, OPT_QUOTA_FILECOUNT, "quota_filecount", &q->count_limit, "/no_check",
+	    &q->count_unchecked);
 	if (rc == HEDDLE_OK)
 		rc = size_option(d, OPT_MAILBOX_SIZE, "mailbox_size", &q->size, "", &none);
 	if (rc == HEDDLE_OK)
-		rc = size_option(d, OPT_MAILBOX_FILECOUNT, "mailbox_filecount", &q->count, "", &none);
+		rc = size_option(
+		    d, OPT_MAILBOX_FILECOUNT, "mailbox_filecount", &q->count, "", &none);
 	return rc;
 }
 
-/* ---- what a folder holds -------------------------------------------------------------------------------- */
+/* ---- what a folder holds
+ * -------------------------------------------------------------------------------- */
 
 struct sum {
 	const struct appendfile *in;
@@ -113,7 +123,8 @@ static int64_t size_in_name(const struct appendfile *in, const char *name)
 
 	if (limits) {
 		(void)pcre2_set_match_limit(limits, MATCH_LIMIT);
-		if (pcre2_match(in->size_regex, (PCRE2_SPTR)name, PCRE2_ZERO_TERMINATED, 0, 0, data, limits) == 2) {
+		if (pcre2_match(in->size_regex, (PCRE2_SPTR)name, PCRE2_ZERO_TERMINATED, 0, 0, data,
+		        limits) == 2) {
 			const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
 			char *end = NULL;
 			errno = 0;
@@ -144,7 +155,8 @@ static void add_entry(struct sum *s, int folder, const char *name, int depth)
 	if (S_ISREG(st.st_mode))
 		s->size += (int64_t)st.st_size / (st.st_nlink > 0 ? (int64_t)st.st_nlink : 1);
 	else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
-		add_folder(s, openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), depth + 1);
+		add_folder(s, openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+		    depth + 1);
 }
 
 /* Takes the descriptor. */
@@ -163,12 +175,14 @@ static void add_folder(struct sum *s, int fd, int depth)
 	(void)closedir(dir);
 }
 
-/* quota_directory; else the folder itself, or the one above if a file says that it is a Maildir++ folder. */
+/* quota_directory; else the folder itself, or the one above if a file says that it is a Maildir++
+ * folder. */
 static int32_t counted_folder(struct delivery *d, const char **out)
 {
 	struct heddle_slice s;
 	struct stat st;
-	const char *mark = d->in->maildir ? format(d, "%s/maildirfolder", d->path) : NULL, *slash = strrchr(d->path, '/');
+	const char *mark = d->in->maildir ? format(d, "%s/maildirfolder", d->path) : NULL,
+	           *slash = strrchr(d->path, '/');
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, OPT_QUOTA_DIRECTORY, &s);
 
 	*out = d->path;
@@ -202,7 +216,8 @@ int32_t quota_count_folder(struct delivery *d)
 	return HEDDLE_OK;
 }
 
-/* ---- is there room? ------------------------------------------------------------------------------------- */
+/* ---- is there room?
+ * ------------------------------------------------------------------------------------- */
 
 void quota_unread_since(struct delivery *d, int64_t when)
 {
@@ -215,7 +230,8 @@ static int64_t message_size(struct delivery *d)
 	struct heddle_slice s, tail;
 	int64_t size = 0;
 
-	if (d->host->var_get(d->call, heddle_text("message_size"), &s) != HEDDLE_OK || !read_size(s, &size, &tail))
+	if (d->host->var_get(d->call, heddle_text("message_size"), &s) != HEDDLE_OK ||
+	    !read_size(s, &size, &tail))
 		size = 0;
 	return size;
 }
@@ -227,16 +243,21 @@ int32_t quota_check(struct delivery *d, const char *name)
 
 	if (q->limit <= 0)
 		return HEDDLE_OK;
-	const char *which = q->size + (inclusive ? message_size(d) : 0) > q->limit && !q->size_unchecked ? "" : NULL;
-	if (d->to_folder && q->count_limit > 0 && q->count + inclusive > q->count_limit && !q->count_unchecked)
+	const char *which =
+	    q->size + (inclusive ? message_size(d) : 0) > q->limit && !q->size_unchecked ? ""
+	                                                                                 : NULL;
+	if (d->to_folder && q->count_limit > 0 && q->count + inclusive > q->count_limit &&
+	    !q->count_unchecked)
 		which = "filecount ";
 	if (!which)
 		return HEDDLE_OK;
 	d->flags |= HEDDLE_X_QUOTA;
-	return say(d, HEDDLE_DEFER, 0, "mailbox is full (MTA-imposed %squota exceeded while writing to %s)", which, name);
+	return say(d, HEDDLE_DEFER, 0,
+	    "mailbox is full (MTA-imposed %squota exceeded while writing to %s)", which, name);
 }
 
-/* ---- the warning ---------------------------------------------------------------------------------------- */
+/* ---- the warning
+ * ---------------------------------------------------------------------------------------- */
 
 /* The addresses of a To: line: what is in angle brackets, else all but spaces and comments. */
 static uint32_t recipients(struct heddle_slice line, struct heddle_slice *to, uint32_t room)
@@ -253,7 +274,8 @@ static uint32_t recipients(struct heddle_slice line, struct heddle_slice *to, ui
 			continue;
 		uint32_t from = begin, end = i;
 		const char *open = end > from ? memchr(line.ptr + from, '<', end - from) : NULL;
-		const char *close = open ? memchr(open, '>', (size_t)(line.ptr + end - open)) : NULL;
+		const char *close =
+		    open ? memchr(open, '>', (size_t)(line.ptr + end - open)) : NULL;
 		if (close) {
 			from = (uint32_t)(open + 1 - line.ptr);
 			end = (uint32_t)(close - line.ptr);
@@ -278,7 +300,9 @@ static struct heddle_slice field_of(struct heddle_slice header, const char *name
 		if ((i && header.ptr[i - 1] != '\n') || strncasecmp(header.ptr + i, name, n) != 0)
 			continue;
 		uint32_t end = i + (uint32_t)n;
-		while (end < header.len && !(header.ptr[end] == '\n' && (end + 1 == header.len || !strchr(" \t", header.ptr[end + 1]))))
+		while (end < header.len &&
+		       !(header.ptr[end] == '\n' &&
+		           (end + 1 == header.len || !strchr(" \t", header.ptr[end + 1]))))
 			end++;
 		return heddle_bytes(header.ptr + i + n, end - i - (uint32_t)n, 0);
 	}
@@ -292,7 +316,8 @@ static struct heddle_slice variable(struct delivery *d, const char *name)
 }
 
 /* Header and body of the warning, whole. */
-static int32_t warning_text(struct delivery *d, struct heddle_slice *header, struct heddle_slice *body)
+static int32_t warning_text(
+    struct delivery *d, struct heddle_slice *header, struct heddle_slice *body)
 {
 	struct heddle_slice text;
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, OPT_QUOTA_WARN_MESSAGE, &text);
@@ -300,8 +325,9 @@ static int32_t warning_text(struct delivery *d, struct heddle_slice *header, str
 	if (rc != HEDDLE_OK)
 		return rc;
 	if (text.flags & HEDDLE_ABSENT) {
-		const struct heddle_slice parts[] = {heddle_text("To: "), variable(d, "local_part"), heddle_text("@"),
-		    variable(d, "domain"), heddle_text("\nSubject: Your mailbox\n")};
+		const struct heddle_slice parts[] = {heddle_text("To: "), variable(d, "local_part"),
+		    heddle_text("@"), variable(d, "domain"),
+		    heddle_text("\nSubject: Your mailbox\n")};
 		*body = heddle_text(default_warning);
 		return d->host->join(d->call, parts, 5, header);
 	}
@@ -326,11 +352,13 @@ static int32_t send_warning(struct delivery *d)
 	uint32_t n = recipients(field_of(header, "To:"), to, RECIPIENT_MAX);
 	if (n == 0)
 		return HEDDLE_FAIL;
-	struct heddle_slice qualify = variable(d, "qualify_domain"), own = field_of(header, "From:");
+	struct heddle_slice qualify = variable(d, "qualify_domain"),
+	                    own = field_of(header, "From:");
 	int ends = header.len && header.ptr[header.len - 1] == '\n', has_from = own.len != 0;
 	const struct heddle_slice parts[] = {heddle_text("Auto-Submitted: auto-replied\n"),
-	    heddle_text(has_from ? "" : "From: Mail Delivery System <Mailer-Daemon@"), has_from ? heddle_text("") : qualify,
-	    heddle_text(has_from ? "" : ">\n"), header, heddle_text(ends ? "" : "\n")};
+	    heddle_text(has_from ? "" : "From: Mail Delivery System <Mailer-Daemon@"),
+	    has_from ? heddle_text("") : qualify, heddle_text(has_from ? "" : ">\n"), header,
+	    heddle_text(ends ? "" : "\n")};
 	rc = d->host->join(d->call, parts, 6, &header);
 	if (rc == HEDDLE_OK)
 		rc = d->message->draft(d->call, heddle_text(""), to, n, header, &draft);
@@ -345,21 +373,25 @@ void quota_warn(struct delivery *d)
 {
 	const struct quota *q = &d->quota;
 
-	if (q->warn_above <= 0 || q->size > q->warn_above || q->size + (int64_t)d->written <= q->warn_above)
+	if (q->warn_above <= 0 || q->size > q->warn_above ||
+	    q->size + (int64_t)d->written <= q->warn_above)
 		return;
 	/* the message is delivered: that nobody is warned of it does not deliver it again */
 	if (send_warning(d) != HEDDLE_OK)
-		d->host->log(d->call, HEDDLE_LOG_WARN, heddle_text("quota_warn_message could not be sent"));
+		d->host->log(
+		    d->call, HEDDLE_LOG_WARN, heddle_text("quota_warn_message could not be sent"));
 }
 
-/* ---- the expression ------------------------------------------------------------------------------------- */
+/* ---- the expression
+ * ------------------------------------------------------------------------------------- */
 
 int quota_compile(const struct heddle_slice *text, void **out)
 {
 	int number;
 	PCRE2_SIZE at;
 
-	*out = text->len ? pcre2_compile((PCRE2_SPTR)text->ptr, text->len, 0, &number, &at, NULL) : NULL;
+	*out = text->len ? pcre2_compile((PCRE2_SPTR)text->ptr, text->len, 0, &number, &at, NULL)
+	                 : NULL;
 	return *out != NULL || text->len == 0;
 }
 

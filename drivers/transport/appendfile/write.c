@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The message on its way to a descriptor: prefix, lines that must not look like a separator, CRLF, suffix. */
+/* The message on its way to a descriptor: prefix, lines that must not look like a separator, CRLF,
+ * suffix. */
 #include "appendfile.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 struct writer {
 	struct delivery *d;
-	int fd, error;       /* an errno, or ECANCELED when time is over */
+	int fd, error; /* an errno, or ECANCELED when time is over */
 	char *out;
 	uint32_t used;
 	int crlf;
@@ -96,8 +97,8 @@ static void put_line(struct writer *w, const char *p, size_t n)
 	put(w, "\r\n", 2);
 }
 
-/* Whole lines and the rest that is certain; returns what was used.  A line start is held back while it may still become
- * the checked string. */
+/* Whole lines and the rest that is certain; returns what was used.  A line start is held back while
+ * it may still become the checked string. */
 static size_t put_lines(struct writer *w, const char *p, size_t n, int *line_start, int last)
 {
 	size_t at = 0;
@@ -133,7 +134,8 @@ static int32_t put_message(struct writer *w)
 	int line_start = 1, plain = !w->crlf && w->check.len == 0;
 	if (!in)
 		return say(d, HEDDLE_DEFER, 0, "out of memory");
-	int32_t rc = d->message->open(d->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
+	int32_t rc =
+	    d->message->open(d->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
 	while (rc == HEDDLE_OK && !w->error) {
 		uint64_t got = 0;
 		rc = d->message->read(d->call, r, in + have, IN_BYTES - have, &got);
@@ -155,11 +157,13 @@ static int32_t put_message(struct writer *w)
 }
 
 /* An option that has another default when the message is appended to a file. */
-static int32_t text_of(struct delivery *d, uint32_t option, const char *mbox_default, struct heddle_slice *out)
+static int32_t text_of(
+    struct delivery *d, uint32_t option, const char *mbox_default, struct heddle_slice *out)
 {
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, option, out);
 	if (rc != HEDDLE_OK)
-		return say(d, HEDDLE_DEFER, 0, "Expansion of \"%s\" failed", option == OPT_MESSAGE_PREFIX ? "prefix" : "suffix");
+		return say(d, HEDDLE_DEFER, 0, "Expansion of \"%s\" failed",
+		    option == OPT_MESSAGE_PREFIX ? "prefix" : "suffix");
 	if (out->flags & HEDDLE_ABSENT)
 		*out = heddle_text(d->to_folder ? "" : mbox_default);
 	return rc;
@@ -169,12 +173,14 @@ static int32_t text_of(struct delivery *d, uint32_t option, const char *mbox_def
 static int32_t from_line(struct delivery *d, struct heddle_slice *out)
 {
 	struct heddle_slice sender, date;
-	if (d->host->var_get(d->call, heddle_text("return_path"), &sender) != HEDDLE_OK || sender.len == 0)
+	if (d->host->var_get(d->call, heddle_text("return_path"), &sender) != HEDDLE_OK ||
+	    sender.len == 0)
 		sender = heddle_text("MAILER-DAEMON");
 	int32_t rc = d->host->var_get(d->call, heddle_text("tod_bsdinbox"), &date);
 	if (rc != HEDDLE_OK)
 		return say(d, HEDDLE_DEFER, 0, "no date for the message's first line");
-	const struct heddle_slice parts[] = {heddle_text("From "), sender, heddle_text(" "), date, heddle_text("\n")};
+	const struct heddle_slice parts[] = {
+	    heddle_text("From "), sender, heddle_text(" "), date, heddle_text("\n")};
 	return d->host->join(d->call, parts, 5, out);
 }
 
@@ -203,7 +209,8 @@ int32_t write_message(struct delivery *d, int fd, const char *name)
 	if (rc != HEDDLE_OK)
 		return d->why.len ? rc : say(d, HEDDLE_DEFER, 0, "the message could not be read");
 	if (w.error == ENOSPC || w.error == EDQUOT)
-		return say(d, HEDDLE_DEFER, w.error, "mailbox is full: error while writing to %s", name);
+		return say(
+		    d, HEDDLE_DEFER, w.error, "mailbox is full: error while writing to %s", name);
 	if (w.error)
 		return say(d, HEDDLE_DEFER, w.error, "error while writing to %s", name);
 	return HEDDLE_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A list of addresses as a header has it: phrases and comments go, what is left must look like an address (RFC 5322 3.4). */
+/* A list of addresses as a header has it: phrases and comments go, what is left must look like an
+ * address (RFC 5322 3.4). */
 #include "autoreply.h"
 
 static int is_space(char c)
@@ -58,7 +59,8 @@ static uint32_t bare(slice s, char *out)
 		} else {
 			if (n + 1 >= ADDRESS_BYTES || (unsigned char)c < ' ' || c == 127)
 				return 0;
-			if (gap && n && c != '@' && c != '.' && out[n - 1] != '@' && out[n - 1] != '.')
+			if (gap && n && c != '@' && c != '.' && out[n - 1] != '@' &&
+			    out[n - 1] != '.')
 				words = 1;
 			gap = 0;
 			out[n++] = c;
@@ -82,11 +84,13 @@ static int has_domain(slice a)
 
 static slice qualified(struct reply *r, slice address)
 {
-	static const char *const names[] = {"qualify_recipient", "qualify_domain", "primary_hostname"};
+	static const char *const names[] = {
+	    "qualify_recipient", "qualify_domain", "primary_hostname"};
 	slice domain;
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (r->host->var_get(r->call, heddle_text(names[i]), &domain) == HEDDLE_OK && !(domain.flags & HEDDLE_ABSENT) && domain.len)
+		if (r->host->var_get(r->call, heddle_text(names[i]), &domain) == HEDDLE_OK &&
+		    !(domain.flags & HEDDLE_ABSENT) && domain.len)
 			return joined(r, address, heddle_text("@"), domain, heddle_text(""));
 	return address;
 }
@@ -111,7 +115,8 @@ static int32_t add_one(struct reply *r, slice item)
 				return problem(r, "not an address: ", item);
 		return HEDDLE_OK; /* nothing, or "<>": nobody */
 	}
-	slice a = joined(r, heddle_bytes(buf, n, item.flags & HEDDLE_CLEAN), heddle_text(""), heddle_text(""), heddle_text(""));
+	slice a = joined(r, heddle_bytes(buf, n, item.flags & HEDDLE_CLEAN), heddle_text(""),
+	    heddle_text(""), heddle_text(""));
 	if (!has_domain(a))
 		a = qualified(r, a);
 	if (is_twice(r, a))
@@ -135,7 +140,8 @@ int32_t add_addresses(struct reply *r, slice list)
 		return HEDDLE_OK;
 	while (at < list.len) {
 		uint32_t end = item_end(list, at);
-		int32_t rc = add_one(r, heddle_bytes(list.ptr + at, end - at, list.flags & HEDDLE_CLEAN));
+		int32_t rc =
+		    add_one(r, heddle_bytes(list.ptr + at, end - at, list.flags & HEDDLE_CLEAN));
 		if (rc != HEDDLE_OK)
 			return rc;
 		at = end + 1;

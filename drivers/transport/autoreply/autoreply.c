@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * autoreply: an answer to the message that is delivered.  Exim specification, chapter 27; RFC 3834 (Auto-Submitted), 5322
- * 3.6.4 (References).  What is sent is handed to the queue, durably, before the delivery counts as done.
+ * autoreply: an answer to the message that is delivered.  Exim specification, chapter 27; RFC 3834
+ * (Auto-Submitted), 5322 3.6.4 (References).  What is sent is handed to the queue, durably, before
+ * the delivery counts as done.
  */
 #include "autoreply.h"
 
@@ -27,7 +28,8 @@ slice joined(struct reply *r, slice a, slice b, slice c, slice d)
 
 int32_t problem(struct reply *r, const char *what, slice about)
 {
-	r->host->reason(r->call, 0, heddle_text(NULL), joined(r, heddle_text("autoreply: "), heddle_text(what), about, heddle_text("")));
+	r->host->reason(r->call, 0, heddle_text(NULL),
+	    joined(r, heddle_text("autoreply: "), heddle_text(what), about, heddle_text("")));
 	return HEDDLE_DEFER;
 }
 
@@ -44,7 +46,8 @@ static int64_t number(const struct reply *r, uint32_t option)
 
 static int32_t expand_all(struct reply *r)
 {
-	static const uint8_t texts[] = {O_TO, O_CC, O_BCC, O_FROM, O_REPLY_TO, O_SUBJECT, O_HEADERS, O_TEXT, O_FILE, O_LOG, O_ONCE};
+	static const uint8_t texts[] = {O_TO, O_CC, O_BCC, O_FROM, O_REPLY_TO, O_SUBJECT, O_HEADERS,
+	    O_TEXT, O_FILE, O_LOG, O_ONCE};
 
 	for (size_t i = 0; i < sizeof texts; i++) {
 		slice v = {NULL, 0, HEDDLE_ABSENT, 0};
@@ -100,7 +103,8 @@ static int32_t remember(struct reply *r, uint32_t people)
 	int32_t rc = repeat_seconds(r, &keep);
 
 	for (uint32_t i = 0; rc == HEDDLE_OK && i < people; i++)
-		rc = r->hints->put(r->call, heddle_text("autoreply"), once_key(r, r->to[i]), heddle_text("sent"), keep);
+		rc = r->hints->put(r->call, heddle_text("autoreply"), once_key(r, r->to[i]),
+		    heddle_text("sent"), keep);
 	return rc;
 }
 
@@ -111,7 +115,8 @@ static int32_t check_header(struct reply *r, slice s, const char *name)
 {
 	for (uint32_t i = 0; !(s.flags & HEDDLE_ABSENT) && i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
-		int folded = c == '\n' && i + 1 < s.len && (s.ptr[i + 1] == ' ' || s.ptr[i + 1] == '\t');
+		int folded =
+		    c == '\n' && i + 1 < s.len && (s.ptr[i + 1] == ' ' || s.ptr[i + 1] == '\t');
 		if ((c < ' ' && c != '\t' && !folded) || c == 127)
 			return problem(r, "a non-printing character in ", heddle_text(name));
 	}
@@ -150,13 +155,15 @@ static slice one_line(struct reply *r, slice v)
 
 static slice thread_fields(struct reply *r, slice all)
 {
-	slice id = one_line(r, original(r, "Message-ID")), refs = one_line(r, original(r, "References"));
+	slice id = one_line(r, original(r, "Message-ID")),
+	      refs = one_line(r, original(r, "References"));
 
 	if (!is_set(refs))
 		refs = one_line(r, original(r, "In-Reply-To"));
 	all = field(r, all, "In-Reply-To: ", id);
 	if (is_set(id) && is_set(refs))
-		return field(r, all, "References: ", joined(r, refs, heddle_text("\n "), id, heddle_text("")));
+		return field(r, all,
+		    "References: ", joined(r, refs, heddle_text("\n "), id, heddle_text("")));
 	return field(r, all, "References: ", is_set(id) ? id : refs);
 }
 
@@ -165,7 +172,8 @@ static int32_t make_header(struct reply *r, slice *out)
 	static const struct {
 		uint8_t option;
 		const char *name;
-	} fields[] = {{O_FROM, "From: "}, {O_REPLY_TO, "Reply-To: "}, {O_TO, "To: "}, {O_CC, "Cc: "}, {O_SUBJECT, "Subject: "}};
+	} fields[] = {{O_FROM, "From: "}, {O_REPLY_TO, "Reply-To: "}, {O_TO, "To: "},
+	    {O_CC, "Cc: "}, {O_SUBJECT, "Subject: "}};
 	slice all = heddle_text("");
 
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -175,7 +183,8 @@ static int32_t make_header(struct reply *r, slice *out)
 		all = field(r, all, fields[i].name, r->text[fields[i].option]);
 	}
 	all = thread_fields(r, all);
-	all = joined(r, all, heddle_text("Auto-Submitted: auto-replied\n"), heddle_text(""), heddle_text(""));
+	all = joined(r, all, heddle_text("Auto-Submitted: auto-replied\n"), heddle_text(""),
+	    heddle_text(""));
 	*out = field(r, all, "", r->text[O_HEADERS]);
 	return HEDDLE_OK;
 }
@@ -202,9 +211,9 @@ static int32_t write_file(struct reply *r, struct heddle_draft *d)
 		return problem(r, "nothing here reads files", heddle_text(""));
 	int32_t rc = r->file->read_all(r->call, path, UINT32_MAX, FILE_MAX_BYTES, &text);
 	if (rc != HEDDLE_OK)
-		return number(r, O_FILE_OPTIONAL)   ? HEDDLE_OK
-		       : rc == HEDDLE_FAIL ? problem(r, "failed to open file: ", path)
-		                           : rc;
+		return number(r, O_FILE_OPTIONAL) ? HEDDLE_OK
+		       : rc == HEDDLE_FAIL        ? problem(r, "failed to open file: ", path)
+		                                  : rc;
 	if (number(r, O_FILE_EXPAND)) {
 		rc = r->host->compile(r->call, text, HEDDLE_FORBID_ALL, &e);
 		if (rc == HEDDLE_OK)
@@ -225,7 +234,8 @@ static int32_t write_copy(struct reply *r, struct heddle_draft *d)
 		return HEDDLE_OK;
 	if (!buf)
 		return problem(r, "out of memory", heddle_text(""));
-	int32_t rc = write_text(r, d, heddle_text("\n------ This is a copy of the message, including all the headers.\n\n"));
+	int32_t rc = write_text(r, d,
+	    heddle_text("\n------ This is a copy of the message, including all the headers.\n\n"));
 	if (rc == HEDDLE_OK)
 		rc = r->message->open(r->call, HEDDLE_WIRE_LF, none, none, &in);
 	for (uint64_t got = 1; rc == HEDDLE_OK && got;) {
@@ -240,7 +250,9 @@ static int32_t write_copy(struct reply *r, struct heddle_draft *d)
 
 static slice noted(struct reply *r, slice all, const char *name, uint32_t option)
 {
-	return is_set(r->text[option]) ? joined(r, all, heddle_text(name), r->text[option], heddle_text("\n")) : all;
+	return is_set(r->text[option])
+	           ? joined(r, all, heddle_text(name), r->text[option], heddle_text("\n"))
+	           : all;
 }
 
 /* Not being able to note it is no reason not to have answered. */
@@ -251,11 +263,13 @@ static void note(struct reply *r, slice previously)
 	struct tm tm;
 	int32_t fd = -1;
 
-	if (!is_set(r->text[O_LOG]) || !r->file || !localtime_r(&now, &tm) || !strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S\n", &tm))
+	if (!is_set(r->text[O_LOG]) || !r->file || !localtime_r(&now, &tm) ||
+	    !strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S\n", &tm))
 		return;
 	slice text = heddle_text(when);
 	if (is_set(previously)) {
-		text = joined(r, text, heddle_text("  previously sent to "), previously, heddle_text("\n"));
+		text = joined(
+		    r, text, heddle_text("  previously sent to "), previously, heddle_text("\n"));
 	} else {
 		text = noted(r, text, "  From: ", O_FROM);
 		text = noted(r, text, "  To: ", O_TO);
@@ -264,9 +278,12 @@ static void note(struct reply *r, slice previously)
 		text = noted(r, text, "  Subject: ", O_SUBJECT);
 		text = noted(r, text, "  ", O_HEADERS);
 	}
-	if (r->file->open(r->call, r->text[O_LOG], O_WRONLY | O_APPEND | O_CREAT, (uint32_t)number(r, O_MODE), &fd) != HEDDLE_OK ||
+	if (r->file->open(r->call, r->text[O_LOG], O_WRONLY | O_APPEND | O_CREAT,
+	        (uint32_t)number(r, O_MODE), &fd) != HEDDLE_OK ||
 	    write(fd, text.ptr, text.len) != (ssize_t)text.len)
-		r->host->log(r->call, HEDDLE_LOG_WARN, joined(r, heddle_text("Failed to log autoreply to "), r->text[O_LOG], heddle_text(""), heddle_text("")));
+		r->host->log(r->call, HEDDLE_LOG_WARN,
+		    joined(r, heddle_text("Failed to log autoreply to "), r->text[O_LOG],
+		        heddle_text(""), heddle_text("")));
 	if (fd >= 0)
 		(void)close(fd);
 }
@@ -291,7 +308,8 @@ static int32_t send(struct reply *r, uint32_t people)
 		rc = r->message->commit(r->call, d, &id);
 	/* it is on its way: what could not be noted of it does not send it again */
 	if (rc == HEDDLE_OK && is_set(r->text[O_ONCE]) && remember(r, people) != HEDDLE_OK)
-		r->host->log(r->call, HEDDLE_LOG_WARN, heddle_text("autoreply: once could not be noted"));
+		r->host->log(
+		    r->call, HEDDLE_LOG_WARN, heddle_text("autoreply: once could not be noted"));
 	return rc == HEDDLE_FAIL ? HEDDLE_DEFER : rc;
 }
 
@@ -344,7 +362,10 @@ static int32_t answer(struct reply *r)
 static int32_t done(struct reply *r)
 {
 	struct heddle_job_info info = {.struct_size = sizeof info};
-	const struct heddle_outcome o = {.struct_size = sizeof o, .result = HEDDLE_OK, .host = -1, .text = {NULL, 0, HEDDLE_ABSENT, 0}};
+	const struct heddle_outcome o = {.struct_size = sizeof o,
+	    .result = HEDDLE_OK,
+	    .host = -1,
+	    .text = {NULL, 0, HEDDLE_ABSENT, 0}};
 	int32_t rc = r->delivery->info(r->call, r->job, &info);
 
 	for (uint32_t i = 0; rc == HEDDLE_OK && i < info.recipients; i++)
@@ -372,25 +393,38 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 	return rc == HEDDLE_OK ? done(r) : rc;
 }
 
-#define ROW(n, i, t, f, text) {.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, .since_minor = 1}
+#define ROW(n, i, t, f, text)                                                                  \
+	{                                                                                      \
+		.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, \
+		.since_minor = 1                                                               \
+	}
 #define X HEDDLE_O_EXPAND
 
 static const struct heddle_option options[O_COUNT] = {
     [O_BCC] = ROW("bcc", NULL, HEDDLE_T_STRING, X, "recipients that the header does not show"),
     [O_CC] = ROW("cc", NULL, HEDDLE_T_STRING, X, "further recipients, and the Cc: field"),
-    [O_FILE] = ROW("file", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED, "a file whose content goes behind text"),
-    [O_FILE_EXPAND] = ROW("file_expand", "false", HEDDLE_T_BOOL, 0, "the file's content is expanded"),
-    [O_FILE_OPTIONAL] = ROW("file_optional", "false", HEDDLE_T_BOOL, 0, "a file that is not there is no error"),
+    [O_FILE] = ROW("file", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED,
+        "a file whose content goes behind text"),
+    [O_FILE_EXPAND] =
+        ROW("file_expand", "false", HEDDLE_T_BOOL, 0, "the file's content is expanded"),
+    [O_FILE_OPTIONAL] =
+        ROW("file_optional", "false", HEDDLE_T_BOOL, 0, "a file that is not there is no error"),
     [O_FROM] = ROW("from", NULL, HEDDLE_T_STRING, X, "the From: field"),
     [O_HEADERS] = ROW("headers", NULL, HEDDLE_T_STRING, X, "further header lines"),
-    [O_LOG] = ROW("log", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED, "a file to which what is sent is noted"),
+    [O_LOG] = ROW("log", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED,
+        "a file to which what is sent is noted"),
     [O_MODE] = ROW("mode", "0600", HEDDLE_T_OCTAL, 0, "of the log, when it is made"),
-    [O_NEVER_MAIL] = ROW("never_mail", NULL, HEDDLE_T_ADDRESSES, X, "addresses that are quietly left out"),
-    [O_ONCE] = ROW("once", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED, "the name under which is kept who has been answered"),
-    [O_ONCE_FILE_SIZE] = ROW("once_file_size", "0", HEDDLE_T_INT, 0, "bounds Exim's file; there is no such file here"),
-    [O_ONCE_REPEAT] = ROW("once_repeat", "0s", HEDDLE_T_TIME, X, "after which time somebody is answered again; 0: never"),
+    [O_NEVER_MAIL] =
+        ROW("never_mail", NULL, HEDDLE_T_ADDRESSES, X, "addresses that are quietly left out"),
+    [O_ONCE] = ROW("once", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED,
+        "the name under which is kept who has been answered"),
+    [O_ONCE_FILE_SIZE] = ROW(
+        "once_file_size", "0", HEDDLE_T_INT, 0, "bounds Exim's file; there is no such file here"),
+    [O_ONCE_REPEAT] = ROW("once_repeat", "0s", HEDDLE_T_TIME, X,
+        "after which time somebody is answered again; 0: never"),
     [O_REPLY_TO] = ROW("reply_to", NULL, HEDDLE_T_STRING, X, "the Reply-To: field"),
-    [O_RETURN_MESSAGE] = ROW("return_message", "false", HEDDLE_T_BOOL, 0, "a copy of the message is put behind the text"),
+    [O_RETURN_MESSAGE] = ROW("return_message", "false", HEDDLE_T_BOOL, 0,
+        "a copy of the message is put behind the text"),
     [O_SUBJECT] = ROW("subject", NULL, HEDDLE_T_STRING, X, "the Subject: field"),
     [O_TEXT] = ROW("text", NULL, HEDDLE_T_STRING, X, "the text of the answer"),
     [O_TO] = ROW("to", NULL, HEDDLE_T_STRING, X, "recipients, and the To: field"),
@@ -409,7 +443,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static const struct heddle_transport_ops ops = {.struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
+static const struct heddle_transport_ops ops = {
+    .struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
 
 const struct heddle_driver heddle_driver_v1 = {
     .magic = HEDDLE_MAGIC,

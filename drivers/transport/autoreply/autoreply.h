@@ -6,8 +6,27 @@
 
 typedef struct heddle_slice slice;
 
-enum option { O_BCC, O_CC, O_FILE, O_FILE_EXPAND, O_FILE_OPTIONAL, O_FROM, O_HEADERS, O_LOG, O_MODE, O_NEVER_MAIL, O_ONCE,
-	O_ONCE_FILE_SIZE, O_ONCE_REPEAT, O_REPLY_TO, O_RETURN_MESSAGE, O_SUBJECT, O_TEXT, O_TO, O_COUNT };
+enum option {
+	O_BCC,
+	O_CC,
+	O_FILE,
+	O_FILE_EXPAND,
+	O_FILE_OPTIONAL,
+	O_FROM,
+	O_HEADERS,
+	O_LOG,
+	O_MODE,
+	O_NEVER_MAIL,
+	O_ONCE,
+	O_ONCE_FILE_SIZE,
+	O_ONCE_REPEAT,
+	O_REPLY_TO,
+	O_RETURN_MESSAGE,
+	O_SUBJECT,
+	O_TEXT,
+	O_TO,
+	O_COUNT
+};
 
 struct autoreply { /* immutable after instance_new */
 	const struct heddle_host *host;
@@ -27,7 +46,7 @@ struct reply {
 	const struct heddle_message_service *message;
 	const struct heddle_hints_service *hints;
 	const struct heddle_file_service *file;
-	slice text[O_COUNT];   /* expanded; ABSENT: unset */
+	slice text[O_COUNT]; /* expanded; ABSENT: unset */
 	slice to[ADDRESSES_MAX];
 	uint32_t count;
 };
@@ -35,6 +54,7 @@ struct reply {
 /* Text of up to 4 parts. */
 slice joined(struct reply *r, slice a, slice b, slice c, slice d);
 int32_t problem(struct reply *r, const char *what, slice about);
-/* addresses.c: the addresses of a header's list into r->to, those of never_mail left out; DEFER: not a list. */
+/* addresses.c: the addresses of a header's list into r->to, those of never_mail left out; DEFER:
+ * not a list. */
 int32_t add_addresses(struct reply *r, slice list);
 #endif

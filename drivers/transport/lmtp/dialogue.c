@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The protocol: RFC 2033.  Commands one by one, since a server on this machine answers at once; after the message an answer for
- * each recipient that was taken.  A recipient has its outcome as soon as it is known: when the server dies in between, what it
- * has said before stands.
+ * The protocol: RFC 2033.  Commands one by one, since a server on this machine answers at once;
+ * after the message an answer for each recipient that was taken.  A recipient has its outcome as
+ * soon as it is known: when the server dies in between, what it has said before stands.
  */
 #include "lmtp.h"
 
@@ -12,7 +12,8 @@
 
 enum { EXT_SIZE = 1, EXT_8BITMIME = 2, EXT_IGNOREQUOTA = 4, REPLY_LINES_MAX = 200, BLOCK = 32768 };
 
-/* ---- replies -------------------------------------------------------------------------------------------- */
+/* ---- replies
+ * -------------------------------------------------------------------------------------------- */
 
 static int digit(char c)
 {
@@ -27,7 +28,8 @@ static void take_enhanced(struct reply *r, const char *p, size_t n)
 		dots += p[i] == '.';
 		i++;
 	}
-	if (dots == 2 && i >= 5 && i < sizeof r->enhanced && p[0] == (char)('0' + r->code / 100) && p[1] == '.' && p[i - 1] != '.') {
+	if (dots == 2 && i >= 5 && i < sizeof r->enhanced && p[0] == (char)('0' + r->code / 100) &&
+	    p[1] == '.' && p[i - 1] != '.') {
 		memcpy(r->enhanced, p, i);
 		r->enhanced[i] = '\0';
 	}
@@ -46,7 +48,8 @@ static void keep(struct reply *r, const char *p, size_t n)
 
 static int32_t malformed(struct delivery *d)
 {
-	return say(d, HEDDLE_DEFER, "Malformed LMTP response after %s: %.200s", d->after, d->reply.text);
+	return say(
+	    d, HEDDLE_DEFER, "Malformed LMTP response after %s: %.200s", d->after, d->reply.text);
 }
 
 /* One line, without its end, in d->input from *start on. */
@@ -90,7 +93,8 @@ static int32_t read_reply(struct delivery *d, unsigned *extensions)
 			return rc;
 		const char *p = d->input + at;
 		keep(r, p, n);
-		if (n < 3 || p[0] < '2' || p[0] > '5' || !digit(p[1]) || !digit(p[2]) || (n > 3 && p[3] != ' ' && p[3] != '-'))
+		if (n < 3 || p[0] < '2' || p[0] > '5' || !digit(p[1]) || !digit(p[2]) ||
+		    (n > 3 && p[3] != ' ' && p[3] != '-'))
 			return malformed(d);
 		int code = (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
 		if (r->code && code != r->code)
@@ -100,7 +104,8 @@ static int32_t read_reply(struct delivery *d, unsigned *extensions)
 			take_enhanced(r, p + 4, n - 4);
 		for (unsigned i = 0; extensions && lines && n > 4 && i < 3; i++) {
 			size_t len = strlen(names[i]);
-			if (n - 4 >= len && strncasecmp(p + 4, names[i], len) == 0 && (n - 4 == len || p[4 + len] == ' '))
+			if (n - 4 >= len && strncasecmp(p + 4, names[i], len) == 0 &&
+			    (n - 4 == len || p[4 + len] == ' '))
 				*extensions |= 1U << i;
 		}
 		if (n == 3 || p[3] == ' ')
@@ -118,7 +123,8 @@ static void say_after(struct delivery *d, const char *what)
 	d->after[n] = '\0';
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------- */
+/* ---- commands
+ * ------------------------------------------------------------------------------------------- */
 
 /* FAIL, DEFER: by its answer, or because there was none (then d->reply.code is 0). */
 __attribute__((format(printf, 4, 5))) static int32_t ask(
@@ -139,14 +145,19 @@ __attribute__((format(printf, 4, 5))) static int32_t ask(
 		rc = read_reply(d, extensions);
 	if (rc != HEDDLE_OK || d->reply.code / 100 == wanted)
 		return rc;
-	return say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER, "LMTP error after %s: %s", d->after, d->reply.text);
+	return say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER, "LMTP error after %s: %s",
+	    d->after, d->reply.text);
 }
 
 static int32_t outcome(struct delivery *d, uint32_t i, int32_t result)
 {
-	struct heddle_outcome o = {.struct_size = sizeof o, .result = result, .smtp = d->reply.code, .host = -1,
+	struct heddle_outcome o = {.struct_size = sizeof o,
+	    .result = result,
+	    .smtp = d->reply.code,
+	    .host = -1,
 	    .flags = result == HEDDLE_OK ? 0 : HEDDLE_X_RECIPIENT};
-	o.text = result == HEDDLE_OK ? heddle_bytes(d->reply.text, d->reply.len, 0) : heddle_bytes(d->why, strlen(d->why), 0);
+	o.text = result == HEDDLE_OK ? heddle_bytes(d->reply.text, d->reply.len, 0)
+	                             : heddle_bytes(d->why, strlen(d->why), 0);
 	memcpy(o.enhanced, d->reply.enhanced, sizeof o.enhanced);
 	return d->service->outcome(d->call, d->job, i, &o);
 }
@@ -166,10 +177,12 @@ static int32_t hello(struct delivery *d, unsigned *extensions)
 	say_after(d, "initial connection");
 	int32_t rc = read_reply(d, NULL);
 	if (rc == HEDDLE_OK && d->reply.code / 100 != 2)
-		return say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER, "LMTP error after %s: %s", d->after, d->reply.text);
+		return say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER,
+		    "LMTP error after %s: %s", d->after, d->reply.text);
 	if (rc != HEDDLE_OK)
 		return rc;
-	if (d->host->var_get(d->call, heddle_text("primary_hostname"), &name) != HEDDLE_OK || name.len == 0)
+	if (d->host->var_get(d->call, heddle_text("primary_hostname"), &name) != HEDDLE_OK ||
+	    name.len == 0)
 		name = heddle_text("localhost");
 	return ask(d, 2, extensions, "LHLO %.*s", (int)name.len, name.ptr);
 }
@@ -185,8 +198,8 @@ static int32_t mail(struct delivery *d, unsigned extensions)
 		(void)snprintf(size, sizeof size, " SIZE=%llu", (unsigned long long)m.size + 1024);
 	if (!is_line_safe(d->info.sender))
 		return say(d, HEDDLE_FAIL, "the sender's address contains a control character");
-	return ask(d, 2, NULL, "MAIL FROM:<%.*s>%s%s", (int)d->info.sender.len, d->info.sender.ptr, size,
-	    m.body_8bit && (extensions & EXT_8BITMIME) ? " BODY=8BITMIME" : "");
+	return ask(d, 2, NULL, "MAIL FROM:<%.*s>%s%s", (int)d->info.sender.len, d->info.sender.ptr,
+	    size, m.body_8bit && (extensions & EXT_8BITMIME) ? " BODY=8BITMIME" : "");
 }
 
 /* OK: *good of them are taken, the others have their outcomes. */
@@ -200,7 +213,8 @@ static int32_t recipients(struct delivery *d, unsigned extensions, uint32_t *goo
 			return say(d, HEDDLE_DEFER, "a recipient is missing");
 		d->reply.code = 0;
 		if (is_line_safe(r.address))
-			rc = ask(d, 2, NULL, "RCPT TO:<%.*s>%s", (int)r.address.len, r.address.ptr, quota ? " IGNOREQUOTA" : "");
+			rc = ask(d, 2, NULL, "RCPT TO:<%.*s>%s", (int)r.address.len, r.address.ptr,
+			    quota ? " IGNOREQUOTA" : "");
 		else
 			rc = say(d, HEDDLE_FAIL, "the address contains a control character");
 		if (rc == HEDDLE_OK) {
@@ -222,7 +236,9 @@ static int32_t body(struct delivery *d)
 	struct heddle_reader *reader = NULL;
 	char *buf = d->host->alloc(d->call, BLOCK, 1);
 	int ends = 1;
-	int32_t rc = buf ? d->message->open(d->call, HEDDLE_WIRE_DOTS, heddle_text(NULL), heddle_text(NULL), &reader) : HEDDLE_DEFER;
+	int32_t rc = buf ? d->message->open(d->call, HEDDLE_WIRE_DOTS, heddle_text(NULL),
+	                       heddle_text(NULL), &reader)
+	                 : HEDDLE_DEFER;
 	say_after(d, "sending data block");
 	for (uint64_t got = 1; rc == HEDDLE_OK && got;) {
 		rc = d->message->read(d->call, reader, buf, BLOCK, &got);
@@ -251,8 +267,8 @@ static int32_t answers(struct delivery *d)
 		if (rc != HEDDLE_OK)
 			return rc;
 		if (d->reply.code / 100 != 2)
-			result = say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER, "LMTP error after %s: %s", d->after,
-			    d->reply.text);
+			result = say(d, d->reply.code >= 500 ? HEDDLE_FAIL : HEDDLE_DEFER,
+			    "LMTP error after %s: %s", d->after, d->reply.text);
 		rc = outcome(d, i, result);
 		if (rc != HEDDLE_OK)
 			return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Bytes to and from an LMTP server: over a unix socket that is connected to here, by the process that is the user, or a
- * command's standard input and output.  Every wait ends with the section's timeout or the call's own end.
+ * Bytes to and from an LMTP server: over a unix socket that is connected to here, by the process
+ * that is the user, or a command's standard input and output.  Every wait ends with the section's
+ * timeout or the call's own end.
  */
 #include "lmtp.h"
 
@@ -19,11 +20,13 @@ const char *link_kind(const struct delivery *d)
 	return d->in->by_command ? "command" : "socket";
 }
 
-/* ---- the socket ----------------------------------------------------------------------------------------- */
+/* ---- the socket
+ * ----------------------------------------------------------------------------------------- */
 
 static int32_t wait_for(struct delivery *d, short events)
 {
-	struct pollfd p[2] = {{.fd = d->fd, .events = events}, {.fd = d->host->cancel_fd(d->call), .events = POLLIN}};
+	struct pollfd p[2] = {
+	    {.fd = d->fd, .events = events}, {.fd = d->host->cancel_fd(d->call), .events = POLLIN}};
 	int64_t left = d->host->time_left(d->call);
 	if (d->in->timeout_ms > 0 && d->in->timeout_ms < left)
 		left = d->in->timeout_ms;
@@ -38,8 +41,8 @@ static int32_t wait_for(struct delivery *d, short events)
 static int32_t no_socket(struct delivery *d, const char *path)
 {
 	char text[128];
-	return say(d, HEDDLE_DEFER, "failed to connect to socket %s for %s transport: %s", path, "lmtp",
-	    strerror_r(errno, text, sizeof text));
+	return say(d, HEDDLE_DEFER, "failed to connect to socket %s for %s transport: %s", path,
+	    "lmtp", strerror_r(errno, text, sizeof text));
 }
 
 static int32_t open_socket(struct delivery *d)
@@ -97,21 +100,24 @@ static int32_t read_socket(struct delivery *d, char *p, size_t cap, size_t *got)
 			if (rc != HEDDLE_OK)
 				return rc;
 		} else if (errno != EINTR) {
-			return say(d, HEDDLE_DEFER, "reading from the LMTP socket failed: errno %d", errno);
+			return say(d, HEDDLE_DEFER, "reading from the LMTP socket failed: errno %d",
+			    errno);
 		}
 	}
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------- */
+/* ---- the command
+ * ---------------------------------------------------------------------------------------- */
 
 static int is_space(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The next word as it stands in the line, quotes gone; 0: no more; -1: a quote is not closed, or no memory. */
-static int next_word(struct heddle_call *call, const struct heddle_host *host, struct heddle_slice line, uint32_t *at,
-    struct heddle_slice *out)
+/* The next word as it stands in the line, quotes gone; 0: no more; -1: a quote is not closed, or no
+ * memory. */
+static int next_word(struct heddle_call *call, const struct heddle_host *host,
+    struct heddle_slice line, uint32_t *at, struct heddle_slice *out)
 {
 	uint32_t i = *at, n = 0;
 	while (i < line.len && is_space(line.ptr[i]))
@@ -123,7 +129,8 @@ static int next_word(struct heddle_call *call, const struct heddle_host *host, s
 	if (!word)
 		return -1;
 	for (; i < line.len && (quote ? line.ptr[i] != quote : !is_space(line.ptr[i])); i++)
-		word[n++] = line.ptr[quote == '"' && line.ptr[i] == '\\' && i + 1 < line.len ? ++i : i];
+		word[n++] =
+		    line.ptr[quote == '"' && line.ptr[i] == '\\' && i + 1 < line.len ? ++i : i];
 	if (quote && i == line.len)
 		return -1;
 	*at = i + (quote != '\0');
@@ -136,7 +143,8 @@ static int is_expandable(struct heddle_slice word)
 	return word.len && (memchr(word.ptr, '$', word.len) || memchr(word.ptr, '\\', word.len));
 }
 
-int32_t link_check_command(struct heddle_call *call, const struct lmtp *in, struct heddle_slice line)
+int32_t link_check_command(
+    struct heddle_call *call, const struct lmtp *in, struct heddle_slice line)
 {
 	struct heddle_slice word;
 	struct heddle_expr *x;
@@ -148,7 +156,8 @@ int32_t link_check_command(struct heddle_call *call, const struct lmtp *in, stru
 			return rc;
 	}
 	if (got < 0)
-		in->host->reason(call, 0, heddle_text(NULL), heddle_text("unbalanced quotes in command"));
+		in->host->reason(
+		    call, 0, heddle_text(NULL), heddle_text("unbalanced quotes in command"));
 	return got < 0 ? HEDDLE_ERROR : HEDDLE_OK;
 }
 
@@ -163,9 +172,11 @@ static int32_t expand_word(struct delivery *d, struct heddle_slice *word)
 	if (rc == HEDDLE_OK && x)
 		rc = d->host->expand(d->call, x, word);
 	if (rc != HEDDLE_OK)
-		return say(d, HEDDLE_DEFER, "Expansion of command \"%.*s\" failed", (int)raw.len, raw.ptr);
+		return say(
+		    d, HEDDLE_DEFER, "Expansion of command \"%.*s\" failed", (int)raw.len, raw.ptr);
 	if (word->len && !(word->flags & HEDDLE_CLEAN))
-		return say(d, HEDDLE_DEFER, "Tainted argument for the LMTP command: '%.*s'", (int)word->len, word->ptr);
+		return say(d, HEDDLE_DEFER, "Tainted argument for the LMTP command: '%.*s'",
+		    (int)word->len, word->ptr);
 	return HEDDLE_OK;
 }
 
@@ -176,7 +187,8 @@ static int32_t open_command(struct delivery *d)
 	uint32_t at = 0, argc = 0;
 	int got = 0;
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, OPT_COMMAND, &line);
-	while (rc == HEDDLE_OK && argc < ARGS_MAX && (got = next_word(d->call, d->host, line, &at, &argv[argc])) > 0)
+	while (rc == HEDDLE_OK && argc < ARGS_MAX &&
+	       (got = next_word(d->call, d->host, line, &at, &argv[argc])) > 0)
 		rc = expand_word(d, &argv[argc++]);
 	if (rc != HEDDLE_OK)
 		return rc;
@@ -192,7 +204,9 @@ static int32_t open_command(struct delivery *d)
 	    .gid = UINT32_MAX,
 	    .directory = heddle_text("/"),
 	    .output_limit = OUTPUT_MAX,
-	    .timeout_ms = d->in->timeout_ms > 0 && d->in->timeout_ms < UINT32_MAX ? (uint32_t)d->in->timeout_ms : 0,
+	    .timeout_ms = d->in->timeout_ms > 0 && d->in->timeout_ms < UINT32_MAX
+	                      ? (uint32_t)d->in->timeout_ms
+	                      : 0,
 	};
 	return d->spawn->start(d->call, &cmd, &d->child);
 }
@@ -201,10 +215,11 @@ static int32_t open_command(struct delivery *d)
 static int32_t command_trouble(struct delivery *d, int32_t rc)
 {
 	return rc == HEDDLE_FAIL ? say(d, HEDDLE_DEFER, "LMTP connection closed after %s", d->after)
-				 : say(d, HEDDLE_DEFER, "LMTP timeout after %s", d->after);
+	                         : say(d, HEDDLE_DEFER, "LMTP timeout after %s", d->after);
 }
 
-/* ---- either --------------------------------------------------------------------------------------------- */
+/* ---- either
+ * --------------------------------------------------------------------------------------------- */
 
 int32_t link_open(struct delivery *d)
 {
@@ -237,6 +252,7 @@ void link_close(struct delivery *d)
 	if (d->fd >= 0)
 		(void)close(d->fd);
 	d->fd = -1;
-	if (d->child && d->spawn->feed_end(d->call, d->child) == HEDDLE_OK && d->reply.code / 100 == 2)
+	if (d->child && d->spawn->feed_end(d->call, d->child) == HEDDLE_OK &&
+	    d->reply.code / 100 == 2)
 		(void)d->spawn->wait(d->call, d->child, &status);
 }

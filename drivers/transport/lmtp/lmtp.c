@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * lmtp: to a mail store on this machine, by LMTP over a unix socket or a command's standard input and output.  Exim
- * specification, chapter 28.  LMTP over TCP is the smtp transport's.
+ * lmtp: to a mail store on this machine, by LMTP over a unix socket or a command's standard input
+ * and output.  Exim specification, chapter 28.  LMTP over TCP is the smtp transport's.
  */
 #include "lmtp.h"
 
@@ -39,7 +39,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		host->reason(call, 0, heddle_text(NULL), heddle_text("nothing here delivers"));
 		return HEDDLE_DEFER;
 	}
-	d->info = (struct heddle_job_info){.struct_size = sizeof d->info, .path = {.flags = HEDDLE_ABSENT}};
+	d->info = (struct heddle_job_info){
+	    .struct_size = sizeof d->info, .path = {.flags = HEDDLE_ABSENT}};
 	int32_t rc = d->service->info(call, job, &d->info);
 	if (rc != HEDDLE_OK)
 		return rc;
@@ -51,23 +52,34 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		rc = dialogue(d);
 	link_close(d);
 	if (rc != HEDDLE_OK && d->why[0])
-		host->reason(call, d->reply.code >= 400 ? d->reply.code : 0, heddle_text(NULL), heddle_bytes(d->why, strlen(d->why), 0));
+		host->reason(call, d->reply.code >= 400 ? d->reply.code : 0, heddle_text(NULL),
+		    heddle_bytes(d->why, strlen(d->why), 0));
 	return rc;
 }
 
-/* ---- options -------------------------------------------------------------------------------------------- */
+/* ---- options
+ * -------------------------------------------------------------------------------------------- */
 
-#define ROW(n, i, t, f, text) {.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, .since_minor = 1}
+#define ROW(n, i, t, f, text)                                                                  \
+	{                                                                                      \
+		.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, \
+		.since_minor = 1                                                               \
+	}
 #define X HEDDLE_O_EXPAND
 
 static const struct heddle_option options[OPT_COUNT] = {
-    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X, "addresses for which this comes to the same may share a delivery"),
+    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X,
+        "addresses for which this comes to the same may share a delivery"),
     [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery"),
     [OPT_COMMAND] = ROW("command", NULL, HEDDLE_T_STRING, 0,
-	"what to run: split into arguments, each of which is expanded by itself; it speaks LMTP on standard input and output"),
-    [OPT_IGNORE_QUOTA] = ROW("ignore_quota", "false", HEDDLE_T_BOOL, 0, "IGNOREQUOTA for recipients, where the server offers it"),
-    [OPT_SOCKET] = ROW("socket", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED, "the unix socket of the server"),
-    [OPT_TIMEOUT] = ROW("timeout", "5m", HEDDLE_T_TIME, 0, "how long to wait for an answer; of a command: how long it may take"),
+        "what to run: split into arguments, each of which is expanded by itself; it speaks LMTP on "
+        "standard input and output"),
+    [OPT_IGNORE_QUOTA] = ROW("ignore_quota", "false", HEDDLE_T_BOOL, 0,
+        "IGNOREQUOTA for recipients, where the server offers it"),
+    [OPT_SOCKET] = ROW(
+        "socket", NULL, HEDDLE_T_STRING, X | HEDDLE_O_UNTAINTED, "the unix socket of the server"),
+    [OPT_TIMEOUT] = ROW("timeout", "5m", HEDDLE_T_TIME, 0,
+        "how long to wait for an answer; of a command: how long it may take"),
 };
 
 static int64_t number(struct heddle_call *call, const struct lmtp *in, uint32_t i)
@@ -96,7 +108,7 @@ static int32_t check(struct heddle_call *call, struct lmtp *in)
 	if (in->by_command == has_socket) {
 		in->host->reason(call, 0, heddle_text(NULL),
 		    heddle_text(has_socket ? "only one of \"command\" and \"socket\" may be set"
-					   : "\"command\" or \"socket\" must be set"));
+		                           : "\"command\" or \"socket\" must be set"));
 		return HEDDLE_ERROR;
 	}
 	return in->by_command ? link_check_command(call, in, command) : HEDDLE_OK;
@@ -120,7 +132,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static const struct heddle_transport_ops ops = {.struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
+static const struct heddle_transport_ops ops = {
+    .struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
 
 const struct heddle_driver heddle_driver_v1 = {
     .magic = HEDDLE_MAGIC,

@@ -45,8 +45,8 @@ static void put_line(struct feeder *f, const char *p, size_t n)
 	put(f, "\r\n", 2);
 }
 
-/* Whole lines and the rest that is certain; returns what was used.  A line start is held back while it may still become
- * the checked string. */
+/* Whole lines and the rest that is certain; returns what was used.  A line start is held back while
+ * it may still become the checked string. */
 static size_t put_lines(struct feeder *f, const char *p, size_t n, int *line_start, int last)
 {
 	size_t at = 0;
@@ -82,7 +82,8 @@ static int32_t put_message(struct feeder *f)
 	int line_start = 1;
 	if (!in)
 		return say(d, HEDDLE_DEFER, "out of memory");
-	int32_t rc = d->message->open(d->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
+	int32_t rc =
+	    d->message->open(d->call, HEDDLE_WIRE_LF, heddle_text(NULL), heddle_text(NULL), &r);
 	while (rc == HEDDLE_OK && f->result == HEDDLE_OK) {
 		uint64_t got = 0;
 		rc = d->message->read(d->call, r, in + have, IN_BYTES - have, &got);
@@ -103,17 +104,20 @@ static int32_t text_of(struct delivery *d, uint32_t option, struct heddle_slice 
 {
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, option, out);
 	return rc == HEDDLE_OK ? rc
-			       : say(d, HEDDLE_DEFER, "Expansion of the %s failed", option == OPT_MESSAGE_PREFIX ? "prefix" : "suffix");
+	                       : say(d, HEDDLE_DEFER, "Expansion of the %s failed",
+	                             option == OPT_MESSAGE_PREFIX ? "prefix" : "suffix");
 }
 
 static int32_t from_line(struct delivery *d, struct heddle_slice *out)
 {
 	struct heddle_slice sender, date;
-	if (d->host->var_get(d->call, heddle_text("return_path"), &sender) != HEDDLE_OK || sender.len == 0)
+	if (d->host->var_get(d->call, heddle_text("return_path"), &sender) != HEDDLE_OK ||
+	    sender.len == 0)
 		sender = heddle_text("MAILER-DAEMON");
 	if (d->host->var_get(d->call, heddle_text("tod_bsdinbox"), &date) != HEDDLE_OK)
 		return say(d, HEDDLE_DEFER, "no date for the message's first line");
-	const struct heddle_slice parts[] = {heddle_text("From "), sender, heddle_text(" "), date, heddle_text("\n")};
+	const struct heddle_slice parts[] = {
+	    heddle_text("From "), sender, heddle_text(" "), date, heddle_text("\n")};
 	return d->host->join(d->call, parts, 5, out);
 }
 

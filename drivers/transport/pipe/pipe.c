@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * pipe: the message goes to a command's standard input; its exit status says what became of it.  Exim specification,
- * chapter 29.  A command gets an argument vector: use_shell is refused, since text never becomes code here.
+ * pipe: the message goes to a command's standard input; its exit status says what became of it.
+ * Exim specification, chapter 29.  A command gets an argument vector: use_shell is refused, since
+ * text never becomes code here.
  */
 #include "pipe.h"
 
@@ -12,19 +13,22 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TEXT_MAX   2048
+#define TEXT_MAX    2048
 #define EXEC_FAILED 127
 
-/* ---- texts ---------------------------------------------------------------------------------------------- */
+/* ---- texts
+ * ---------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 0))) static struct heddle_slice format_list(struct delivery *d, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static struct heddle_slice format_list(
+    struct delivery *d, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX];
 	struct heddle_slice out;
 	int n = vsnprintf(text, sizeof text, fmt, ap);
 	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
 	const struct heddle_slice s = heddle_bytes(text, len, 0);
-	return d->host->join(d->call, &s, 1, &out) == HEDDLE_OK ? out : heddle_text("out of memory");
+	return d->host->join(d->call, &s, 1, &out) == HEDDLE_OK ? out
+	                                                        : heddle_text("out of memory");
 }
 
 struct heddle_slice format(struct delivery *d, const char *fmt, ...)
@@ -45,7 +49,8 @@ int32_t say(struct delivery *d, int32_t result, const char *fmt, ...)
 	return result;
 }
 
-/* ---- what became of the command ------------------------------------------------------------------------- */
+/* ---- what became of the command
+ * ------------------------------------------------------------------------- */
 
 static struct heddle_slice command_text(struct delivery *d)
 {
@@ -53,7 +58,8 @@ static struct heddle_slice command_text(struct delivery *d)
 	for (uint32_t i = 1; i < d->argc; i++) {
 		const struct heddle_slice parts[] = {out, heddle_text(" "), d->argv[i]};
 		struct heddle_slice longer;
-		if (out.len > TEXT_MAX / 4 || d->host->join(d->call, parts, 3, &longer) != HEDDLE_OK)
+		if (out.len > TEXT_MAX / 4 ||
+		    d->host->join(d->call, parts, 3, &longer) != HEDDLE_OK)
 			break;
 		out = longer;
 	}
@@ -62,16 +68,19 @@ static struct heddle_slice command_text(struct delivery *d)
 
 static const char *status_meaning(int status, char *buf, size_t size)
 {
-	static const char *const of[] = {"usage or syntax error", "error in input data", "input data missing", "user nonexistent",
-	    "host nonexistent", "service or program unavailable", "internal software error", "internal operating system error",
-	    "system file missing", "can't create output file", "input/output error", "temporary error", "protocol error",
-	    "permission denied", "configuration error"};
+	static const char *const of[] = {"usage or syntax error", "error in input data",
+	    "input data missing", "user nonexistent", "host nonexistent",
+	    "service or program unavailable", "internal software error",
+	    "internal operating system error", "system file missing", "can't create output file",
+	    "input/output error", "temporary error", "protocol error", "permission denied",
+	    "configuration error"};
 	if (status == EXEC_FAILED)
 		return " (could mean unable to exec or command does not exist)";
 	if (status >= 64 && status < 64 + (int)(sizeof of / sizeof *of))
 		(void)snprintf(buf, size, " (could mean %s)", of[status - 64]);
 	else if (status > 128)
-		(void)snprintf(buf, size, " (could mean shell command ended by signal %d)", status - 128);
+		(void)snprintf(
+		    buf, size, " (could mean shell command ended by signal %d)", status - 128);
 	else
 		buf[0] = '\0';
 	return buf;
@@ -95,19 +104,24 @@ static int32_t judge(struct delivery *d, int32_t status, int has_output)
 		if (in->freeze_signal)
 			d->flags |= HEDDLE_X_FREEZE;
 		return say(d, in->freeze_signal ? HEDDLE_DEFER : HEDDLE_FAIL,
-		    "Child process of %.*s transport (running command \"%.*s\") was terminated by signal %d", (int)name.len, name.ptr,
-		    (int)cmd.len, cmd.ptr, WTERMSIG(status));
+		    "Child process of %.*s transport (running command \"%.*s\") was terminated by "
+		    "signal %d",
+		    (int)name.len, name.ptr, (int)cmd.len, cmd.ptr, WTERMSIG(status));
 	}
 	if (code == EXEC_FAILED && in->freeze_exec_fail) {
 		d->flags |= HEDDLE_X_FREEZE;
-		return say(d, HEDDLE_DEFER, "pipe process failed to exec \"%.*s\"", (int)cmd.len, cmd.ptr);
+		return say(
+		    d, HEDDLE_DEFER, "pipe process failed to exec \"%.*s\"", (int)cmd.len, cmd.ptr);
 	}
 	if (code == 0 || in->ignore_status)
-		return in->return_output && has_output ? say(d, HEDDLE_FAIL, "the command wrote output: %.*s", (int)cmd.len, cmd.ptr)
-						       : HEDDLE_OK;
+		return in->return_output && has_output
+		           ? say(d, HEDDLE_FAIL, "the command wrote output: %.*s", (int)cmd.len,
+		                 cmd.ptr)
+		           : HEDDLE_OK;
 	int later = !(in->return_output && has_output) && is_temporary(in, code);
-	return say(d, later ? HEDDLE_DEFER : HEDDLE_FAIL, "Child process of %.*s transport returned %d%s from command: %.*s",
-	    (int)name.len, name.ptr, code, status_meaning(code, meaning, sizeof meaning), (int)cmd.len, cmd.ptr);
+	return say(d, later ? HEDDLE_DEFER : HEDDLE_FAIL,
+	    "Child process of %.*s transport returned %d%s from command: %.*s", (int)name.len,
+	    name.ptr, code, status_meaning(code, meaning, sizeof meaning), (int)cmd.len, cmd.ptr);
 }
 
 /* The command's words, to the log and to the sender, as the options say. */
@@ -118,29 +132,36 @@ static void use_output(struct delivery *d, int32_t result, struct heddle_slice o
 	const char *nl = output.len ? memchr(output.ptr, '\n', output.len) : NULL;
 	int first = output.len == 0 ? 0 : nl ? (int)(nl - output.ptr) : (int)output.len;
 	struct heddle_recipient r = {.struct_size = sizeof r};
-	int logged = in->log_output || (in->log_fail && result == HEDDLE_FAIL) || (in->log_defer && result == HEDDLE_DEFER);
+	int logged = in->log_output || (in->log_fail && result == HEDDLE_FAIL) ||
+	             (in->log_defer && result == HEDDLE_DEFER);
 	if (output.len == 0)
 		return;
 	if (logged && d->service->recipient(d->call, d->job, 0, &r) == HEDDLE_OK)
-		d->host->log(d->call, HEDDLE_LOG_MAIN, format(d, "<%.*s>: %.*s transport output: %.*s", (int)r.address.len,
-		    r.address.ptr, (int)name.len, name.ptr, first, output.ptr));
-	if (result == HEDDLE_FAIL && (in->return_output || in->return_fail_output) && d->info.sender.len) {
+		d->host->log(d->call, HEDDLE_LOG_MAIN,
+		    format(d, "<%.*s>: %.*s transport output: %.*s", (int)r.address.len,
+		        r.address.ptr, (int)name.len, name.ptr, first, output.ptr));
+	if (result == HEDDLE_FAIL && (in->return_output || in->return_fail_output) &&
+	    d->info.sender.len) {
 		const struct heddle_slice parts[] = {
-		    heddle_text("The following text was generated by the command during the delivery attempt:\n\n"), output};
+		    heddle_text("The following text was generated by the command during the "
+		                "delivery attempt:\n\n"),
+		    output};
 		if (d->host->join(d->call, parts, 2, &d->shown) != HEDDLE_OK)
 			d->shown = heddle_text(NULL);
 	}
 }
 
-/* ---- running it ----------------------------------------------------------------------------------------- */
+/* ---- running it
+ * ----------------------------------------------------------------------------------------- */
 
 static struct heddle_slice working_folder(struct delivery *d)
 {
 	struct heddle_slice home;
 	const char *p;
 	struct stat st;
-	if (d->host->var_get(d->call, heddle_text("home"), &home) == HEDDLE_OK && home.len && home.ptr[0] == '/' &&
-	    d->host->cstr(d->call, home, &p) == HEDDLE_OK && stat(p, &st) == 0 && S_ISDIR(st.st_mode))
+	if (d->host->var_get(d->call, heddle_text("home"), &home) == HEDDLE_OK && home.len &&
+	    home.ptr[0] == '/' && d->host->cstr(d->call, home, &p) == HEDDLE_OK &&
+	    stat(p, &st) == 0 && S_ISDIR(st.st_mode))
 		return home;
 	return heddle_text("/");
 }
@@ -193,13 +214,15 @@ static int32_t start(struct delivery *d, struct heddle_child **child)
 	return d->spawn->start(d->call, &cmd, child);
 }
 
-/* DEFER from the service: our own time limit, or something that has nothing to do with the command? */
+/* DEFER from the service: our own time limit, or something that has nothing to do with the command?
+ */
 static int32_t broken_off(struct delivery *d, int32_t rc, int64_t began)
 {
 	if (rc == HEDDLE_FAIL)
 		return say(d, HEDDLE_FAIL, "Too much output from pipe - killed");
 	if (rc == HEDDLE_DEFER && d->in->timeout_ms > 0 && now_ms() - began >= d->in->timeout_ms)
-		return say(d, d->in->timeout_defer ? HEDDLE_DEFER : HEDDLE_FAIL, "pipe delivery process timed out");
+		return say(d, d->in->timeout_defer ? HEDDLE_DEFER : HEDDLE_FAIL,
+		    "pipe delivery process timed out");
 	return rc;
 }
 
@@ -215,7 +238,8 @@ static int32_t run(struct delivery *d)
 	fed = feed_message(d, child);
 	if (fed == HEDDLE_DEFER || fed == HEDDLE_ERROR)
 		return broken_off(d, fed, began);
-	/* FAIL: it does not want the rest of the message, or has written too much; the rest tells which */
+	/* FAIL: it does not want the rest of the message, or has written too much; the rest tells
+	 * which */
 	rc = d->spawn->feed_end(d->call, child);
 	if (rc == HEDDLE_OK)
 		rc = read_output(d, child, &output);
@@ -233,7 +257,11 @@ static int32_t run(struct delivery *d)
 /* An outcome only for what the returned result cannot say. */
 static int32_t tell(struct delivery *d, int32_t result)
 {
-	struct heddle_outcome o = {.struct_size = sizeof o, .result = result, .host = -1, .flags = d->flags, .text = d->why};
+	struct heddle_outcome o = {.struct_size = sizeof o,
+	    .result = result,
+	    .host = -1,
+	    .flags = d->flags,
+	    .text = d->why};
 	int32_t rc = HEDDLE_OK;
 	if (result != HEDDLE_OK && d->why.len)
 		d->host->reason(d->call, 0, d->shown, d->why);
@@ -253,7 +281,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		host->reason(call, 0, heddle_text(NULL), heddle_text("out of memory"));
 		return HEDDLE_DEFER;
 	}
-	*d = (struct delivery){.call = call, .in = in, .host = host, .job = job, .shown = heddle_text(NULL)};
+	*d = (struct delivery){
+	    .call = call, .in = in, .host = host, .job = job, .shown = heddle_text(NULL)};
 	d->service = host->service(host, HEDDLE_DELIVERY_ID);
 	d->message = host->service(host, HEDDLE_MESSAGE_ID);
 	d->spawn = host->service(host, HEDDLE_SPAWN_ID);
@@ -261,7 +290,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		host->reason(call, 0, heddle_text(NULL), heddle_text("nothing here runs commands"));
 		return HEDDLE_DEFER;
 	}
-	d->info = (struct heddle_job_info){.struct_size = sizeof d->info, .path = {.flags = HEDDLE_ABSENT}};
+	d->info = (struct heddle_job_info){
+	    .struct_size = sizeof d->info, .path = {.flags = HEDDLE_ABSENT}};
 	int32_t rc = d->service->info(call, job, &d->info);
 	if (rc == HEDDLE_OK)
 		rc = make_command(d);
@@ -272,49 +302,73 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 	return tell(d, rc);
 }
 
-/* ---- options -------------------------------------------------------------------------------------------- */
+/* ---- options
+ * -------------------------------------------------------------------------------------------- */
 
-#define ROW(n, i, t, f, text) {.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, .since_minor = 1}
+#define ROW(n, i, t, f, text)                                                                  \
+	{                                                                                      \
+		.name = n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, \
+		.since_minor = 1                                                               \
+	}
 #define X HEDDLE_O_EXPAND
 
 static const struct heddle_option options[OPT_COUNT] = {
-    [OPT_ALLOW_COMMANDS] = ROW("allow_commands", NULL, HEDDLE_T_LIST, X, "the only commands that may be run"),
-    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X, "addresses for which this comes to the same may share a delivery"),
+    [OPT_ALLOW_COMMANDS] =
+        ROW("allow_commands", NULL, HEDDLE_T_LIST, X, "the only commands that may be run"),
+    [OPT_BATCH_ID] = ROW("batch_id", NULL, HEDDLE_T_STRING, X,
+        "addresses for which this comes to the same may share a delivery"),
     [OPT_BATCH_MAX] = ROW("batch_max", "1", HEDDLE_T_INT, 0, "addresses in one delivery"),
     [OPT_CHECK_STRING] = ROW("check_string", NULL, HEDDLE_T_STRING, 0,
-	"what no line may begin with: it is replaced by escape_string"),
+        "what no line may begin with: it is replaced by escape_string"),
     [OPT_COMMAND] = ROW("command", NULL, HEDDLE_T_STRING, 0,
-	"what to run: split into arguments, each of which is expanded by itself"),
-    [OPT_ENVIRONMENT] = ROW("environment", NULL, HEDDLE_T_LIST, X, "further NAME=value for the command"),
+        "what to run: split into arguments, each of which is expanded by itself"),
+    [OPT_ENVIRONMENT] =
+        ROW("environment", NULL, HEDDLE_T_LIST, X, "further NAME=value for the command"),
     [OPT_ESCAPE_STRING] = ROW("escape_string", NULL, HEDDLE_T_STRING, 0, "see check_string"),
     [OPT_FORCE_COMMAND] = ROW("force_command", "false", HEDDLE_T_BOOL, 0,
-	"run command for an address that is itself a command, which is then $address_pipe"),
-    [OPT_FREEZE_EXEC_FAIL] = ROW("freeze_exec_fail", "false", HEDDLE_T_BOOL, 0, "freeze if the command cannot be run"),
-    [OPT_FREEZE_SIGNAL] = ROW("freeze_signal", "false", HEDDLE_T_BOOL, 0, "freeze if a signal ends the command"),
-    [OPT_IGNORE_STATUS] = ROW("ignore_status", "false", HEDDLE_T_BOOL, 0, "whatever the command returns is success"),
-    [OPT_LOG_DEFER_OUTPUT] = ROW("log_defer_output", "false", HEDDLE_T_BOOL, 0, "log the first line of output of a deferral"),
-    [OPT_LOG_FAIL_OUTPUT] = ROW("log_fail_output", "false", HEDDLE_T_BOOL, 0, "log the first line of output of a failure"),
+        "run command for an address that is itself a command, which is then $address_pipe"),
+    [OPT_FREEZE_EXEC_FAIL] =
+        ROW("freeze_exec_fail", "false", HEDDLE_T_BOOL, 0, "freeze if the command cannot be run"),
+    [OPT_FREEZE_SIGNAL] =
+        ROW("freeze_signal", "false", HEDDLE_T_BOOL, 0, "freeze if a signal ends the command"),
+    [OPT_IGNORE_STATUS] =
+        ROW("ignore_status", "false", HEDDLE_T_BOOL, 0, "whatever the command returns is success"),
+    [OPT_LOG_DEFER_OUTPUT] = ROW("log_defer_output", "false", HEDDLE_T_BOOL, 0,
+        "log the first line of output of a deferral"),
+    [OPT_LOG_FAIL_OUTPUT] = ROW(
+        "log_fail_output", "false", HEDDLE_T_BOOL, 0, "log the first line of output of a failure"),
     [OPT_LOG_OUTPUT] = ROW("log_output", "false", HEDDLE_T_BOOL, 0, "log the first line of output"),
-    [OPT_MAX_OUTPUT] = ROW("max_output", "20K", HEDDLE_T_SIZE, 0, "a command that writes more is killed"),
+    [OPT_MAX_OUTPUT] =
+        ROW("max_output", "20K", HEDDLE_T_SIZE, 0, "a command that writes more is killed"),
     [OPT_MESSAGE_PREFIX] = ROW("message_prefix", NULL, HEDDLE_T_STRING, X,
-	"put before the message; unset: a line of \"From \", return path and date"),
-    [OPT_MESSAGE_SUFFIX] = ROW("message_suffix", NULL, HEDDLE_T_STRING, X, "put after the message; unset: an empty line"),
+        "put before the message; unset: a line of \"From \", return path and date"),
+    [OPT_MESSAGE_SUFFIX] = ROW(
+        "message_suffix", NULL, HEDDLE_T_STRING, X, "put after the message; unset: an empty line"),
     [OPT_PATH] = ROW("path", "/bin:/usr/bin", HEDDLE_T_LIST, X | HEDDLE_O_UNTAINTED,
-	"where commands are looked for, and the command's PATH"),
-    [OPT_PERMIT_COREDUMP] = ROW("permit_coredump", "false", HEDDLE_T_BOOL, 0, "let a crash leave a core file; not supported yet"),
+        "where commands are looked for, and the command's PATH"),
+    [OPT_PERMIT_COREDUMP] = ROW("permit_coredump", "false", HEDDLE_T_BOOL, 0,
+        "let a crash leave a core file; not supported yet"),
     [OPT_PIPE_AS_CREATOR] = ROW("pipe_as_creator", "false", HEDDLE_T_BOOL, 0,
-	"run as who submitted the message; not supported yet"),
-    [OPT_RESTRICT_TO_PATH] = ROW("restrict_to_path", "false", HEDDLE_T_BOOL, 0, "only commands found in path"),
-    [OPT_RETURN_FAIL_OUTPUT] = ROW("return_fail_output", "false", HEDDLE_T_BOOL, 0, "a failure's output goes into the bounce"),
-    [OPT_RETURN_OUTPUT] = ROW("return_output", "false", HEDDLE_T_BOOL, 0, "output is failure, and goes into the bounce"),
-    [OPT_TEMP_ERRORS] = ROW("temp_errors", "75 : 73", HEDDLE_T_LIST, 0, "return codes that mean: try again later; *: all"),
-    [OPT_TIMEOUT] = ROW("timeout", "1h", HEDDLE_T_TIME, 0, "a command that takes longer is killed; 0: none"),
-    [OPT_TIMEOUT_DEFER] = ROW("timeout_defer", "false", HEDDLE_T_BOOL, 0, "a time-out is temporary"),
+        "run as who submitted the message; not supported yet"),
+    [OPT_RESTRICT_TO_PATH] =
+        ROW("restrict_to_path", "false", HEDDLE_T_BOOL, 0, "only commands found in path"),
+    [OPT_RETURN_FAIL_OUTPUT] = ROW(
+        "return_fail_output", "false", HEDDLE_T_BOOL, 0, "a failure's output goes into the bounce"),
+    [OPT_RETURN_OUTPUT] = ROW(
+        "return_output", "false", HEDDLE_T_BOOL, 0, "output is failure, and goes into the bounce"),
+    [OPT_TEMP_ERRORS] = ROW("temp_errors", "75 : 73", HEDDLE_T_LIST, 0,
+        "return codes that mean: try again later; *: all"),
+    [OPT_TIMEOUT] =
+        ROW("timeout", "1h", HEDDLE_T_TIME, 0, "a command that takes longer is killed; 0: none"),
+    [OPT_TIMEOUT_DEFER] =
+        ROW("timeout_defer", "false", HEDDLE_T_BOOL, 0, "a time-out is temporary"),
     [OPT_UMASK] = ROW("umask", "022", HEDDLE_T_OCTAL, 0, "the command's umask"),
     [OPT_USE_BSMTP] = ROW("use_bsmtp", "false", HEDDLE_T_BOOL, 0, "batch SMTP; not supported yet"),
-    [OPT_USE_CLASSRESOURCES] = ROW("use_classresources", "false", HEDDLE_T_BOOL, 0, "limits by login class: other systems only"),
+    [OPT_USE_CLASSRESOURCES] = ROW("use_classresources", "false", HEDDLE_T_BOOL, 0,
+        "limits by login class: other systems only"),
     [OPT_USE_CRLF] = ROW("use_crlf", "false", HEDDLE_T_BOOL, 0, "lines end with CR and LF"),
-    [OPT_USE_SHELL] = ROW("use_shell", "false", HEDDLE_T_BOOL, 0, "refused: text never becomes code"),
+    [OPT_USE_SHELL] =
+        ROW("use_shell", "false", HEDDLE_T_BOOL, 0, "refused: text never becomes code"),
 };
 
 static int64_t number(struct heddle_call *call, const struct pipe *in, uint32_t i)
@@ -380,7 +434,8 @@ static int32_t read_temporary(struct heddle_call *call, struct pipe *in)
 	return HEDDLE_OK;
 }
 
-/* The command must at least be a list of arguments that can be compiled: better known now than with the first message. */
+/* The command must at least be a list of arguments that can be compiled: better known now than with
+ * the first message. */
 static int32_t check_command(struct heddle_call *call, const struct pipe *in)
 {
 	struct delivery d = {.call = call, .in = in, .host = in->host};
@@ -394,7 +449,8 @@ static int32_t check_command(struct heddle_call *call, const struct pipe *in)
 	while (rc == HEDDLE_OK && (got = next_word(&d, line, &at, &word)) != 0) {
 		if (got < 0)
 			return refuse(call, in, "unbalanced quotes in command");
-		if (word.len && memchr(word.ptr, '$', word.len) && !(word.len == 15 && memcmp(word.ptr, "$pipe_addresses", 15) == 0))
+		if (word.len && memchr(word.ptr, '$', word.len) &&
+		    !(word.len == 15 && memcmp(word.ptr, "$pipe_addresses", 15) == 0))
 			rc = in->host->compile(call, word, 0, &x);
 	}
 	return rc;
@@ -405,10 +461,13 @@ static int32_t check(struct heddle_call *call, struct pipe *in)
 	static const struct {
 		uint32_t option;
 		const char *text;
-	} refused[] = {{OPT_USE_SHELL, "use_shell is refused: name the shell in command if one is wanted"},
-	    {OPT_USE_BSMTP, "not supported yet: use_bsmtp"}, {OPT_PIPE_AS_CREATOR, "not supported yet: pipe_as_creator"},
+	} refused[] = {
+	    {OPT_USE_SHELL, "use_shell is refused: name the shell in command if one is wanted"},
+	    {OPT_USE_BSMTP, "not supported yet: use_bsmtp"},
+	    {OPT_PIPE_AS_CREATOR, "not supported yet: pipe_as_creator"},
 	    {OPT_PERMIT_COREDUMP, "not supported yet: permit_coredump"},
-	    {OPT_USE_CLASSRESOURCES, "use_classresources: there are no login classes on this system"}};
+	    {OPT_USE_CLASSRESOURCES,
+	        "use_classresources: there are no login classes on this system"}};
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (number(call, in, refused[i].option) != 0)
 			return refuse(call, in, refused[i].text);
@@ -441,7 +500,8 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static const struct heddle_transport_ops ops = {.struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
+static const struct heddle_transport_ops ops = {
+    .struct_size = sizeof ops, .kind = HEDDLE_TR_LOCAL, .deliver = deliver};
 
 const struct heddle_driver heddle_driver_v1 = {
     .magic = HEDDLE_MAGIC,

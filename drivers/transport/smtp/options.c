@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The option table.  What the kernel's sessions honour (timeouts, helo_data, ...) they read under these names. */
+/* The option table.  What the kernel's sessions honour (timeouts, helo_data, ...) they read under
+ * these names. */
 #include "smtp.h"
 
 const struct heddle_option smtp_options[OPT_COUNT] = {
-#define ROW(n, i, t, f, text) {.name = #n, .initial = i, .type = t, .flags = f, .doc = text, .since_major = 0, .since_minor = 1},
-#define REFUSED(n, i, t, off, text) {.name = #n, .initial = i, .type = t, .doc = text "; not supported yet", .since_minor = 1},
+#define ROW(n, i, t, f, text) \
+	{.name = #n,          \
+	    .initial = i,     \
+	    .type = t,        \
+	    .flags = f,       \
+	    .doc = text,      \
+	    .since_major = 0, \
+	    .since_minor = 1},
+#define REFUSED(n, i, t, off, text) \
+	{.name = #n, .initial = i, .type = t, .doc = text "; not supported yet", .since_minor = 1},
 #include "options.def"
 #undef ROW
 #undef REFUSED
@@ -21,7 +30,8 @@ static const struct {
 #undef REFUSED
 };
 
-int32_t smtp_refuse(struct heddle_call *call, const struct smtp *in, const char *what, const char *name)
+int32_t smtp_refuse(
+    struct heddle_call *call, const struct smtp *in, const char *what, const char *name)
 {
 	const struct heddle_slice parts[] = {heddle_text(what), heddle_text(name)};
 	struct heddle_slice text;
@@ -49,6 +59,7 @@ int32_t smtp_check_refused(struct heddle_call *call, const struct smtp *in)
 {
 	for (size_t k = 0; k < sizeof refused / sizeof *refused; k++)
 		if (is_on(call, in, refused[k].option, refused[k].off))
-			return smtp_refuse(call, in, "not supported yet: ", smtp_options[refused[k].option].name);
+			return smtp_refuse(
+			    call, in, "not supported yet: ", smtp_options[refused[k].option].name);
 	return HEDDLE_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * smtp: to other servers by SMTP or LMTP.  This driver chooses hosts and puts them in order; a session with one is the
- * kernel's, which records what became of each recipient.  Exim specification, chapters 30 and 49.2: a refusal for good ends
- * it, anything else leaves what is undelivered to the next host.
+ * smtp: to other servers by SMTP or LMTP.  This driver chooses hosts and puts them in order; a
+ * session with one is the kernel's, which records what became of each recipient.  Exim
+ * specification, chapters 30 and 49.2: a refusal for good ends it, anything else leaves what is
+ * undelivered to the next host.
  */
 #include "smtp.h"
 
@@ -26,7 +27,8 @@ static int32_t say(struct delivery *d, int32_t result, const char *text)
 	return result;
 }
 
-/* ---- hosts of this transport's own ---------------------------------------------------------------------- */
+/* ---- hosts of this transport's own
+ * ---------------------------------------------------------------------- */
 
 static uint32_t digits(struct heddle_slice s)
 {
@@ -82,7 +84,10 @@ static int32_t read_names(struct delivery *d, uint32_t option)
 	int32_t rc = d->host->opt_text(d->call, d->in->cfg, option, &list);
 	d->count = 0;
 	if (rc != HEDDLE_OK)
-		return rc == HEDDLE_FAIL ? say(d, HEDDLE_DEFER, "the expansion of the list of hosts was forced to fail") : HEDDLE_DEFER;
+		return rc == HEDDLE_FAIL
+		           ? say(d, HEDDLE_DEFER,
+		                 "the expansion of the list of hosts was forced to fail")
+		           : HEDDLE_DEFER;
 	while (d->count < HOSTS_MAX && d->host->item(d->call, list, &pos, &item) == HEDDLE_OK)
 		if (item.len)
 			d->names[d->count++] = item;
@@ -99,7 +104,9 @@ static int32_t add_hosts(struct delivery *d, uint32_t option)
 	if (d->in->hosts_randomize)
 		shuffle(d);
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct heddle_route_host h = {.struct_size = sizeof h, .address = heddle_text(NULL), .transport = heddle_text(NULL)};
+		struct heddle_route_host h = {.struct_size = sizeof h,
+		    .address = heddle_text(NULL),
+		    .transport = heddle_text(NULL)};
 		split_port(d->names[i], &h);
 		rc = d->service->add_host(d->call, d->job, &h);
 		added += rc == HEDDLE_OK;
@@ -107,7 +114,8 @@ static int32_t add_hosts(struct delivery *d, uint32_t option)
 	return added || d->count == 0 ? HEDDLE_OK : rc;
 }
 
-/* ---- trying them ---------------------------------------------------------------------------------------- */
+/* ---- trying them
+ * ---------------------------------------------------------------------------------------- */
 
 static int32_t host_count(struct delivery *d, uint32_t *out)
 {
@@ -139,19 +147,22 @@ static uint32_t next_mx(struct delivery *d, uint32_t i, uint32_t end)
 	struct heddle_route_host last = host_at(d, i - 1);
 	for (; i < end; i++) {
 		struct heddle_route_host h = host_at(d, i);
-		if ((h.flags & HEDDLE_H_MX) && (last.flags & HEDDLE_H_MX) && h.preference > last.preference)
+		if ((h.flags & HEDDLE_H_MX) && (last.flags & HEDDLE_H_MX) &&
+		    h.preference > last.preference)
 			return i;
 	}
 	return end;
 }
 
-/* Specification, 30.5: hosts whose time has not come do not count; when enough have been tried, one more of each worse MX is.  All
- * that are looked at count for the hard limit. */
+/* Specification, 30.5: hosts whose time has not come do not count; when enough have been tried, one
+ * more of each worse MX is.  All that are looked at count for the hard limit. */
 static int32_t try_all(struct delivery *d, uint32_t first, uint32_t end)
 {
 	int32_t rc = HEDDLE_DEFER;
 	int64_t tries = 0, looked = 0;
-	for (uint32_t i = first; i < end && (d->in->hosts_max_try_hardlimit <= 0 || looked < d->in->hosts_max_try_hardlimit); i++, looked++) {
+	for (uint32_t i = first; i < end && (d->in->hosts_max_try_hardlimit <= 0 ||
+	                                        looked < d->in->hosts_max_try_hardlimit);
+	     i++, looked++) {
 		if (tries >= d->in->hosts_max_try && (i = next_mx(d, i, end)) == end)
 			break;
 		rc = try_host(d, i);
@@ -172,8 +183,14 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 		host->reason(call, 0, heddle_text(NULL), heddle_text("out of memory"));
 		return HEDDLE_DEFER;
 	}
-	*d = (struct delivery){.call = call, .in = in, .host = host, .job = job, .service = host->service(host, HEDDLE_DELIVERY_ID)};
-	if (!d->service || !heddle_has(d->service, offsetof(struct heddle_delivery_service, add_host) + sizeof d->service->add_host))
+	*d = (struct delivery){.call = call,
+	    .in = in,
+	    .host = host,
+	    .job = job,
+	    .service = host->service(host, HEDDLE_DELIVERY_ID)};
+	if (!d->service ||
+	    !heddle_has(d->service,
+	        offsetof(struct heddle_delivery_service, add_host) + sizeof d->service->add_host))
 		return say(d, HEDDLE_DEFER, "the kernel offers no sessions");
 	int32_t rc = host_count(d, &end);
 	if (rc == HEDDLE_OK && (end == 0 || in->hosts_override)) {
@@ -189,7 +206,8 @@ static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *
 	if (end == 0)
 		return say(d, HEDDLE_DEFER, "smtp transport called with no hosts set");
 	rc = try_all(d, first, end);
-	if (rc != HEDDLE_DEFER || add_hosts(d, OPT_fallback_hosts) != HEDDLE_OK || host_count(d, &all) != HEDDLE_OK || all == end)
+	if (rc != HEDDLE_DEFER || add_hosts(d, OPT_fallback_hosts) != HEDDLE_OK ||
+	    host_count(d, &all) != HEDDLE_OK || all == end)
 		return rc;
 	return try_all(d, end, all);
 }
@@ -198,7 +216,8 @@ static int32_t limits(struct heddle_call *call, void *inst, struct heddle_limits
 {
 	const struct smtp *in = inst;
 	int64_t many = 1;
-	out->max_recipients = in->max_rcpt > 0 && in->max_rcpt < 10000 ? (uint32_t)in->max_rcpt : 10000;
+	out->max_recipients =
+	    in->max_rcpt > 0 && in->max_rcpt < 10000 ? (uint32_t)in->max_rcpt : 10000;
 	if (in->host->opt_int(call, in->cfg, OPT_multi_domain, &many) != HEDDLE_OK)
 		many = 0;
 	out->one_domain = many == 0;
@@ -206,9 +225,12 @@ static int32_t limits(struct heddle_call *call, void *inst, struct heddle_limits
 	return HEDDLE_OK;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -----------------------------------------------------------------------------------------------
+ */
 
-static int64_t number(struct heddle_call *call, const struct smtp *in, uint32_t i, int64_t otherwise)
+static int64_t number(
+    struct heddle_call *call, const struct smtp *in, uint32_t i, int64_t otherwise)
 {
 	int64_t v;
 	return in->host->opt_int(call, in->cfg, i, &v) == HEDDLE_OK ? v : otherwise;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* smtp, shared by its parts: smtp.c tries hosts, options.c is the table and what of it is refused. */
+/* smtp, shared by its parts: smtp.c tries hosts, options.c is the table and what of it is refused.
+ */
 #ifndef HEDDLE_TRANSPORT_SMTP_H
 #define HEDDLE_TRANSPORT_SMTP_H
 #include <heddle/transport.h>
 
 enum {
-#define ROW(name, initial, type, flags, doc) OPT_##name,
+#define ROW(name, initial, type, flags, doc)   OPT_##name,
 #define REFUSED(name, initial, type, off, doc) OPT_##name,
 #include "options.def"
 #undef ROW
@@ -23,5 +24,6 @@ struct smtp { /* one section; constant after instance_new */
 
 /* ERROR with its reason: an option is set that this version cannot do. */
 int32_t smtp_check_refused(struct heddle_call *call, const struct smtp *in);
-int32_t smtp_refuse(struct heddle_call *call, const struct smtp *in, const char *what, const char *name);
+int32_t smtp_refuse(
+    struct heddle_call *call, const struct smtp *in, const char *what, const char *name);
 #endif

@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BODY_BUDGET   ((int64_t)256 << 20) /* bodies that are being received, all sessions together */
+#define BODY_BUDGET                                                                   \
+	((int64_t)256 << 20) /* bodies that are being received, all sessions together \
+	                      */
 #define WRITERS_MAX   64
 #define STOP_SESSIONS (20 * US_PER_SEC)
 #define STOP_DELIVERY (5 * US_PER_SEC)
@@ -22,21 +24,23 @@
 #define TEXTS_BYTES   ((size_t)32 << 20)
 #define NEVER_DUE     INT64_MAX
 
-static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us, struct user_info *out,
-    struct error *err)
+static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us,
+    struct user_info *out, struct error *err)
 {
 	return agents_user(s->agents, a, login, deadline_us, out, err);
 }
 
-static enum rc run_command(struct eval *ev, const slice_t *argv, uint32_t argc, slice_t *out_text, int *out_status,
-    struct error *err)
+static enum rc run_command(struct eval *ev, const slice_t *argv, uint32_t argc, slice_t *out_text,
+    int *out_status, struct error *err)
 {
-	struct agent_identity who = {.user = slice_absent(), .group = slice_absent(), .purpose = SL("expansion")};
+	struct agent_identity who = {
+	    .user = slice_absent(), .group = slice_absent(), .purpose = SL("expansion")};
 
 	return agents_run(ev->services->agents, &who, ev, argv, argc, out_text, out_status, err);
 }
 
-static const struct eval_hooks eval_hooks = {.acl = acl_eval_hook, .run = run_command, .host_name = smtp_host_name_hook};
+static const struct eval_hooks eval_hooks = {
+    .acl = acl_eval_hook, .run = run_command, .host_name = smtp_host_name_hook};
 
 static void store_event(void *ctx, const struct store_event *ev)
 {
@@ -46,8 +50,8 @@ static void store_event(void *ctx, const struct store_event *ev)
 	bool about_message = ev->kind == STORE_EVENT_LOST;
 
 	queue_id_text(ev->id, id);
-	log_panic(k->services.log, about_message ? slice_cstr(id) : slice_absent(), "queue: %s%s%s", ev->name ? ev->name : "",
-	    ev->name ? ": " : "", ev->text);
+	log_panic(k->services.log, about_message ? slice_cstr(id) : slice_absent(), "queue: %s%s%s",
+	    ev->name ? ev->name : "", ev->name ? ": " : "", ev->text);
 	if (about_message && k->index)
 		(void)(queue_index_remove(k->index, ev->id, &err) == RC_OK);
 }
@@ -59,7 +63,9 @@ static enum rc make_threads(struct kernel *k, struct error *err)
 	struct reactor_config rc_cfg = {.name = "reactor"};
 	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	/* these never block, and each holds some MiB of the library's */
-	struct pool_config hc = {.name = "handshake", .min = cores ? cores : 1, .max = cores ? cores : 1,
+	struct pool_config hc = {.name = "handshake",
+	    .min = cores ? cores : 1,
+	    .max = cores ? cores : 1,
 	    .stack_bytes = (size_t)512 << 10};
 	enum rc rc = pool_new(&pc, &k->pool, err);
 	if (rc == RC_OK)
@@ -78,7 +84,9 @@ static enum rc make_threads(struct kernel *k, struct error *err)
 static enum rc make_queue(struct kernel *k, struct error *err)
 {
 	struct store_options so = {.event = store_event, .event_ctx = k};
-	const char *dir = arena_printf(k->process.arena, "%.*s/queue", SL_ARG(k->process.facts.spool_directory)).ptr;
+	const char *dir =
+	    arena_printf(k->process.arena, "%.*s/queue", SL_ARG(k->process.facts.spool_directory))
+	        .ptr;
 	enum rc rc = storage_real_new(dir, &k->io, err);
 
 	k->index = queue_index_new();
@@ -90,13 +98,21 @@ static void accepted(void *ctx, struct message *m, struct queue_entry *entry, bo
 	struct kernel *k = ctx;
 
 	if (!now || !deliver_now(k->deliverer, m, &entry))
-		queue_index_release(k->index, &entry, NEVER_DUE); /* until a queue run asks for it */
+		queue_index_release(
+		    k->index, &entry, NEVER_DUE); /* until a queue run asks for it */
 }
 
 static enum rc make_delivery(struct kernel *k, struct error *err)
 {
-	struct deliver_config dc = {.services = &k->services, .store = k->store, .index = k->index, .reactor = k->reactor,
-	    .pool = k->pool, .log = k->services.log, .snapshot = kernel_snapshot, .snapshot_log = kernel_snapshot_log, .ctx = k,
+	struct deliver_config dc = {.services = &k->services,
+	    .store = k->store,
+	    .index = k->index,
+	    .reactor = k->reactor,
+	    .pool = k->pool,
+	    .log = k->services.log,
+	    .snapshot = kernel_snapshot,
+	    .snapshot_log = kernel_snapshot_log,
+	    .ctx = k,
 	    .eval_hooks = &eval_hooks};
 	enum rc rc = agents_new(LINK_FD, 0, 0, k->services.log, &k->agents, err);
 
@@ -111,17 +127,27 @@ static enum rc make_delivery(struct kernel *k, struct error *err)
 static void run_queue_for(void *ctx, slice_t recipient)
 {
 	struct kernel *k = ctx;
-	struct queue_run_request run = {.select_recipient = recipient, .select_sender = slice_absent()};
+	struct queue_run_request run = {
+	    .select_recipient = recipient, .select_sender = slice_absent()};
 
 	deliver_queue_run(k->deliverer, &run);
 }
 
 static enum rc make_server(struct kernel *k, struct error *err)
 {
-	struct smtp_server_config sc = {.snapshot = kernel_snapshot, .snapshot_log = kernel_snapshot_log, .ctx = k,
-	    .log = k->services.log, .services = &k->services, .reactor = k->reactor, .pool = k->pool,
-	    .handshake_pool = k->handshake_pool, .resolver = k->resolver, .eval_hooks = &eval_hooks, .verify_address = deliver_verify_address,
-	    .expand_address = deliver_expand_address, .queue_run = run_queue_for};
+	struct smtp_server_config sc = {.snapshot = kernel_snapshot,
+	    .snapshot_log = kernel_snapshot_log,
+	    .ctx = k,
+	    .log = k->services.log,
+	    .services = &k->services,
+	    .reactor = k->reactor,
+	    .pool = k->pool,
+	    .handshake_pool = k->handshake_pool,
+	    .resolver = k->resolver,
+	    .eval_hooks = &eval_hooks,
+	    .verify_address = deliver_verify_address,
+	    .expand_address = deliver_expand_address,
+	    .queue_run = run_queue_for};
 
 	k->budget = calloc(1, sizeof *k->budget);
 	MUST(k->budget != NULL);
@@ -133,8 +159,9 @@ static enum rc make_server(struct kernel *k, struct error *err)
 	for (unsigned i = 0; rc == RC_OK && i < k->listener_count; i++)
 		rc = smtp_server_listen(k->server, k->listeners[i], err);
 	if (rc == RC_OK)
-		rc = smtp_server_listen_local(
-		    k->server, smtp_submission_path(k->process.arena, k->process.facts.spool_directory).ptr, err);
+		rc = smtp_server_listen_local(k->server,
+		    smtp_submission_path(k->process.arena, k->process.facts.spool_directory).ptr,
+		    err);
 	return rc;
 }
 
@@ -143,19 +170,30 @@ static enum rc ask_reload(void *ctx, struct error *err)
 	struct link_message m = {.type = LINK_RELOAD};
 
 	(void)ctx;
-	return link_send(LINK_FD, &m, -1) == 0 ? RC_OK : error_errno(err, RC_DEFER, errno, "ask master");
+	return link_send(LINK_FD, &m, -1) == 0 ? RC_OK
+	                                       : error_errno(err, RC_DEFER, errno, "ask master");
 }
 
 static enum rc make_control(struct kernel *k, struct error *err)
 {
-	struct control_config cc = {.path = control_path(k->process.arena, k->process.facts.spool_directory).ptr, .admin_gid = -1,
-	    .reactor = k->reactor, .pool = k->pool, .index = k->index, .store = k->store, .deliverer = k->deliverer,
-	    .drivers = k->drivers, .hints = k->hints, .reload = ask_reload, .ctx = k};
+	struct control_config cc = {
+	    .path = control_path(k->process.arena, k->process.facts.spool_directory).ptr,
+	    .admin_gid = -1,
+	    .reactor = k->reactor,
+	    .pool = k->pool,
+	    .index = k->index,
+	    .store = k->store,
+	    .deliverer = k->deliverer,
+	    .drivers = k->drivers,
+	    .hints = k->hints,
+	    .reload = ask_reload,
+	    .ctx = k};
 
 	return control_new(&cc, &k->control, err);
 }
 
-/* One message of an earlier run.  A delivery that a crash cut short is due at once, like all that has no next attempt. */
+/* One message of an earlier run.  A delivery that a crash cut short is due at once, like all that
+ * has no next attempt. */
 static void found_message(void *ctx, const struct queue_message *m)
 {
 	struct kernel *k = ctx;
@@ -203,7 +241,8 @@ static void tidy(void *arg, enum wake why, struct worker *w)
 enum rc kernel_assemble(struct kernel *k, struct error *err)
 {
 	(void)mallopt(M_ARENA_MAX, 8);
-	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: what is large goes back to the system when it is freed */
+	(void)mallopt(M_MMAP_THRESHOLD,
+	    128 << 10); /* fixed: what is large goes back to the system when it is freed */
 	enum rc rc = make_threads(k, err);
 
 	k->services.pool = k->pool;
@@ -246,7 +285,8 @@ void kernel_take_apart(struct kernel *k)
 {
 	if (k->server)
 		smtp_server_stop(k->server);
-	/* nobody is to wait in the backlog for a server that goes; the numbers stay ours until the listeners are done */
+	/* nobody is to wait in the backlog for a server that goes; the numbers stay ours until the
+	 * listeners are done */
 	for (unsigned i = 0; i < k->listener_count; i++)
 		(void)shutdown(k->listeners[i], SHUT_RDWR);
 	int64_t until = clock_mono_us() + STOP_SESSIONS;
@@ -268,7 +308,8 @@ void kernel_take_apart(struct kernel *k)
 	pool_free(&k->pool);
 	deliver_free(&k->deliverer);
 	smtp_server_free(&k->server);
-	smtp_store_hooks_free(k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
+	smtp_store_hooks_free(
+	    k->queue_hooks ? &k->queue_hooks : &(struct smtp_queue_hooks *){NULL});
 	agents_free(&k->agents);
 	hints_free(&k->hints);
 	hints_free(&k->driver_hints);

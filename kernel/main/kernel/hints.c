@@ -8,12 +8,16 @@
 void kernel_make_hints(struct kernel *k)
 {
 	struct error err = {.text = ""};
-	const struct hints_config hc = {.name = "retry", .log = k->services.log,
-	    .folder = arena_printf(k->process.arena, "%.*s/db", SL_ARG(k->process.facts.spool_directory)).ptr};
+	const struct hints_config hc = {.name = "retry",
+	    .log = k->services.log,
+	    .folder =
+	        arena_printf(k->process.arena, "%.*s/db", SL_ARG(k->process.facts.spool_directory))
+	            .ptr};
 
 	struct hints_config of_drivers = hc;
 	of_drivers.name = "drivers";
-	if (hints_new(&hc, &k->hints, &err) != RC_OK || hints_new(&of_drivers, &k->driver_hints, &err) != RC_OK)
+	if (hints_new(&hc, &k->hints, &err) != RC_OK ||
+	    hints_new(&of_drivers, &k->driver_hints, &err) != RC_OK)
 		log_panic(k->services.log, slice_absent(), "%s", err.text); /* it goes without */
 }
 
@@ -37,7 +41,8 @@ static void expire(struct kernel *k)
 		return;
 	int64_t before = clock_wall_us() - config_int(cfg, MO_retry_data_expire) * 1000;
 	if (hints_expire(k->hints, before, &gone, &err) == RC_OK && gone)
-		log_debug(k->services.log, LOG_D_RETRY, "%llu hints have expired", (unsigned long long)gone);
+		log_debug(k->services.log, LOG_D_RETRY, "%llu hints have expired",
+		    (unsigned long long)gone);
 	config_unref(&cfg);
 }
 

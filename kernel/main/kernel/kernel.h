@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * main/kernel: the threaded process: put together here from its modules, and taken apart again at the end.
- * Start-up order matters: the snapshot, then what greets clients (pool, reactor, resolver, store in append mode, server), then,
- * behind the greeting, recovery of the queue and deliveries.
+ * main/kernel: the threaded process: put together here from its modules, and taken apart again at
+ * the end. Start-up order matters: the snapshot, then what greets clients (pool, reactor, resolver,
+ * store in append mode, server), then, behind the greeting, recovery of the queue and deliveries.
  * Threads: the main thread waits for master and for the end; all else is the modules'.
  */
 #ifndef HEDDLE_MAIN_KERNEL_H
@@ -39,9 +39,10 @@ struct kernel {
 	unsigned listener_count;
 
 	struct mutex lock;
-	struct generation now GUARDED_BY(lk_snapshot);      /* what new sessions get */
-	struct vec logs GUARDED_BY(lk_snapshot);            /* struct generation: all that may still be in use */
-	struct vec open_logs;                               /* struct open_log; the loading thread's; never closed */
+	struct generation now GUARDED_BY(lk_snapshot); /* what new sessions get */
+	struct vec logs GUARDED_BY(
+	    lk_snapshot);     /* struct generation: all that may still be in use */
+	struct vec open_logs; /* struct open_log; the loading thread's; never closed */
 
 	struct drivers *drivers;
 	struct arena *texts_arena; /* services.texts' */
@@ -74,7 +75,8 @@ MUST_USE enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err
 /* Referenced for the caller. */
 struct config *kernel_snapshot(void *k);
 struct log *kernel_snapshot_log(void *k, const struct config *cfg);
-/* hints.c: open is for a thread that nobody waits for, tend for a worker that may wait, now and then. */
+/* hints.c: open is for a thread that nobody waits for, tend for a worker that may wait, now and
+ * then. */
 void kernel_make_hints(struct kernel *k);
 void kernel_open_hints(struct kernel *k);
 void kernel_tend_hints(struct kernel *k);

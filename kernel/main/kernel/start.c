@@ -25,7 +25,8 @@ static enum rc read_from_bundle(void *ctx, const char *path, slice_t *out, struc
 static void say_warnings(struct log *log, const struct vec *v)
 {
 	VEC_FOREACH(v, struct error, e)
-	log_main(log, slice_absent(), "Warning: %s:%u: %s", e->file ? e->file : "configuration", e->line, e->text);
+	log_main(log, slice_absent(), "Warning: %s:%u: %s", e->file ? e->file : "configuration",
+	    e->line, e->text);
 }
 
 static void first_problem(const struct vec *v, struct error *err)
@@ -33,7 +34,8 @@ static void first_problem(const struct vec *v, struct error *err)
 	const struct error *e = v->count ? v->items : NULL;
 
 	if (e)
-		(void)error_set(err, RC_ERROR, "%s:%u: %s", e->file ? e->file : "configuration", e->line, e->text);
+		(void)error_set(err, RC_ERROR, "%s:%u: %s", e->file ? e->file : "configuration",
+		    e->line, e->text);
 	else
 		(void)error_set(err, RC_ERROR, "the configuration is refused");
 }
@@ -41,13 +43,15 @@ static void first_problem(const struct vec *v, struct error *err)
 static bool same_log(const struct log_config *a, const struct log_config *b)
 {
 	return slice_eq(a->path, b->path) && slice_eq(a->spool_directory, b->spool_directory) &&
-	       a->selector.bits == b->selector.bits && a->debug == b->debug && a->write_rejectlog == b->write_rejectlog &&
-	       a->message_logs == b->message_logs && a->preserve_message_logs == b->preserve_message_logs && a->zone == b->zone &&
+	       a->selector.bits == b->selector.bits && a->debug == b->debug &&
+	       a->write_rejectlog == b->write_rejectlog && a->message_logs == b->message_logs &&
+	       a->preserve_message_logs == b->preserve_message_logs && a->zone == b->zone &&
 	       a->also_stderr == b->also_stderr;
 }
 
 /* Reloads that change nothing about the log open no files. */
-static enum rc open_or_share(struct kernel *k, const struct log_config *lc, struct log **out, struct error *err)
+static enum rc open_or_share(
+    struct kernel *k, const struct log_config *lc, struct log **out, struct error *err)
 {
 	struct open_log o = {.asked = *lc};
 
@@ -66,7 +70,8 @@ static enum rc open_or_share(struct kernel *k, const struct log_config *lc, stru
 	return RC_OK;
 }
 
-static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **out, struct error *err)
+static enum rc log_for(
+    struct kernel *k, const struct config *cfg, struct log **out, struct error *err)
 {
 	struct log_config lc;
 	struct eval ev;
@@ -79,7 +84,8 @@ static enum rc log_for(struct kernel *k, const struct config *cfg, struct log **
 	enum rc rc = config_expand(&ev, MO_log_file_path, &path, err);
 	lc.path = slice_is_absent(path) ? SL("") : path;
 	lc.spool_directory = k->process.facts.spool_directory;
-	lc.also_stderr = (k->link_flags & LINK_FOREGROUND) != 0 && (k->link_flags & LINK_DEBUG) != 0;
+	lc.also_stderr =
+	    (k->link_flags & LINK_FOREGROUND) != 0 && (k->link_flags & LINK_DEBUG) != 0;
 	lc.debug = (k->link_flags & LINK_DEBUG) ? UINT64_MAX : 0;
 	lc.write_rejectlog = config_bool(cfg, MO_write_rejectlog);
 	lc.message_logs = config_bool(cfg, MO_message_logs);
@@ -109,7 +115,8 @@ static void publish(struct kernel *k, struct config *cfg, struct log *log)
 		place = VEC_PUSH(k->process.arena, &k->logs, struct generation);
 	*place = k->now;
 	if (!k->services.log)
-		k->services.log = log; /* read without a lock from now on; later snapshots' own logs come with them */
+		k->services.log = log; /* read without a lock from now on; later snapshots' own logs
+		                          come with them */
 	kernel_unlock(k);
 	config_unref(&old);
 }
@@ -130,9 +137,16 @@ enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err)
 	struct vec problems = {0}, warnings = {0};
 	struct config *cfg = NULL;
 	struct log *log = NULL;
-	struct config_source src = {.path = k->process.facts.config_file.ptr, .content = slice_absent(),
-	    .read_file = read_from_bundle, .read_ctx = &bundle, .defines = k->defines, .define_count = k->define_count,
-	    .drivers = k->drivers, .process = &k->process.facts, .hooks = &hooks, .services = &k->services};
+	struct config_source src = {.path = k->process.facts.config_file.ptr,
+	    .content = slice_absent(),
+	    .read_file = read_from_bundle,
+	    .read_ctx = &bundle,
+	    .defines = k->defines,
+	    .define_count = k->define_count,
+	    .drivers = k->drivers,
+	    .process = &k->process.facts,
+	    .hooks = &hooks,
+	    .services = &k->services};
 	bool self_signed = false;
 	enum rc rc = config_load(&src, scratch, &problems, &warnings, &cfg);
 
@@ -148,7 +162,8 @@ enum rc kernel_load(struct kernel *k, slice_t bundle, struct error *err)
 		say_warnings(log, &warnings);
 		if (self_signed)
 			log_main(log, slice_absent(),
-			    "Warning: No server certificate defined; will use a selfsigned one.\n Suggested action: either install a "
+			    "Warning: No server certificate defined; will use a selfsigned one.\n "
+			    "Suggested action: either install a "
 			    "certificate or change tls_advertise_hosts option");
 		publish(k, cfg, log);
 	} else {
@@ -211,7 +226,8 @@ static enum rc take_hello(struct kernel *k, const struct link_message *m, struct
 	k->process.ordinary_user = (k->link_flags & LINK_ORDINARY_USER) != 0;
 	if (rc != RC_OK)
 		return rc;
-	struct drivers_config dc = {.folders = k->process.driver_folders, .any_owner = k->process.ordinary_user,
+	struct drivers_config dc = {.folders = k->process.driver_folders,
+	    .any_owner = k->process.ordinary_user,
 	    .host = &k->services.host};
 	rc = drivers_new(&dc, &k->drivers, err);
 	if (rc == RC_OK)
@@ -229,13 +245,15 @@ enum rc kernel_receive_start(struct kernel *k, struct error *err)
 
 	while (rc == RC_OK) {
 		if (link_receive(LINK_FD, &m, &fd) != 1)
-			return error_set(err, RC_ERROR, "heddle-kernel is started by heddle-master");
+			return error_set(
+			    err, RC_ERROR, "heddle-kernel is started by heddle-master");
 		switch ((enum link_type)m.type) {
 		case LINK_HELLO:
 			rc = take_hello(k, &m, err);
 			break;
 		case LINK_LISTENER:
-			if (fd < 0 || k->listener_count == sizeof k->listeners / sizeof *k->listeners)
+			if (fd < 0 ||
+			    k->listener_count == sizeof k->listeners / sizeof *k->listeners)
 				return error_set(err, RC_ERROR, "too many listening sockets");
 			k->listeners[k->listener_count++] = fd;
 			fd = -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Starting an agent: the last check of who it will be is made here, whatever the kernel believes. */
+/* Starting an agent: the last check of who it will be is made here, whatever the kernel believes.
+ */
 #include "base/clock.h"
 #include "main/master/master.h"
 
@@ -14,11 +15,13 @@
 static const char *why_not(const struct master *m, uid_t uid)
 {
 	if (m->process.ordinary_user)
-		return uid == m->uid ? NULL : "not started by root: it can act as its own user only";
+		return uid == m->uid ? NULL
+		                     : "not started by root: it can act as its own user only";
 	return uid == 0 ? "root is in never_users" : NULL;
 }
 
-void master_start_agent(struct master *m, const struct link_message *request, const struct link_message *user)
+void master_start_agent(
+    struct master *m, const struct link_message *request, const struct link_message *user)
 {
 	uid_t uid = (uid_t)user->number[1];
 	gid_t gid = (gid_t)user->number[2];
@@ -27,12 +30,15 @@ void master_start_agent(struct master *m, const struct link_message *request, co
 	int pair[2];
 
 	if (user->number[0] != RC_OK) {
-		master_refuse(m, request, (enum rc)user->number[0], user->number[0] == RC_FAIL ? "no such user" : "user look-up deferred");
+		master_refuse(m, request, (enum rc)user->number[0],
+		    user->number[0] == RC_FAIL ? "no such user" : "user look-up deferred");
 		return;
 	}
 	if (link_get_text(request, 1).len) {
-		if (!slice_to_i64(link_get_text(request, 1), 10, false, &group) || group < 0 || group > INT32_MAX) {
-			master_refuse(m, request, RC_DEFER, "not supported yet: a group by name; give its number");
+		if (!slice_to_i64(link_get_text(request, 1), 10, false, &group) || group < 0 ||
+		    group > INT32_MAX) {
+			master_refuse(m, request, RC_DEFER,
+			    "not supported yet: a group by name; give its number");
 			return;
 		}
 		gid = (gid_t)group;
@@ -55,14 +61,25 @@ void master_start_agent(struct master *m, const struct link_message *request, co
 		args[n++] = m->process.driver_folders[i];
 	args[n] = NULL;
 	bool groups = (request->number[0] & LINK_AGENT_INITGROUPS) && name[0];
-	struct spawn s = {.program = "heddle-agent", .args = args, .keep_fd = pair[1], .as_fd = AGENT_FD, .stdout_fd = -1,
-	    .uid = uid, .gid = gid, .initgroups_user = groups ? name : NULL, .change_user = !m->process.ordinary_user};
+	struct spawn s = {.program = "heddle-agent",
+	    .args = args,
+	    .keep_fd = pair[1],
+	    .as_fd = AGENT_FD,
+	    .stdout_fd = -1,
+	    .uid = uid,
+	    .gid = gid,
+	    .initgroups_user = groups ? name : NULL,
+	    .change_user = !m->process.ordinary_user};
 	pid_t pid = master_spawn(m, &s);
 	close(pair[1]);
 	if (pid < 0 || !master_note_child(m, pid, CHILD_AGENT, clock_mono_us() + AGENT_LIFETIME)) {
-		master_refuse(m, request, RC_DEFER, pid < 0 && errno == EAGAIN ? "too many agents started within a second" : "cannot start an agent");
+		master_refuse(m, request, RC_DEFER,
+		    pid < 0 && errno == EAGAIN ? "too many agents started within a second"
+		                               : "cannot start an agent");
 	} else {
-		struct link_message reply = {.type = LINK_ANSWER, .serial = request->serial, .number = {RC_OK, uid, gid, pid}};
+		struct link_message reply = {.type = LINK_ANSWER,
+		    .serial = request->serial,
+		    .number = {RC_OK, uid, gid, pid}};
 		link_put_text(&reply, 0, link_get_text(user, 0));
 		if (m->link >= 0 && link_send(m->link, &reply, pair[0]) != 0)
 			master_say(m, "the kernel did not take an agent");

@@ -27,7 +27,8 @@
 #define SANITIZED 1
 #endif
 #ifdef SANITIZED
-static const char *const kept_env[] = {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", NULL};
+static const char *const kept_env[] = {
+    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", NULL};
 #else
 static const char *const kept_env[] = {NULL};
 #endif
@@ -45,12 +46,14 @@ static bool may_start(struct master *m)
 	return true;
 }
 
-/* In the child: only async-signal-safe calls, nothing of master's survives the exec but what is named here. */
+/* In the child: only async-signal-safe calls, nothing of master's survives the exec but what is
+ * named here. */
 static void become(const struct spawn *s)
 {
 	if (!s->change_user)
 		return;
-	if (s->initgroups_user ? initgroups(s->initgroups_user, s->gid) != 0 : setgroups(0, NULL) != 0)
+	if (s->initgroups_user ? initgroups(s->initgroups_user, s->gid) != 0
+	                       : setgroups(0, NULL) != 0)
 		_exit(126);
 	if (setgid(s->gid) != 0 || setuid(s->uid) != 0 || (s->uid != 0 && setuid(0) == 0))
 		_exit(126);
@@ -79,7 +82,8 @@ static void arrange_descriptors(const struct spawn *s)
 static void make_env(const struct master *m, struct arena *a, const char *env[ENV_MAX])
 {
 	/* tests give name servers of their own, with a configuration of their own */
-	const char *dns = strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
+	const char *dns =
+	    strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
 	size_t n = 0;
 
 	env[n++] = "PATH=/usr/bin:/bin";
@@ -132,7 +136,8 @@ bool master_note_child(struct master *m, pid_t pid, enum child_kind kind, int64_
 {
 	for (unsigned i = 0; i < MASTER_MAX_CHILDREN; i++)
 		if (m->children[i].pid == 0) {
-			m->children[i] = (struct child){.pid = pid, .kind = kind, .deadline_us = deadline_us};
+			m->children[i] =
+			    (struct child){.pid = pid, .kind = kind, .deadline_us = deadline_us};
 			return true;
 		}
 	(void)kill(pid, SIGKILL);
@@ -162,7 +167,9 @@ static void kernel_is_gone(struct master *m, int status)
 	if (now - m->kernel_started_us > LIVED)
 		m->backoff_us = 0;
 	m->restart_at_us = now + m->backoff_us;
-	m->backoff_us = m->backoff_us ? (m->backoff_us > 30 * US_PER_SEC ? 60 * US_PER_SEC : m->backoff_us * 2) : US_PER_SEC / 2;
+	m->backoff_us =
+	    m->backoff_us ? (m->backoff_us > 30 * US_PER_SEC ? 60 * US_PER_SEC : m->backoff_us * 2)
+	                  : US_PER_SEC / 2;
 }
 
 void master_reap(struct master *m)

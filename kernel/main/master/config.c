@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reading the configuration once: every file that is read goes into the bundle, and the kernel gets exactly these bytes.
- * Option tables come from heddle-kernel --describe-drivers, which runs without privilege.
+ * Reading the configuration once: every file that is read goes into the bundle, and the kernel gets
+ * exactly these bytes. Option tables come from heddle-kernel --describe-drivers, which runs without
+ * privilege.
  */
+#include "config/config.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "config/config.h"
 #include "driver/driver.h"
 #include "main/master/master.h"
 #include "net/net.h"
@@ -52,14 +53,18 @@ static enum rc collect(int fd, struct strbuf *out, struct error *err)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return error_set(err, RC_ERROR, "the drivers were not described within %d s", (int)(DESCRIBE_TIMEOUT / US_PER_SEC));
+			return error_set(err, RC_ERROR,
+			    "the drivers were not described within %d s",
+			    (int)(DESCRIBE_TIMEOUT / US_PER_SEC));
 		ssize_t n = read(fd, buf, sizeof buf);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return error_errno(err, RC_ERROR, errno, "read the drivers' description");
 		if (n == 0)
-			return strbuf_is_overfull(out) ? error_set(err, RC_ERROR, "the drivers' description is too long") : RC_OK;
+			return strbuf_is_overfull(out) ? error_set(err, RC_ERROR,
+			                                     "the drivers' description is too long")
+			                               : RC_OK;
 		strbuf_add(out, slice_of(buf, (size_t)n, HEDDLE_CLEAN));
 	}
 }
@@ -72,8 +77,13 @@ static enum rc describe(struct master *m, struct arena *a, struct drivers **out,
 
 	if (pipe2(pipefd, O_CLOEXEC) != 0)
 		return error_errno(err, RC_ERROR, errno, "pipe");
-	struct spawn s = {.program = "heddle-kernel", .args = args, .keep_fd = -1, .stdout_fd = pipefd[1], .uid = m->uid,
-	    .gid = m->gid, .change_user = !m->process.ordinary_user};
+	struct spawn s = {.program = "heddle-kernel",
+	    .args = args,
+	    .keep_fd = -1,
+	    .stdout_fd = pipefd[1],
+	    .uid = m->uid,
+	    .gid = m->gid,
+	    .change_user = !m->process.ordinary_user};
 	pid_t pid = master_spawn(m, &s);
 	int saved = errno;
 	close(pipefd[1]);
@@ -88,7 +98,9 @@ static enum rc describe(struct master *m, struct arena *a, struct drivers **out,
 	(void)kill(pid, rc == RC_OK ? 0 : SIGKILL);
 	(void)waitpid(pid, &status, 0);
 	if (rc == RC_OK && status != 0)
-		rc = error_set(err, RC_ERROR, "the drivers' description failed (status %d): is %s readable for the kernel's account?",
+		rc = error_set(err, RC_ERROR,
+		    "the drivers' description failed (status %d): is %s readable for the kernel's "
+		    "account?",
 		    status, m->process.libexec);
 	return rc == RC_OK ? drivers_from_description(strbuf_slice(&text), out, err) : rc;
 }
@@ -104,8 +116,10 @@ static void say_all(struct master *m, const char *kind, const struct vec *v)
 	}
 }
 
-/* local_interfaces gives addresses, some with a port; daemon_smtp_ports the ports of the others.  -oX ADDRESS.PORT or PORT. */
-static enum rc listen_addresses(struct master *m, const struct config *cfg, struct arena *a, struct vec *out, struct error *err)
+/* local_interfaces gives addresses, some with a port; daemon_smtp_ports the ports of the others.
+ * -oX ADDRESS.PORT or PORT. */
+static enum rc listen_addresses(
+    struct master *m, const struct config *cfg, struct arena *a, struct vec *out, struct error *err)
 {
 	struct vec addrs = {0};
 	slice_t ports = config_text(cfg, MO_daemon_smtp_ports), item;
@@ -117,7 +131,8 @@ static enum rc listen_addresses(struct master *m, const struct config *cfg, stru
 	if (!slice_is_absent(over)) {
 		bool only_ports = true;
 		for (uint32_t i = 0; i < over.len; i++)
-			only_ports = only_ports && (ascii_isdigit(over.ptr[i]) || over.ptr[i] == ':' || over.ptr[i] == ' ');
+			only_ports = only_ports && (ascii_isdigit(over.ptr[i]) ||
+			                               over.ptr[i] == ':' || over.ptr[i] == ' ');
 		*(only_ports ? &ports : &ifs) = over;
 	}
 	if (slice_is_absent(ifs) || ifs.len == 0)
@@ -131,7 +146,8 @@ static enum rc listen_addresses(struct master *m, const struct config *cfg, stru
 		if (slice_eqs(item, "smtp"))
 			item = SL("25");
 		if (!slice_to_i64(item, 10, false, &port) || port < 0 || port > 65535)
-			return error_set(err, RC_ERROR, "daemon_smtp_ports: \"%.*s\" is not a port number", SL_ARG(item));
+			return error_set(err, RC_ERROR,
+			    "daemon_smtp_ports: \"%.*s\" is not a port number", SL_ARG(item));
 		VEC_FOREACH(&addrs, struct net_addr, x)
 		if (x->port == 0) {
 			struct net_addr *n = VEC_PUSH(a, out, struct net_addr);
@@ -152,7 +168,8 @@ static void adopt(struct master *m, const struct config *cfg, struct arena *a, s
 
 	m->bundle = strbuf_slice(&r->bundle);
 	m->snapshot++;
-	m->spool = slice_is_absent(spool) || spool.len == 0 ? SL(DEFAULT_SPOOL) : arena_dup(a, spool);
+	m->spool =
+	    slice_is_absent(spool) || spool.len == 0 ? SL(DEFAULT_SPOOL) : arena_dup(a, spool);
 	if (m->opt.pid_file)
 		m->pid_path = m->opt.pid_file;
 	else if (slice_is_absent(pid) || pid.len == 0)
@@ -172,9 +189,15 @@ enum rc master_read_config(struct master *m, struct vec *out_listen, struct erro
 
 	strbuf_init(&r.bundle, a, CONFIG_MAX);
 	if (rc == RC_OK) {
-		struct config_source src = {.path = m->opt.config_path, .content = slice_absent(), .defines = m->opt.defines,
-		    .define_count = m->opt.define_count, .drivers = d, .process = &m->process.facts, .no_instances = true,
-		    .read_file = read_one, .read_ctx = &r};
+		struct config_source src = {.path = m->opt.config_path,
+		    .content = slice_absent(),
+		    .defines = m->opt.defines,
+		    .define_count = m->opt.define_count,
+		    .drivers = d,
+		    .process = &m->process.facts,
+		    .no_instances = true,
+		    .read_file = read_one,
+		    .read_ctx = &r};
 		rc = config_load(&src, a, &problems, &warnings, &cfg);
 		say_all(m, "error", &problems);
 		if (rc != RC_OK)

@@ -23,9 +23,11 @@ static int send_config(struct master *m)
 
 static int send_start(struct master *m)
 {
-	struct link_message hello = {.type = LINK_HELLO, .number = {(m->opt.foreground ? LINK_FOREGROUND : 0) |
-	        (m->process.ordinary_user ? LINK_ORDINARY_USER : 0) | (m->opt.debug ? LINK_DEBUG : 0), m->opt.queue_interval_ms,
-	        (int64_t)m->snapshot}};
+	struct link_message hello = {.type = LINK_HELLO,
+	    .number = {(m->opt.foreground ? LINK_FOREGROUND : 0) |
+	                   (m->process.ordinary_user ? LINK_ORDINARY_USER : 0) |
+	                   (m->opt.debug ? LINK_DEBUG : 0),
+	        m->opt.queue_interval_ms, (int64_t)m->snapshot}};
 	struct link_message go = {.type = LINK_GO};
 
 	if (!link_set_text(&hello, 0, slice_cstr(m->opt.config_path))) {
@@ -63,8 +65,14 @@ void master_start_kernel(struct master *m)
 		return;
 	}
 	fill_args(m, args, sizeof args / sizeof *args);
-	struct spawn s = {.program = "heddle-kernel", .args = args, .keep_fd = pair[1], .as_fd = LINK_FD, .stdout_fd = -1,
-	    .uid = m->uid, .gid = m->gid, .change_user = !m->process.ordinary_user};
+	struct spawn s = {.program = "heddle-kernel",
+	    .args = args,
+	    .keep_fd = pair[1],
+	    .as_fd = LINK_FD,
+	    .stdout_fd = -1,
+	    .uid = m->uid,
+	    .gid = m->gid,
+	    .change_user = !m->process.ordinary_user};
 	pid_t pid = master_spawn(m, &s);
 	close(pair[1]);
 	if (pid < 0 || !master_note_child(m, pid, CHILD_KERNEL, DEADLINE_NEVER)) {
@@ -76,7 +84,8 @@ void master_start_kernel(struct master *m)
 	m->link = pair[0];
 	m->kernel_started_us = clock_mono_us();
 	if (send_start(m) != 0)
-		master_say(m, "the kernel did not take its start"); /* it is gone, or going: reaped in a moment */
+		master_say(m, "the kernel did not take its start"); /* it is gone, or going: reaped
+		                                                       in a moment */
 }
 
 void master_send_config(struct master *m)

@@ -23,12 +23,15 @@ enum rc master_bind(struct master *m, const struct vec *addrs, struct error *err
 			continue;
 		}
 		if (rc != RC_OK)
-			return error_wrap(err, RC_ERROR, "socket bind() to port %u for address %.*s failed", a->port,
+			return error_wrap(err, RC_ERROR,
+			    "socket bind() to port %u for address %.*s failed", a->port,
 			    SL_ARG(net_addr_text(a, buf)));
 		l->port = bound.port;
 		m->listener_count++;
 	}
 	if (m->listener_count == 0)
-		return error_set(err, RC_ERROR, v6_any ? "no IPv6 here, and nothing else to listen on" : "nothing to listen on");
+		return error_set(err, RC_ERROR,
+		    v6_any ? "no IPv6 here, and nothing else to listen on"
+		           : "nothing to listen on");
 	return RC_OK;
 }

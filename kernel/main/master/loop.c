@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STOP_TIMEOUT (30 * US_PER_SEC) /* longer than the kernel takes to finish what is in DATA */
+#define STOP_TIMEOUT                                                                \
+	(30 * US_PER_SEC) /* longer than the kernel takes to finish what is in DATA \
+	                   */
 
 void master_tell_parent(struct master *m, unsigned char status)
 {
@@ -121,7 +123,8 @@ static nfds_t gather(struct master *m, struct pollfd *fds, struct pending **owne
 	return n;
 }
 
-static void dispatch(struct master *m, const struct pollfd *fds, struct pending *const *owner, nfds_t n)
+static void dispatch(
+    struct master *m, const struct pollfd *fds, struct pending *const *owner, nfds_t n)
 {
 	if (fds[1].fd >= 0 && fds[1].revents && m->link == fds[1].fd)
 		master_from_kernel(m);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * main/master: the process that starts as root and only supervises: binds the ports, starts the kernel again when it dies,
- * starts agents, asks NSS through a helper.  One thread, one loop; every wait has a deadline; a child is exec'd, never
- * just forked.  It parses nothing that came from the network and opens no driver and no log: option tables come as text
- * from an unprivileged process; what it says goes to stderr (the service manager's, or the panic log's parent).
+ * main/master: the process that starts as root and only supervises: binds the ports, starts the
+ * kernel again when it dies, starts agents, asks NSS through a helper.  One thread, one loop; every
+ * wait has a deadline; a child is exec'd, never just forked.  It parses nothing that came from the
+ * network and opens no driver and no log: option tables come as text from an unprivileged process;
+ * what it says goes to stderr (the service manager's, or the panic log's parent).
  */
 #ifndef HEDDLE_MAIN_MASTER_H
 #define HEDDLE_MAIN_MASTER_H
@@ -17,8 +18,8 @@ struct master_options { /* from the command line */
 	const char *config_path;
 	bool foreground, debug;
 	int64_t queue_interval_ms;
-	const char *ports;     /* -oX or NULL */
-	const char *pid_file;  /* -oP or NULL */
+	const char *ports;    /* -oX or NULL */
+	const char *pid_file; /* -oP or NULL */
 	const slice_t *defines;
 	uint32_t define_count;
 };
@@ -36,7 +37,7 @@ struct child {
 	int64_t deadline_us; /* killed then; DEADLINE_NEVER */
 };
 
-struct user_entry { /* what the helper said; kept for a minute */
+struct user_entry {                 /* what the helper said; kept for a minute */
 	struct link_message answer; /* as LINK_ANSWER to USER */
 	slice_t login;
 	int64_t until_us;
@@ -45,7 +46,7 @@ struct user_entry { /* what the helper said; kept for a minute */
 struct pending { /* a request that waits for the NSS helper */
 	struct link_message request;
 	bool used;
-	int fd;              /* the helper's output */
+	int fd; /* the helper's output */
 	pid_t pid;
 	int64_t deadline_us;
 	size_t have;
@@ -57,22 +58,23 @@ struct pending { /* a request that waits for the NSS helper */
 struct master {
 	struct master_options opt;
 	struct process process;
-	slice_t bundle;             /* the configuration's bytes, as given to the kernel */
+	slice_t bundle; /* the configuration's bytes, as given to the kernel */
 	uint64_t snapshot;
 	struct arena *snapshot_arena;
 	struct listener *listeners;
 	uint32_t listener_count;
 	slice_t spool;
 	const char *pid_path;
-	uid_t uid;                  /* the kernel's */
+	uid_t uid; /* the kernel's */
 	gid_t gid;
-	int link;                   /* to the kernel, -1: it is down */
+	int link; /* to the kernel, -1: it is down */
 	bool kernel_ready, stopping;
-	bool was_ready;             /* a kernel has accepted the configuration: from then on it is started again when it dies */
-	int status;                 /* what master_loop returns */
-	int parent_fd;              /* in the background: who waits to hear how the start went; -1 */
+	bool was_ready; /* a kernel has accepted the configuration: from then on it is started again
+	                   when it dies */
+	int status;     /* what master_loop returns */
+	int parent_fd;  /* in the background: who waits to hear how the start went; -1 */
 	int64_t kernel_started_us, restart_at_us, backoff_us;
-	int64_t starts[20];         /* the last starts of anything: at most 20 a second */
+	int64_t starts[20]; /* the last starts of anything: at most 20 a second */
 	unsigned starts_at;
 	int signal_fd;
 	struct child children[MASTER_MAX_CHILDREN];
@@ -83,7 +85,8 @@ struct master {
 
 void master_say(const struct master *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* config.c: read and check the configuration; on OK the bundle, spool directory and so on are the new ones. */
+/* config.c: read and check the configuration; on OK the bundle, spool directory and so on are the
+ * new ones. */
 MUST_USE enum rc master_read_config(struct master *m, struct vec *out_listen, struct error *err);
 /* listen.c: out_listen holds struct net_addr. */
 MUST_USE enum rc master_bind(struct master *m, const struct vec *addrs, struct error *err);
@@ -91,10 +94,10 @@ MUST_USE enum rc master_bind(struct master *m, const struct vec *addrs, struct e
 MUST_USE enum rc master_make_spool(struct master *m, struct error *err);
 /* children.c */
 struct spawn {
-	const char *program;         /* in libexec */
-	const char *const *args;     /* behind argv[0], NULL-ended */
-	int keep_fd, as_fd;          /* one descriptor goes along, under this number; -1: none */
-	int stdout_fd;               /* or -1 */
+	const char *program;     /* in libexec */
+	const char *const *args; /* behind argv[0], NULL-ended */
+	int keep_fd, as_fd;      /* one descriptor goes along, under this number; -1: none */
+	int stdout_fd;           /* or -1 */
 	uid_t uid;
 	gid_t gid;
 	const char *initgroups_user; /* or NULL: no supplementary groups */
@@ -102,7 +105,8 @@ struct spawn {
 };
 /* -1 with errno; at most 20 starts a second, else EAGAIN. */
 pid_t master_spawn(struct master *m, const struct spawn *s);
-MUST_USE bool master_note_child(struct master *m, pid_t pid, enum child_kind kind, int64_t deadline_us);
+MUST_USE bool master_note_child(
+    struct master *m, pid_t pid, enum child_kind kind, int64_t deadline_us);
 void master_reap(struct master *m);
 void master_kill_overdue(struct master *m, int64_t now_us);
 /* kernel.c */
@@ -110,13 +114,15 @@ void master_start_kernel(struct master *m);
 void master_from_kernel(struct master *m);
 void master_send_config(struct master *m);
 /* users.c: the answer to a request of the kernel's that is not served. */
-void master_refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why);
+void master_refuse(
+    struct master *m, const struct link_message *request, enum rc rc, const char *why);
 /* users.c: answers the kernel now or when the helper has spoken. */
 void master_ask_user(struct master *m, const struct link_message *request);
 void master_user_output(struct master *m, struct pending *p);
 void master_expire_pending(struct master *m, int64_t now_us);
 /* agents.c: the user's facts are known: start the agent. */
-void master_start_agent(struct master *m, const struct link_message *request, const struct link_message *user);
+void master_start_agent(
+    struct master *m, const struct link_message *request, const struct link_message *user);
 /* loop.c */
 void master_give_up(struct master *m); /* stop, with status 1 */
 /* The start is over: tell the parent, which leaves with this status. */

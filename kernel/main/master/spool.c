@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The folders under spool_directory; a file of ours that is a link or another's is refused, not followed. */
+/* The folders under spool_directory; a file of ours that is a link or another's is refused, not
+ * followed. */
 #include "main/master/master.h"
 
 #include <errno.h>
@@ -25,8 +26,10 @@ static enum rc make_one(const struct master *m, const char *path, mode_t mode, s
 	enum rc rc = RC_OK;
 	if (made && fchmod(fd, mode) != 0) /* the umask is not to decide */
 		rc = error_errno(err, RC_ERROR, errno, "chmod %s", path);
-	if (!m->process.ordinary_user && st.st_uid != m->uid && (st.st_uid != 0 || fchown(fd, m->uid, m->gid) != 0))
-		rc = error_set(err, RC_ERROR, "%s is owned by uid %lu, wanted %lu", path, (unsigned long)st.st_uid, (unsigned long)m->uid);
+	if (!m->process.ordinary_user && st.st_uid != m->uid &&
+	    (st.st_uid != 0 || fchown(fd, m->uid, m->gid) != 0))
+		rc = error_set(err, RC_ERROR, "%s is owned by uid %lu, wanted %lu", path,
+		    (unsigned long)st.st_uid, (unsigned long)m->uid);
 	close(fd);
 	return rc;
 }
@@ -40,7 +43,8 @@ enum rc master_make_spool(struct master *m, struct error *err)
 		if (!slice_copy(m->spool, path, sizeof path - sizeof "/msglog"))
 			return error_set(err, RC_ERROR, "spool_directory: the path is too long");
 		memcpy(path + m->spool.len, parts[i], strlen(parts[i]) + 1);
-		/* others go through the first to the socket that takes submissions, and no further */
+		/* others go through the first to the socket that takes submissions, and no further
+		 */
 		enum rc rc = make_one(m, path, i == 0 ? 0751 : 0750, err);
 		if (rc != RC_OK)
 			return error_wrap(err, rc, "spool_directory");

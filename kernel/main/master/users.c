@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Who a login is.  NSS may hang, load strangers' code and talk to the network: so a helper that was exec'd for it asks,
- * with a deadline, and what it says is kept for a minute.
+ * Who a login is.  NSS may hang, load strangers' code and talk to the network: so a helper that was
+ * exec'd for it asks, with a deadline, and what it says is kept for a minute.
  */
 #include "base/clock.h"
 #include "main/master/master.h"
@@ -14,7 +14,8 @@
 #define HELPER_TIMEOUT (15 * US_PER_SEC)
 #define CACHE_TIME     (60 * US_PER_SEC)
 
-static void answer(struct master *m, const struct link_message *request, const struct link_message *user)
+static void answer(
+    struct master *m, const struct link_message *request, const struct link_message *user)
 {
 	if (request->type == LINK_AGENT) {
 		master_start_agent(m, request, user);
@@ -27,9 +28,11 @@ static void answer(struct master *m, const struct link_message *request, const s
 		master_say(m, "the kernel did not take an answer");
 }
 
-void master_refuse(struct master *m, const struct link_message *request, enum rc rc, const char *why)
+void master_refuse(
+    struct master *m, const struct link_message *request, enum rc rc, const char *why)
 {
-	struct link_message reply = {.type = LINK_ANSWER, .serial = request->serial, .number = {rc}};
+	struct link_message reply = {
+	    .type = LINK_ANSWER, .serial = request->serial, .number = {rc}};
 
 	link_put_text(&reply, 0, slice_cstr(why));
 	if (m->link >= 0)
@@ -51,7 +54,8 @@ static bool is_sane_login(slice_t s)
 	if (s.len == 0 || s.len > 128 || s.ptr[0] == '-')
 		return false;
 	for (uint32_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == ':' || s.ptr[i] == '/' || s.ptr[i] == 0x7f)
+		if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == ':' || s.ptr[i] == '/' ||
+		    s.ptr[i] == 0x7f)
 			return false;
 	return true;
 }
@@ -95,8 +99,13 @@ void master_ask_user(struct master *m, const struct link_message *request)
 	memcpy(name, login.ptr, login.len);
 	name[login.len] = '\0';
 	const char *args[] = {name, NULL};
-	struct spawn s = {.program = "heddle-nss", .args = args, .keep_fd = -1, .stdout_fd = out[1], .uid = m->uid,
-	    .gid = m->gid, .change_user = !m->process.ordinary_user};
+	struct spawn s = {.program = "heddle-nss",
+	    .args = args,
+	    .keep_fd = -1,
+	    .stdout_fd = out[1],
+	    .uid = m->uid,
+	    .gid = m->gid,
+	    .change_user = !m->process.ordinary_user};
 	int64_t until = clock_mono_us() + HELPER_TIMEOUT;
 	pid_t pid = master_spawn(m, &s);
 	close(out[1]);
@@ -105,7 +114,8 @@ void master_ask_user(struct master *m, const struct link_message *request)
 		master_refuse(m, request, RC_DEFER, "the user look-up could not be started");
 		return;
 	}
-	*p = (struct pending){.request = *request, .used = true, .fd = out[0], .pid = pid, .deadline_us = until};
+	*p = (struct pending){
+	    .request = *request, .used = true, .fd = out[0], .pid = pid, .deadline_us = until};
 }
 
 /* The helper prints "RC\nNAME\nUID\nGID\nHOME\nSHELL\nGECOS\n". */
@@ -121,8 +131,9 @@ static bool parse_output(slice_t text, struct link_message *out)
 	    !slice_to_i64(field[3], 10, false, &gid))
 		return false;
 	*out = (struct link_message){.number = {rc, uid, gid}};
-	return rc >= RC_OK && rc <= RC_DEFER && link_set_text(out, 0, field[1]) && link_set_text(out, 1, field[4]) &&
-	    link_set_text(out, 2, field[5]) && link_set_text(out, 3, field[6]);
+	return rc >= RC_OK && rc <= RC_DEFER && link_set_text(out, 0, field[1]) &&
+	       link_set_text(out, 1, field[4]) && link_set_text(out, 2, field[5]) &&
+	       link_set_text(out, 3, field[6]);
 }
 
 static void remember(struct master *m, slice_t login, const struct link_message *answer_)

@@ -58,7 +58,8 @@ typedef void (*dns_fn)(void *arg, struct dns_answer *answer);
 
 MUST_USE enum rc dns_resolver_new(
     const struct dns_config *cfg, struct dns_resolver **out, struct error *err);
-/* As this system's, unless `forward` ("127.0.0.1@5353"; NULL or empty: none) names the server to ask instead. */
+/* As this system's, unless `forward` ("127.0.0.1@5353"; NULL or empty: none) names the server to
+ * ask instead. */
 MUST_USE enum rc dns_resolver_for(
     const char *forward, struct dns_resolver **out, struct error *err);
 /* All outstanding questions end in DNS_CANCELLED first.  Nulls. */

@@ -487,7 +487,8 @@ TEST(verified_headers)
 	    {"From: good@x.y\nTo: <>, rcpt@a.b\n", ACL_DENY,
 	        "missing or malformed local part: failing address in \"To:\" header is: <>"},
 	    {"From: good@x.y\nTo: undisclosed;\n", ACL_DENY,
-	        "malformed address: ; may not follow undisclosed: failing address in \"To:\" header "
+	        "malformed address: ; may not follow undisclosed: failing address in \"To:\" "
+	        "header "
 	        "is: undisclosed;"},
 	    {"From: good@x.y\nTo: group: rcpt@a.b;\n", ACL_ACCEPT, "-"},
 	    {"From: good@x.y\nX-\xc3\xa4: 1\nTo: rcpt@a.b\n", ACL_DENY,
@@ -611,30 +612,40 @@ TEST(warnings_at_load)
 	} rows[] = {
 	    {"acl_smtp_connect = a\nbegin acl\na:\n deny condition = ${if eq{$local_part}{x}}\n", 4,
 	        "condition: \"$local_part\" is never set here: it is set for RCPT"},
-	    {"acl_smtp_helo = a\nbegin acl\na:\n deny message = no\n condition = $sender_address\n", 5,
-	        "\"$sender_address\" is never set here: it is set from MAIL on"},
-	    {"acl_smtp_data = a\nbegin acl\na:\n deny hosts = $domain\n", 4, "\"$domain\" is never set"},
+	    {"acl_smtp_helo = a\nbegin acl\na:\n deny message = no\n condition = $sender_address\n",
+	        5, "\"$sender_address\" is never set here: it is set from MAIL on"},
+	    {"acl_smtp_data = a\nbegin acl\na:\n deny hosts = $domain\n", 4,
+	        "\"$domain\" is never set"},
 	    {"acl_smtp_rcpt = a\nbegin acl\na:\n deny condition = ${if match{$h_subject:}{x}}\n", 4,
 	        "\"$h_subject:\" is never set here: it is set when the message's text is there"},
-	    {"acl_smtp_connect = a\nbegin acl\na:\n deny acl = b\nb:\n accept condition = $home\n", 6,
-	        "\"$home\" is never set"},
-	    {"acl_smtp_connect = deny condition = ${if def:home{$domain}}\n", 1, "\"$domain\" is never"},
+	    {"acl_smtp_connect = a\nbegin acl\na:\n deny acl = b\nb:\n accept condition = $home\n",
+	        6, "\"$home\" is never set"},
+	    {"acl_smtp_connect = deny condition = ${if def:home{$domain}}\n", 1,
+	        "\"$domain\" is never"},
 	    /* set in one of the places; asked for first; where any place may be meant */
-	    {"acl_smtp_mail = a\nacl_smtp_rcpt = a\nbegin acl\na:\n deny condition = $domain\n", 0, NULL},
-	    {"acl_smtp_mail = a\nbegin acl\na:\n deny condition = ${if def:domain{$domain}}\n", 0, NULL},
+	    {"acl_smtp_mail = a\nacl_smtp_rcpt = a\nbegin acl\na:\n deny condition = $domain\n", 0,
+	        NULL},
+	    {"acl_smtp_mail = a\nbegin acl\na:\n deny condition = ${if def:domain{$domain}}\n", 0,
+	        NULL},
 	    {"acl_smtp_vrfy = a\nbegin acl\na:\n deny condition = $domain\n", 0, NULL},
 	    {"begin acl\na:\n deny condition = $domain\n", 0, NULL},
 	    {"begin acl\na:\n deny condition = ${if >{$acl_m_x}{3}}\n", 3,
-	        "condition: \"$acl_m_x\" may be empty where a number is wanted: it then counts as 0"},
+	        "condition: \"$acl_m_x\" may be empty where a number is wanted: it then counts as "
+	        "0"},
 	    {"begin acl\na:\n warn condition = x\n set acl_m_x = 1\n"
 	     " deny condition = ${eval:2*$acl_m_x}\n",
 	        5, "\"$acl_m_x\" may be empty where a number is wanted: the expansion then fails"},
-	    {"begin acl\na:\n deny condition = ${if >{$acl_m_x}{3}}\nb:\n warn set acl_m_x = 0\n", 0, NULL},
-	    {"begin acl\na:\n deny condition = ${if >{0$acl_m_x}{3}}\n set acl_m_y = ${eval:$acl_m_y+1}\n", 0,
+	    {"begin acl\na:\n deny condition = ${if >{$acl_m_x}{3}}\nb:\n warn set acl_m_x = 0\n",
+	        0, NULL},
+	    {"begin acl\na:\n deny condition = ${if >{0$acl_m_x}{3}}\n set acl_m_y = "
+	     "${eval:$acl_m_y+1}\n",
+	        0, NULL},
+	    {"begin acl\na:\n deny condition = ${if and{{def:acl_m_x}{>{$acl_m_x}{3}}}}\n", 0,
 	        NULL},
-	    {"begin acl\na:\n deny condition = ${if and{{def:acl_m_x}{>{$acl_m_x}{3}}}}\n", 0, NULL},
-	    {"smtp_banner = $sender_address\n", 1, "smtp_banner: \"$sender_address\" is never set here"},
-	    {"acl_smtp_rcpt = ${if eq{$message_body}{}{accept}{deny}}\n", 1, "\"$message_body\" is never"},
+	    {"smtp_banner = $sender_address\n", 1,
+	        "smtp_banner: \"$sender_address\" is never set here"},
+	    {"acl_smtp_rcpt = ${if eq{$message_body}{}{accept}{deny}}\n", 1,
+	        "\"$message_body\" is never"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct acl_site t;

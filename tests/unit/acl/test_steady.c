@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* An ACL that has run before asks malloc for nothing: every request of this program is counted, also those of libraries. */
+/* An ACL that has run before asks malloc for nothing: every request of this program is counted,
+ * also those of libraries. */
 #include "acl/acl.h"
 #include "unit/match/site.h"
 
@@ -61,7 +62,8 @@ static const char config[] =
     "  deny condition = ${if match{$sender_address}{^(.*)\\\\+(.*)@}{${if eq{$2}{x}}}{no}}\n"
     "  deny condition = ${if forany{a:b:c:d}{eq{$item}{$local_part}}}\n message = $acl_m_count\n"
     "  deny domains = ${if eq{$local_part}{run}{z.example : *.y.example}{x.example}}\n"
-    "  warn condition = ${if >{${strlen:${map{<, 1,2,3,4,5,6,7,8}{${sg{x$item}{x}{$acl_c_who}}}}}}{5}}\n"
+    "  warn condition = ${if >{${strlen:${map{<, "
+    "1,2,3,4,5,6,7,8}{${sg{x$item}{x}{$acl_c_who}}}}}}{5}}\n"
     "       add_header = X-Count: $acl_m_count ${reduce{1:2:3}{0}{${eval:$value+$item}}}\n"
     "  deny acl = inner $local_part 7\n"
     "  accept hosts = +relays\n"
@@ -82,7 +84,8 @@ struct steady {
 /* What smtp does for a recipient and for the end of a message. */
 static void message(struct steady *t)
 {
-	static const char *const domains[] = {"a.example", "x.b.example", "c17.example", "q.example"};
+	static const char *const domains[] = {
+	    "a.example", "x.b.example", "c17.example", "q.example"};
 	t->s.message.arena = t->s.address.arena = t->s.session.arena = t->fx.arena = t->transaction;
 	t->s.message.acl_m = t->s.session.acl_c = NULL;
 	t->s.message.sender_address = slice_tainted("Joe+list@remote.example", 23);
@@ -97,8 +100,8 @@ static void message(struct steady *t)
 		struct acl_run r = {
 		    .where = ACL_RCPT, .recipient = strbuf_slice(&sb), .effects = &t->fx};
 		enum rc rc = acl_check(&t->s.ev, &r, SL("rcpt"), &t->out, &t->s.err);
-		bool ok = rc == RC_OK &&
-		          t->out.verdict == (domains[i][0] == 'q' ? ACL_DENY : ACL_ACCEPT);
+		bool ok =
+		    rc == RC_OK && t->out.verdict == (domains[i][0] == 'q' ? ACL_DENY : ACL_ACCEPT);
 		if (t->ok && !ok)
 			printf("# %s: verdict %d, %.*s %.*s %s\n", domains[i], (int)t->out.verdict,
 			    SL_ARG(t->out.user_text), SL_ARG(t->out.log_text), t->s.err.text);

@@ -286,15 +286,18 @@ TEST(files_are_read_as_the_user)
 	(void)snprintf(path, sizeof path, "%s/forward", tap_dir());
 	write_file(path, "someone@example.org\n", 0600);
 	CHECK_EQ_INT(
-	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, NULL, &e), RC_OK);
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, NULL, &e),
+	    RC_OK);
 	CHECK_EQ_STR(out, "someone@example.org\n");
 	CHECK(slice_is_clean(out));
 	write_file(path, "x\n", 0666);
 	CHECK_EQ_INT(
-	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, NULL, &e), RC_OK);
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1000, &out, NULL, &e),
+	    RC_OK);
 	CHECK(!slice_is_clean(out));
 	CHECK_EQ_INT(
-	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1, &out, NULL, &e), RC_DEFER);
+	    agents_read_file(r.agents, &self, &s.call, slice_cstr(path), 1, &out, NULL, &e),
+	    RC_DEFER);
 	(void)snprintf(link_path, sizeof link_path, "%s/link", tap_dir());
 	MUST(symlink("forward", link_path) == 0);
 	CHECK_EQ_INT(
@@ -303,8 +306,8 @@ TEST(files_are_read_as_the_user)
 	CHECK_EQ_STR(out, "x\n");
 	if (getuid() == 0) { /* a link that somebody else made */
 		MUST(lchown(link_path, 12345, 12345) == 0);
-		CHECK_EQ_INT(agents_read_file(
-		                 r.agents, &self, &s.call, slice_cstr(link_path), 1000, &out, NULL, &e),
+		CHECK_EQ_INT(agents_read_file(r.agents, &self, &s.call, slice_cstr(link_path), 1000,
+		                 &out, NULL, &e),
 		    RC_DEFER);
 	}
 	CHECK_EQ_INT(

@@ -16,16 +16,15 @@ static const char description[] =
     "dnslookup" TAIL BOOL("same_domain_copy_routing") ROUTER "redirect" TAIL TEXT("data")
         TEXT("file") BOOL("allow_fail") BOOL("allow_defer") BOOL("check_ancestor")
             TEXT("file_transport") TEXT("pipe_transport") TEXT("reply_transport") TRANSPORT
-    "smtp" TAIL TEXT(
-        "helo_data") "option\t5\t0\t1\t0\tcommand_timeout\t5m\t-\t\n"
-                     "option\t1\t1\t1\t0\tmulti_domain\ttrue\t-\t\n" HOSTS("hosts_require_tls") HOSTS("tls_verify_hosts") TRANSPORT
-                     "appendfile" TAIL TEXT(
-                         "file") "option\t3\t0\t1\t0\tmode\t0600\t-\t\n"
-                                 "option\t14\t0\t1\t0\tfile_format_choice\tmbox\tmbox|"
-                                 "maildir\t\n" TRANSPORT "pipe" TAIL TEXT("command") BOOL(
-                                     "return_output") "driver\t1\t0\t0\t0\t0\tplaintext" TAIL
-                                     TEXT("server_prompts") "driver\t4\t0\t0\t1\t0\tlsearch" TAIL
-                                                            "end\n";
+    "smtp" TAIL TEXT("helo_data") "option\t5\t0\t1\t0\tcommand_timeout\t5m\t-\t\n"
+                                  "option\t1\t1\t1\t0\tmulti_domain\ttrue\t-\t\n" HOSTS(
+                                      "hosts_require_tls") HOSTS("tls_verify_hosts") TRANSPORT
+    "appendfile" TAIL TEXT(
+        "file") "option\t3\t0\t1\t0\tmode\t0600\t-\t\n"
+                "option\t14\t0\t1\t0\tfile_format_choice\tmbox\tmbox|"
+                "maildir\t\n" TRANSPORT "pipe" TAIL TEXT("command")
+                    BOOL("return_output") "driver\t1\t0\t0\t0\t0\tplaintext" TAIL TEXT(
+                        "server_prompts") "driver\t4\t0\t0\t1\t0\tlsearch" TAIL "end\n";
 
 static struct drivers *described(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The control socket: what requests answer, the forms of listings, and both ends over a real socket. */
+/* The control socket: what requests answer, the forms of listings, and both ends over a real
+ * socket. */
 #include "control/control.h"
 #include "lib/tap.h"
 
@@ -17,12 +18,18 @@
 static struct arena *arena;
 static struct queue_index *idx;
 
-static void add(uint64_t serial, int64_t age_s, uint64_t size, const char *sender, uint32_t flags, const char *to,
-    enum queue_recipient_state state)
+static void add(uint64_t serial, int64_t age_s, uint64_t size, const char *sender, uint32_t flags,
+    const char *to, enum queue_recipient_state state)
 {
 	struct queue_recipient *r = ARENA_ARRAY(arena, struct queue_recipient, 3);
-	struct queue_message m = {.id = {serial, 1700000000}, .received_us = NOW - age_s * US_PER_SEC, .sender = slice_cstr(sender),
-	    .flags = flags, .recipients = r, .headers_size = size, .n_recipients = 2, .next_attempt_us = INT64_MAX};
+	struct queue_message m = {.id = {serial, 1700000000},
+	    .received_us = NOW - age_s * US_PER_SEC,
+	    .sender = slice_cstr(sender),
+	    .flags = flags,
+	    .recipients = r,
+	    .headers_size = size,
+	    .n_recipients = 2,
+	    .next_attempt_us = INT64_MAX};
 	struct error err;
 
 	r[0].address = slice_cstr(to);
@@ -67,13 +74,17 @@ TEST(listing_form)
 	add(2, 100 * 3600, 800, "", QUEUE_MSG_FROZEN, "done@rome.example", QUEUE_RCPT_DELIVERED);
 	add(3, 0, 5, "a@b", 0, "gone@rome.example", QUEUE_RCPT_REMOVED);
 	slice_t want = arena_printf(arena,
-	    "25m  2.8K %s <caesar@rome.example>\n          brutus@rome.example\n          second@x.example\n\n"
-	    " 4d   800 %s <> *** frozen ***\n        D done@rome.example\n          second@x.example\n\n"
+	    "25m  2.8K %s <caesar@rome.example>\n          brutus@rome.example\n          "
+	    "second@x.example\n\n"
+	    " 4d   800 %s <> *** frozen ***\n        D done@rome.example\n          "
+	    "second@x.example\n\n"
 	    " 0m     5 %s <a@b>\n          second@x.example\n\n",
 	    id_of(1), id_of(2), id_of(3));
 	CHECK_EQ_STR(listing(NULL, 0), arena_cstr(arena, want));
 	slice_t only[2] = {slice_cstr(id_of(3)), SL("1aaaaa-000000-00")};
-	CHECK_EQ_STR(listing(only, 2), arena_cstr(arena, arena_printf(arena, " 0m     5 %s <a@b>\n          second@x.example\n\n", id_of(3))));
+	CHECK_EQ_STR(listing(only, 2),
+	    arena_cstr(arena, arena_printf(arena,
+	                          " 0m     5 %s <a@b>\n          second@x.example\n\n", id_of(3))));
 	end();
 }
 
@@ -102,7 +113,8 @@ TEST(ages_and_sizes)
 	}
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * ------------------------------------------------------------------------------------------- */
 
 static struct control_config cfg;
 
@@ -111,7 +123,8 @@ static enum rc ask(const char *request, slice_t *out, struct error *err)
 	static struct strbuf sb;
 	strbuf_init(&sb, arena, 0);
 	*err = (struct error){.text = ""};
-	enum rc rc = control_answer(&cfg, slice_tainted(request, strlen(request)), SL("uid 0"), &sb, err);
+	enum rc rc =
+	    control_answer(&cfg, slice_tainted(request, strlen(request)), SL("uid 0"), &sb, err);
 	*out = strbuf_slice(&sb);
 	return rc;
 }
@@ -145,7 +158,8 @@ TEST(words)
 	};
 	int reloads = 0;
 	begin();
-	cfg = (struct control_config){.index = idx, .reload = reload, .ctx = &reloads, .admin_gid = -1};
+	cfg = (struct control_config){
+	    .index = idx, .reload = reload, .ctx = &reloads, .admin_gid = -1};
 	add(1, 0, 1, "", 0, "x@y", QUEUE_RCPT_PENDING);
 	add(2, 0, 1, "", 0, "x@y", QUEUE_RCPT_PENDING);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -167,7 +181,8 @@ TEST(words)
 	end();
 }
 
-/* ---- both ends ------------------------------------------------------------------------------------------ */
+/* ---- both ends
+ * ------------------------------------------------------------------------------------------ */
 
 static struct pool *pool;
 static struct reactor *reactor;
@@ -184,7 +199,8 @@ static void serve(void)
 	CHECK_EQ_INT(pool_new(&pc, &pool, &err), RC_OK);
 	CHECK_EQ_INT(reactor_new(&rc, pool, &reactor, &err), RC_OK);
 	(void)snprintf(path, sizeof path, "/tmp/heddle-test-%ld.sock", (long)getpid());
-	cfg = (struct control_config){.path = path, .admin_gid = -1, .reactor = reactor, .pool = pool, .index = idx};
+	cfg = (struct control_config){
+	    .path = path, .admin_gid = -1, .reactor = reactor, .pool = pool, .index = idx};
 	if (!CHECK_EQ_INT(control_new(&cfg, &control, &err), RC_OK))
 		printf("# %s\n", err.text);
 }
@@ -209,10 +225,12 @@ TEST(ask_and_answer)
 
 	serve();
 	for (uint64_t i = 1; i <= 5000; i++)
-		add(i, 60, 1000, "sender@from.example", 0, "recipient@x.example", QUEUE_RCPT_PENDING);
+		add(i, 60, 1000, "sender@from.example", 0, "recipient@x.example",
+		    QUEUE_RCPT_PENDING);
 	CHECK_EQ_INT(control_ask(path, SL("count"), arena, &out, &err), RC_OK);
 	CHECK_EQ_STR(out, "5000\n");
-	CHECK_EQ_INT(control_ask(path, SL("list"), arena, &out, &err), RC_OK); /* more than a socket's buffer */
+	CHECK_EQ_INT(control_ask(path, SL("list"), arena, &out, &err),
+	    RC_OK); /* more than a socket's buffer */
 	CHECK(slice_eq(out, listing(NULL, 0)) || out.len > 400000);
 	CHECK(slice_eq(slice_sub(out, out.len - 2, out.len), SL("\n\n")));
 	out = SL("untouched");
@@ -282,7 +300,8 @@ TEST(an_old_socket_is_replaced)
 	slice_t out;
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 
-	(void)snprintf(sun.sun_path, sizeof sun.sun_path, "/tmp/heddle-test-%ld.sock", (long)getpid());
+	(void)snprintf(
+	    sun.sun_path, sizeof sun.sun_path, "/tmp/heddle-test-%ld.sock", (long)getpid());
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK_EQ_INT(bind(fd, (struct sockaddr *)&sun, sizeof sun), 0);
 	close(fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whole deliveries in one process: a real store in a folder of the test's, index, pool, reactor, deliverer, the built routers
- * and the probe transport.  mill_restart is a new process as far as the queue can tell. */
+/* Whole deliveries in one process: a real store in a folder of the test's, index, pool, reactor,
+ * deliverer, the built routers and the probe transport.  mill_restart is a new process as far as
+ * the queue can tell. */
 #ifndef HEDDLE_TESTS_DELIVER_MILL_H
 #define HEDDLE_TESTS_DELIVER_MILL_H
 #include "base/io.h"
@@ -63,22 +64,27 @@ static inline void mill_drivers(struct mill *m, struct error *err)
 	m->services.message = &message_service;
 	folders[0] = arena_printf(m->arena, "%s/../../../drivers", here).ptr;
 	folders[1] = arena_printf(m->arena, "%s/drivers", here).ptr;
-	struct drivers_config dc = {.folders = folders, .any_owner = true, .host = &m->services.host};
+	struct drivers_config dc = {
+	    .folders = folders, .any_owner = true, .host = &m->services.host};
 	MUST(drivers_new(&dc, &m->drivers, err) == RC_OK);
 }
 
 static inline bool mill_config(struct mill *m)
 {
 	struct vec problems = {0}, warnings = {0};
-	struct config_source src = {.path = "test.conf", .content = slice_cstr(m->config_text), .drivers = m->drivers,
-	    .process = &m->process, .services = &m->services};
+	struct config_source src = {.path = "test.conf",
+	    .content = slice_cstr(m->config_text),
+	    .drivers = m->drivers,
+	    .process = &m->process,
+	    .services = &m->services};
 	bool ok = config_load(&src, m->arena, &problems, &warnings, &m->cfg) == RC_OK;
 	VEC_FOREACH(&problems, struct error, e)
 	printf("# %s:%u: %s\n", e->file ? e->file : "-", e->line, e->text);
 	return ok;
 }
 
-/* Configuration and drivers only, for a test of rules: no queue, nothing on disk.  Ends the program if they do not load. */
+/* Configuration and drivers only, for a test of rules: no queue, nothing on disk.  Ends the program
+ * if they do not load. */
 static inline void mill_rules(struct mill *m, const char *sections, const char *retry)
 {
 	static char conf[4000];
@@ -113,8 +119,15 @@ static inline void mill_open_queue(struct mill *m)
 	m->services.pool = m->pool;
 	MUST(store_open(m->io, &so, &m->store, &err) == RC_OK);
 	m->index = queue_index_new();
-	struct deliver_config dc = {.services = &m->services, .store = m->store, .index = m->index, .reactor = m->reactor,
-	    .pool = m->pool, .log = m->log, .snapshot = mill_snapshot, .eval_hooks = m->hooks, .ctx = m};
+	struct deliver_config dc = {.services = &m->services,
+	    .store = m->store,
+	    .index = m->index,
+	    .reactor = m->reactor,
+	    .pool = m->pool,
+	    .log = m->log,
+	    .snapshot = mill_snapshot,
+	    .eval_hooks = m->hooks,
+	    .ctx = m};
 	MUST(deliver_new(&dc, &m->deliverer, &err) == RC_OK);
 	CHECK_EQ_INT(store_recover(m->store, mill_found, m, &err), RC_OK);
 }
@@ -139,7 +152,9 @@ static inline bool mill_start(struct mill *m, const char *config)
 	MUST(log_open(&lc, &m->log, &err) == RC_OK);
 	m->services.log = m->log;
 	static _Atomic unsigned serial; /* each mill has a queue of its own */
-	MUST(storage_real_new(arena_printf(m->arena, "%s/queue%u", m->dir, atomic_fetch_add(&serial, 1)).ptr, &m->io, &err) == RC_OK);
+	MUST(storage_real_new(
+	         arena_printf(m->arena, "%s/queue%u", m->dir, atomic_fetch_add(&serial, 1)).ptr,
+	         &m->io, &err) == RC_OK);
 	mill_open_queue(m);
 	return true;
 }
@@ -174,9 +189,10 @@ static inline void mill_stop(struct mill *m)
 	arena_free(&m->arena);
 }
 
-/* Queue a message; recipients separated by spaces, the header as one text.  now: its first delivery begins. */
-static inline struct queue_id mill_post_body(struct mill *m, const char *sender, const char *to, const char *header,
-    slice_t body, bool now)
+/* Queue a message; recipients separated by spaces, the header as one text.  now: its first delivery
+ * begins. */
+static inline struct queue_id mill_post_body(
+    struct mill *m, const char *sender, const char *to, const char *header, slice_t body, bool now)
 {
 	struct error err = {.text = ""};
 	struct message *msg = message_new();
@@ -191,8 +207,10 @@ static inline struct queue_id mill_post_body(struct mill *m, const char *sender,
 	msg->received_us = clock_wall_us();
 	msg->session.sender_host_address = SL("192.0.2.1");
 	while (slice_next(&rest, ' ', &word))
-		*VEC_PUSH(msg->arena, &all, struct recipient) = (struct recipient){
-		    .address = slice_tainted(word.ptr, word.len), .errors_to = slice_absent(), .orcpt = slice_absent()};
+		*VEC_PUSH(msg->arena, &all, struct recipient) =
+		    (struct recipient){.address = slice_tainted(word.ptr, word.len),
+		        .errors_to = slice_absent(),
+		        .orcpt = slice_absent()};
 	msg->recipients = VEC_AT(&all, struct recipient, 0);
 	msg->recipient_count = (uint32_t)all.count;
 	header_parse(msg->arena, slice_tainted(header, strlen(header)), &msg->headers);
@@ -259,7 +277,9 @@ static inline size_t mill_messages(struct mill *m)
 
 static inline void mill_run(struct mill *m, bool force, bool frozen)
 {
-	struct queue_run_request r = {.force = force, .force_frozen = frozen, .select_recipient = slice_absent(),
+	struct queue_run_request r = {.force = force,
+	    .force_frozen = frozen,
+	    .select_recipient = slice_absent(),
 	    .select_sender = slice_absent()};
 	deliver_enable(m->deliverer, true);
 	deliver_queue_run(m->deliverer, &r);

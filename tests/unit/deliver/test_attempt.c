@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whole deliveries: what is logged, recorded, tried again, bounced, frozen; what a new process finds. */
+/* Whole deliveries: what is logged, recorded, tried again, bounced, frozen; what a new process
+ * finds. */
 #include "unit/deliver/mill.h"
 
 #include <stdlib.h>
@@ -9,18 +10,20 @@
 #define RETRY(rule)       "begin retry\n" rule
 static const char plain[] =
     "begin routers\n"
-    "list:\n driver = redirect\n domains = list.example\n data = ok-a@x.example, defer-b@x.example\n"
-    "badlist:\n driver = redirect\n domains = badlist.example\n data = fail-a@x.example, defer-b@x.example\n"
+    "list:\n driver = redirect\n domains = list.example\n data = ok-a@x.example, "
+    "defer-b@x.example\n"
+    "badlist:\n driver = redirect\n domains = badlist.example\n data = fail-a@x.example, "
+    "defer-b@x.example\n"
     "quiet:\n driver = accept\n domains = quiet.example\n errors_to =\n transport = p\n"
     "hole:\n driver = redirect\n domains = hole.example\n data = :blackhole:\n"
     "null:\n driver = redirect\n domains = null.example\n data = /dev/null\n"
     "lost:\n driver = redirect\n domains = lost.example\n allow_fail\n data = :fail: nobody here\n"
     "copy:\n driver = accept\n domains = copy.example\n unseen\n transport = p\n"
     "copy2:\n driver = accept\n domains = copy.example\n transport = later\n"
-    "all:\n driver = accept\n transport = p\n"
-    PROBE(" save = $spool_directory/saved\n max = 1\n"
-          "later:\n driver = probe\n save = $spool_directory/saved\n text = later said so\n")
-    RETRY("* * F,1h,1h\n");
+    "all:\n driver = accept\n transport = p\n" PROBE(
+        " save = $spool_directory/saved\n max = 1\n"
+        "later:\n driver = probe\n save = $spool_directory/saved\n text = later said so\n")
+        RETRY("* * F,1h,1h\n");
 
 static struct mill m;
 
@@ -72,12 +75,17 @@ TEST(a_failure_is_told_to_the_sender)
 	(void)mill_expect(&m, "Completed", 2);
 	slice_t saved = mill_file(&m, "saved");
 	CHECK_EQ_INT(mill_count(saved, "MAIL <>\nRCPT <ok-s@from.example>\n"), 1);
-	static const char *const parts[] = {"\nX-Failed-Recipients: x@lost.example,\n  fail@x.example\n", "\nAuto-Submitted: auto-replied\n",
-	    "\nFrom: Mail Delivery System <Mailer-Daemon@mx.example.org>\n", "\nTo: ok-s@from.example\n",
-	    "\nSubject: Mail delivery failed: returning message to sender\n", "\n  fail@x.example\n    said so\n",
-	    "\n  x@lost.example\n    nobody here\n", "\nAction: failed\nFinal-Recipient: rfc822;fail@x.example\nStatus: 5.0.0\n",
+	static const char *const parts[] = {
+	    "\nX-Failed-Recipients: x@lost.example,\n  fail@x.example\n",
+	    "\nAuto-Submitted: auto-replied\n",
+	    "\nFrom: Mail Delivery System <Mailer-Daemon@mx.example.org>\n",
+	    "\nTo: ok-s@from.example\n",
+	    "\nSubject: Mail delivery failed: returning message to sender\n",
+	    "\n  fail@x.example\n    said so\n", "\n  x@lost.example\n    nobody here\n",
+	    "\nAction: failed\nFinal-Recipient: rfc822;fail@x.example\nStatus: 5.0.0\n",
 	    "\nDiagnostic-Code: smtp; said so\n", "\nReporting-MTA: dns; mx.example.org\n",
-	    "\nContent-type: message/rfc822\n\nReturn-path: <ok-s@from.example>\nSubject: test\nTo: you\n\na body\n"};
+	    "\nContent-type: message/rfc822\n\nReturn-path: <ok-s@from.example>\nSubject: "
+	    "test\nTo: you\n\na body\n"};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		if (!CHECK_EQ_INT(mill_count(saved, parts[i]), 1))
 			printf("# missing: %s\n", parts[i]);
@@ -85,16 +93,17 @@ TEST(a_failure_is_told_to_the_sender)
 }
 
 static const char limited[] =
-    "bounce_return_size_limit = 25\nbegin routers\nall:\n driver = accept\n transport = p\n"
-    PROBE(" save = $spool_directory/saved\n") RETRY("* * F,1h,1h\n");
+    "bounce_return_size_limit = 25\nbegin routers\nall:\n driver = accept\n transport = p\n" PROBE(
+        " save = $spool_directory/saved\n") RETRY("* * F,1h,1h\n");
 
 /* A long body is cut, whether it comes from memory or from the store. */
 TEST(a_bounce_returns_the_beginning)
 {
 	for (int stored = 0; stored < 2; stored++) {
 		begin(limited);
-		struct queue_id id = mill_post_body(&m, "ok-s@from.example", "fail@x.example", "Subject: long\n",
-		    SL("0123456789\n0123456789\n0123456789\n0123456789\n"), !stored);
+		struct queue_id id =
+		    mill_post_body(&m, "ok-s@from.example", "fail@x.example", "Subject: long\n",
+		        SL("0123456789\n0123456789\n0123456789\n0123456789\n"), !stored);
 		if (stored) {
 			mill_restart(&m);
 			CHECK(deliver_message(m.deliverer, id, true));
@@ -102,8 +111,11 @@ TEST(a_bounce_returns_the_beginning)
 		for (int i = 0; i < 500 && mill_logged(&m, "Completed") < 2; i++)
 			usleep(10000);
 		slice_t saved = mill_file(&m, "saved");
-		CHECK_EQ_INT(mill_count(saved, "\nSubject: long\n\n0123456789\n0123456789\n012\n--"), 1);
-		CHECK_EQ_INT(mill_count(saved, "\nThe body of the message is 44 characters long; only the first\n25 or so"), 1);
+		CHECK_EQ_INT(
+		    mill_count(saved, "\nSubject: long\n\n0123456789\n0123456789\n012\n--"), 1);
+		CHECK_EQ_INT(mill_count(saved, "\nThe body of the message is 44 characters long; "
+		                               "only the first\n25 or so"),
+		    1);
 		mill_stop(&m);
 	}
 }
@@ -164,7 +176,8 @@ TEST(a_deferral_waits_for_its_time)
 	struct queue_view v = only_entry();
 	CHECK_EQ_INT(v.state, QUEUE_DEFERRED);
 	CHECK_EQ_INT(v.n_pending, 1);
-	CHECK(v.next_attempt_us >= before + 3600 * US_PER_SEC && v.next_attempt_us < before + 3700 * US_PER_SEC);
+	CHECK(v.next_attempt_us >= before + 3600 * US_PER_SEC &&
+	      v.next_attempt_us < before + 3700 * US_PER_SEC);
 	mill_restart(&m);
 	struct queue_view after = only_entry();
 	CHECK_EQ_INT(after.next_attempt_us, v.next_attempt_us);
@@ -206,7 +219,8 @@ TEST(children_are_delivered_once)
 	mill_restart(&m);
 	try_again(id);
 	(void)mill_expect(&m, " => ok-a@x.example <all@list.example> R=all T=p", 1);
-	(void)mill_expect(&m, " == defer-b@x.example <all@list.example> R=all T=p defer (0): said so", 3);
+	(void)mill_expect(
+	    &m, " == defer-b@x.example <all@list.example> R=all T=p defer (0): said so", 3);
 	CHECK_EQ_INT(mill_count(mill_file(&m, "saved"), "RCPT <ok-a@x.example>"), 1);
 	CHECK_EQ_INT(mill_messages(&m), 1);
 	mill_stop(&m);
@@ -247,8 +261,9 @@ static const char halves[] =
     "copy:\n driver = accept\n unseen\n condition = ${if eq{$local_part}{ok}}\n transport = p\n"
     "copy2:\n driver = redirect\n condition = ${if !eq{$sender_address}{}}\n allow_defer\n"
     " data = ${if exists{$spool_directory/open}{:unknown:}{:defer: not now}}\n"
-    "all:\n driver = accept\n transport = q\n"
-    PROBE(" save = $spool_directory/saved\nq:\n driver = probe\n save = $spool_directory/saved\n") RETRY("* * F,1h,1h\n");
+    "all:\n driver = accept\n transport = q\n" PROBE(
+        " save = $spool_directory/saved\nq:\n driver = probe\n save = $spool_directory/saved\n")
+        RETRY("* * F,1h,1h\n");
 
 TEST(half_of_an_unseen_pair)
 {
@@ -263,14 +278,14 @@ TEST(half_of_an_unseen_pair)
 	(void)fclose(f);
 	try_again(id);
 	(void)mill_expect(&m, " => ok@x.example R=copy T=p", 1); /* once */
-	(void)mill_expect(&m, " => ok@x.example R=all T=q", 1);  /* and the other half is not lost */
+	(void)mill_expect(&m, " => ok@x.example R=all T=q", 1); /* and the other half is not lost */
 	(void)mill_expect(&m, "Completed", 1);
 	(void)unlink(mill_path(&m, "open"));
 	mill_stop(&m);
 }
 
-static const char short_retry[] =
-    "begin routers\nall:\n driver = accept\n transport = p\n" PROBE("") RETRY("never.example * \n* * F,1s,1s\n");
+static const char short_retry[] = "begin routers\nall:\n driver = accept\n transport = p\n" PROBE(
+    "") RETRY("never.example * \n* * F,1s,1s\n");
 
 TEST(giving_up)
 {
@@ -295,10 +310,12 @@ TEST(giving_up)
 	mill_stop(&m);
 }
 
-/* The interval grows from one attempt to the next, also in another process: what is known of the last one was kept. */
+/* The interval grows from one attempt to the next, also in another process: what is known of the
+ * last one was kept. */
 TEST(the_last_attempt_is_remembered)
 {
-	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE("") RETRY("* * G,1h,1s,20\n"));
+	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE("")
+	        RETRY("* * G,1h,1s,20\n"));
 	struct queue_id id = mill_post(&m, "ok-s@from.example", "defer@x.example");
 	CHECK(mill_settle(&m));
 	usleep(1100000);
@@ -346,7 +363,8 @@ TEST(a_transport_that_freezes_or_says_nothing)
 	begin(plain);
 	(void)mill_post(&m, "ok-s@from.example", "silent@x.example");
 	CHECK(mill_settle(&m));
-	(void)mill_expect(&m, " == silent@x.example R=all T=p defer (0): the transport recorded no outcome", 1);
+	(void)mill_expect(
+	    &m, " == silent@x.example R=all T=p defer (0): the transport recorded no outcome", 1);
 	(void)mill_post(&m, "ok-s@from.example", "freeze@x.example");
 	CHECK(mill_settle(&m));
 	(void)mill_expect(&m, "Frozen", 1);
@@ -360,7 +378,8 @@ TEST(a_transport_that_freezes_or_says_nothing)
 TEST(held_back)
 {
 	begin("hold_domains = held.example\n"
-	      "begin routers\nall:\n driver = accept\n transport = p\n" PROBE("") RETRY("* * F,1h,1h\n"));
+	      "begin routers\nall:\n driver = accept\n transport = p\n" PROBE("")
+	          RETRY("* * F,1h,1h\n"));
 	(void)mill_post(&m, "ok-s@from.example", "ok@held.example ok@x.example");
 	CHECK(mill_settle(&m));
 	(void)mill_expect(&m, " => ok@x.example", 1);
@@ -370,37 +389,49 @@ TEST(held_back)
 	mill_stop(&m);
 }
 
-/* ---- batching and the message itself -------------------------------------------------------------------- */
+/* ---- batching and the message itself
+ * -------------------------------------------------------------------- */
 
 static const char batches[] =
     "begin routers\n"
-    "own:\n driver = accept\n domains = own.example\n errors_to = ok-owner@x.example\n transport = p\n"
+    "own:\n driver = accept\n domains = own.example\n errors_to = ok-owner@x.example\n transport = "
+    "p\n"
     "one:\n driver = accept\n domains = d1.example : d2.example\n transport = one\n"
-    "all:\n driver = accept\n transport = p\n"
-    PROBE(" save = $spool_directory/saved\n max = 2\n"
-          "one:\n driver = probe\n one_domain\n save = $spool_directory/saved\n") RETRY("* * F,1h,1h\n");
+    "all:\n driver = accept\n transport = p\n" PROBE(
+        " save = $spool_directory/saved\n max = 2\n"
+        "one:\n driver = probe\n one_domain\n save = $spool_directory/saved\n")
+        RETRY("* * F,1h,1h\n");
 
 TEST(what_goes_together)
 {
 	begin(batches);
-	(void)mill_post(&m, "ok-s@from.example", "ok1@x.example ok2@y.example ok3@x.example ok4@own.example");
+	(void)mill_post(
+	    &m, "ok-s@from.example", "ok1@x.example ok2@y.example ok3@x.example ok4@own.example");
 	CHECK(mill_settle(&m));
 	slice_t saved = mill_file(&m, "saved");
 	CHECK_EQ_INT(mill_count(saved, "MAIL "), 3);
-	CHECK_EQ_INT(mill_count(saved, "MAIL <ok-s@from.example>\nRCPT <ok1@x.example>\nRCPT <ok2@y.example>\nMESSAGE\n"), 1);
-	CHECK_EQ_INT(mill_count(saved, "MAIL <ok-s@from.example>\nRCPT <ok3@x.example>\nMESSAGE\n"), 1);
-	CHECK_EQ_INT(mill_count(saved, "MAIL <ok-owner@x.example>\nRCPT <ok4@own.example>\nMESSAGE\n"), 1);
+	CHECK_EQ_INT(
+	    mill_count(saved,
+	        "MAIL <ok-s@from.example>\nRCPT <ok1@x.example>\nRCPT <ok2@y.example>\nMESSAGE\n"),
+	    1);
+	CHECK_EQ_INT(
+	    mill_count(saved, "MAIL <ok-s@from.example>\nRCPT <ok3@x.example>\nMESSAGE\n"), 1);
+	CHECK_EQ_INT(
+	    mill_count(saved, "MAIL <ok-owner@x.example>\nRCPT <ok4@own.example>\nMESSAGE\n"), 1);
 	(void)mill_expect(&m, " => ok1@x.example R=all T=p", 1);
 	(void)mill_expect(&m, " -> ok2@y.example R=all T=p", 1);
 	(void)mill_post(&m, "ok-s@from.example", "ok1@d1.example ok2@d2.example ok3@d1.example");
 	CHECK(mill_settle(&m));
 	saved = mill_file(&m, "saved");
-	CHECK_EQ_INT(mill_count(saved, "RCPT <ok1@d1.example>\nRCPT <ok3@d1.example>\nMESSAGE\n"), 1);
-	CHECK_EQ_INT(mill_count(saved, "MAIL <ok-s@from.example>\nRCPT <ok2@d2.example>\nMESSAGE\n"), 1);
+	CHECK_EQ_INT(
+	    mill_count(saved, "RCPT <ok1@d1.example>\nRCPT <ok3@d1.example>\nMESSAGE\n"), 1);
+	CHECK_EQ_INT(
+	    mill_count(saved, "MAIL <ok-s@from.example>\nRCPT <ok2@d2.example>\nMESSAGE\n"), 1);
 	mill_stop(&m);
 }
 
-static enum rc slow_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text, struct error *err)
+static enum rc slow_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count,
+    slice_t *out_text, struct error *err)
 {
 	MUST(count == 1);
 	*out_text = SL("");
@@ -421,17 +452,22 @@ static enum rc slow_host_name(struct eval *ev)
 TEST(side_by_side_each_has_its_own_variables)
 {
 	static const struct eval_hooks hooks = {.acl = slow_acl, .host_name = slow_host_name};
-	begin("remote_max_parallel = 4\nbegin routers\nall:\n driver = accept\n transport = p\n"
-	    PROBE(" one_domain\n text = ${acl{acl_m_x}{$domain}}$acl_m_x $sender_host_name\n") RETRY("* * F,1h,1h\n"));
+	begin(
+	    "remote_max_parallel = 4\nbegin routers\nall:\n driver = accept\n transport = "
+	    "p\n" PROBE(" one_domain\n text = ${acl{acl_m_x}{$domain}}$acl_m_x $sender_host_name\n")
+	        RETRY("* * F,1h,1h\n"));
 	m.hooks = &hooks;
 	mill_restart(&m);
 	deliver_enable(m.deliverer, true);
 	(void)mill_post(&m, "ok-s@from.example",
-	    "defer@d0.example defer@d1.example defer@d2.example defer@d3.example defer@d4.example defer@d5.example");
+	    "defer@d0.example defer@d1.example defer@d2.example defer@d3.example defer@d4.example "
+	    "defer@d5.example");
 	CHECK(mill_settle(&m));
 	for (int i = 0; i < 6; i++) {
 		char line[200];
-		(void)snprintf(line, sizeof line, " == defer@d%d.example R=all T=p defer (0): d%d.example host-for-d%d.example", i, i, i);
+		(void)snprintf(line, sizeof line,
+		    " == defer@d%d.example R=all T=p defer (0): d%d.example host-for-d%d.example",
+		    i, i, i);
 		(void)mill_expect(&m, line, 1);
 	}
 	mill_stop(&m);
@@ -439,7 +475,8 @@ TEST(side_by_side_each_has_its_own_variables)
 
 static _Atomic bool has_come, may_go;
 
-static enum rc waiting_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count, slice_t *out_text, struct error *err)
+static enum rc waiting_acl(struct eval *ev, slice_t name, const slice_t *args, uint32_t count,
+    slice_t *out_text, struct error *err)
 {
 	(void)ev, (void)name, (void)args, (void)count, (void)err;
 	has_come = true;
@@ -454,7 +491,8 @@ TEST(stopping_tells_of_a_delivery_that_goes_on)
 {
 	static const struct eval_hooks hooks = {.acl = waiting_acl};
 	has_come = may_go = false;
-	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(" text = ${acl{acl_m_x}}\n") RETRY("* * F,1h,1h\n"));
+	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(
+	    " text = ${acl{acl_m_x}}\n") RETRY("* * F,1h,1h\n"));
 	m.hooks = &hooks;
 	mill_restart(&m);
 	deliver_enable(m.deliverer, true);
@@ -467,13 +505,16 @@ TEST(stopping_tells_of_a_delivery_that_goes_on)
 	mill_stop(&m);
 }
 
-static const char header_text[] = "Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n";
+static const char header_text[] =
+    "Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n";
 
 static slice_t sent(const char *transport_options, const char *router_options, slice_t body)
 {
 	static char conf[4000];
-	(void)snprintf(conf, sizeof conf, "begin routers\nall:\n driver = accept\n transport = p\n%sbegin transports\np:\n"
-	    " driver = probe\n save = $spool_directory/saved\n%s", router_options, transport_options);
+	(void)snprintf(conf, sizeof conf,
+	    "begin routers\nall:\n driver = accept\n transport = p\n%sbegin transports\np:\n"
+	    " driver = probe\n save = $spool_directory/saved\n%s",
+	    router_options, transport_options);
 	begin(conf);
 	(void)mill_post_body(&m, "ok-s@from.example", "ok@x.example", header_text, body, true);
 	CHECK(mill_settle(&m));
@@ -490,31 +531,40 @@ static slice_t sent(const char *transport_options, const char *router_options, s
 
 TEST(what_a_transport_sends)
 {
-#define PLAIN "Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n"
+#define PLAIN \
+	"Received: from somewhere\n\tfar away\nX-Gone: 1\nx-goner: 2\nSubject: kept\nX-Stay: 3\n"
 	static const struct {
 		const char *transport, *router, *body, *want;
 	} rows[] = {
 	    {"", "", "one\n.two\n", PLAIN "\none\n.two\n"},
 	    {"", " headers_remove = x-gone*\n headers_add = X-R: r\n", "b\n",
 	        "Received: from somewhere\n\tfar away\nSubject: kept\nX-Stay: 3\nX-R: r\n\nb\n"},
-	    {" headers_remove = X-GONE:subject\n headers_add = X-T: $local_part\n", " headers_add = X-R: r\n", "b\n",
-	        "Received: from somewhere\n\tfar away\nx-goner: 2\nX-Stay: 3\nX-R: r\nX-T: ok\n\nb\n"},
+	    {" headers_remove = X-GONE:subject\n headers_add = X-T: $local_part\n",
+	        " headers_add = X-R: r\n", "b\n",
+	        "Received: from somewhere\n\tfar away\nx-goner: 2\nX-Stay: 3\nX-R: r\nX-T: "
+	        "ok\n\nb\n"},
 	    /* an item that is forced to fail is left out, the others stay */
 	    {" headers_add = ${if eq{$local_part}{no}{X-No: 1}fail}\n headers_add = X-T: 2\n"
 	     " headers_remove = ${if eq{1}{2}{x}fail}:x-gone\n",
-	        " headers_add = X-R: $local_part\n headers_add = ${if eq{1}{2}{x}fail}\n headers_remove = x-stay : ${if eq{1}{2}{x}fail}\n",
-	        "b\n", "Received: from somewhere\n\tfar away\nx-goner: 2\nSubject: kept\nX-R: ok\nX-T: 2\n\nb\n"},
+	        " headers_add = X-R: $local_part\n headers_add = ${if eq{1}{2}{x}fail}\n "
+	        "headers_remove = x-stay : ${if eq{1}{2}{x}fail}\n",
+	        "b\n",
+	        "Received: from somewhere\n\tfar away\nx-goner: 2\nSubject: kept\nX-R: ok\nX-T: "
+	        "2\n\nb\n"},
 	    {" return_path_add\n envelope_to_add\n", "", "b\n",
 	        "Return-path: <ok-s@from.example>\nEnvelope-to: ok@x.example\n" PLAIN "\nb\n"},
-	    {" return_path = other@from.example\n return_path_add\n", "", "b\n", "Return-path: <other@from.example>\n" PLAIN "\nb\n"},
+	    {" return_path = other@from.example\n return_path_add\n", "", "b\n",
+	        "Return-path: <other@from.example>\n" PLAIN "\nb\n"},
 	    {" body_only\n", "", "b\n", "b\n"},
 	    {" headers_only\n", "", "b\n", PLAIN "\n"},
-	    {" from = \"From \"\n", "", "From here\nnot From\nFrom there\n", PLAIN "\n>From here\nnot From\n>From there\n"},
+	    {" from = \"From \"\n", "", "From here\nnot From\nFrom there\n",
+	        PLAIN "\n>From here\nnot From\n>From there\n"},
 	    {" wire = 1\n body_only\n", "", "a\n.b\n", "a\r\n.b\r\n"},
 	    {" wire = 3\n body_only\n", "", "a\n.b\n..\n", "a\r\n..b\r\n...\r\n"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (!CHECK_EQ_STR(sent(rows[i].transport, rows[i].router, slice_cstr(rows[i].body)), rows[i].want))
+		if (!CHECK_EQ_STR(sent(rows[i].transport, rows[i].router, slice_cstr(rows[i].body)),
+		        rows[i].want))
 			printf("# row %zu\n", i);
 	/* pieces end anywhere */
 	static char big[60000];
@@ -529,10 +579,12 @@ TEST(what_a_transport_sends)
 
 TEST(too_big_for_the_transport)
 {
-	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(" message_size_limit = 50\n"));
+	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(
+	    " message_size_limit = 50\n"));
 	(void)mill_post_body(&m, "", "ok@x.example", header_text, SL("b\n"), true);
 	CHECK(mill_settle(&m));
-	(void)mill_expect(&m, " ** ok@x.example R=all T=p: message is too big (transport limit = 50)", 1);
+	(void)mill_expect(
+	    &m, " ** ok@x.example R=all T=p: message is too big (transport limit = 50)", 1);
 	mill_stop(&m);
 }
 

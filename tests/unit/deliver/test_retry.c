@@ -19,8 +19,10 @@ static void begin(const char *rules)
 	mill_rules(&m,
 	    "begin routers\nuser:\n driver = accept\n local_parts = joe\n transport = p\n"
 	    "all:\n driver = accept\n transport = p\n"
-	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n"
-	    "domainwide:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n no_retry_use_local_part\n",
+	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = "
+	    "/nowhere/x\n user = nobody\n"
+	    "domainwide:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n "
+	    "no_retry_use_local_part\n",
 	    rules);
 	static struct message msg;
 	msg.sender = SL("s@from.example");
@@ -35,7 +37,8 @@ static void begin(const char *rules)
 	addr = (struct address){.text = SL("joe@a.example"), .logged = slice_absent()};
 	addr.router = config_router_named(m.cfg, SL("all"));
 	hosts = (struct vec){0};
-	group = (struct group){.transport = config_transport_named(m.cfg, SL("p")), .hosts = &hosts};
+	group =
+	    (struct group){.transport = config_transport_named(m.cfg, SL("p")), .hosts = &hosts};
 }
 
 static void end(void)
@@ -46,14 +49,22 @@ static void end(void)
 static void add_host(const char *name, const char *address, uint32_t flags)
 {
 	struct heddle_route_host *h = VEC_PUSH(m.arena, &hosts, struct heddle_route_host);
-	*h = (struct heddle_route_host){.name = slice_cstr(name), .address = slice_cstr(address), .flags = flags};
+	*h = (struct heddle_route_host){
+	    .name = slice_cstr(name), .address = slice_cstr(address), .flags = flags};
 }
 
-/* The interval in seconds, when it failed first `since` seconds ago and last `last`; -1: given up. */
-static int64_t next_after(int64_t since, int64_t last, const struct group *g, const struct outcome *o)
+/* The interval in seconds, when it failed first `since` seconds ago and last `last`; -1: given up.
+ */
+static int64_t next_after(
+    int64_t since, int64_t last, const struct group *g, const struct outcome *o)
 {
-	struct retry_state now = {.first_failed_us = NOW - since * US_PER_SEC, .last_try_us = NOW, .tries = 2, .why = SL("x")};
-	struct retry_state old = {.first_failed_us = NOW - since * US_PER_SEC, .last_try_us = NOW - last * US_PER_SEC, .tries = 1,
+	struct retry_state now = {.first_failed_us = NOW - since * US_PER_SEC,
+	    .last_try_us = NOW,
+	    .tries = 2,
+	    .why = SL("x")};
+	struct retry_state old = {.first_failed_us = NOW - since * US_PER_SEC,
+	    .last_try_us = NOW - last * US_PER_SEC,
+	    .tries = 1,
 	    .why = SL("x")};
 	int64_t next = 0;
 
@@ -67,7 +78,8 @@ static int64_t next_after(int64_t since, int64_t last, const struct group *g, co
 TEST(state_survives_being_written_down)
 {
 	struct arena *a = arena_new(0);
-	struct retry_state r = {.first_failed_us = NOW, .last_try_us = NOW + 5, .tries = 77, .why = SL("because")};
+	struct retry_state r = {
+	    .first_failed_us = NOW, .last_try_us = NOW + 5, .tries = 77, .why = SL("because")};
 	slice_t bytes = retry_encode(a, &r);
 	struct retry_state back = retry_decode(bytes);
 	CHECK_EQ_INT(back.first_failed_us, NOW);
@@ -98,30 +110,33 @@ TEST(intervals_and_cutoffs)
 	static const struct {
 		int64_t since, last, want;
 	} rows[] = {
-	    {0, -1, 900},                 /* the first failure */
-	    {3600, 900, 900},             /* F: always the same */
+	    {0, -1, 900},     /* the first failure */
+	    {3600, 900, 900}, /* F: always the same */
 	    {7199, 900, 900},
-	    {7200, 900, 3600},            /* the first set is over: G begins with its first interval */
-	    {10000, 3600, 5400},          /* times 1.5 */
+	    {7200, 900, 3600},   /* the first set is over: G begins with its first interval */
+	    {10000, 3600, 5400}, /* times 1.5 */
 	    {20000, 5400, 8100},
-	    {20000, 5399, 5400},          /* the first of the series that is longer than the last */
+	    {20000, 5399, 5400}, /* the first of the series that is longer than the last */
 	    {20000, 5401, 8100},
-	    {57600, 8100, 21600},         /* F again */
+	    {57600, 8100, 21600}, /* F again */
 	    {345599, 21600, 21600},
-	    {345600, 21600, -1},          /* the last cutoff: given up */
+	    {345600, 21600, -1}, /* the last cutoff: given up */
 	    {999999999, 21600, -1},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (!CHECK_EQ_INT(next_after(rows[i].since, rows[i].last, NULL, NULL), rows[i].want))
+		if (!CHECK_EQ_INT(
+		        next_after(rows[i].since, rows[i].last, NULL, NULL), rows[i].want))
 			printf("# row %zu\n", i);
 	end();
 }
 
-/* An attempt that came late does not make the next interval longer; one that somebody forced makes it no longer either. */
+/* An attempt that came late does not make the next interval longer; one that somebody forced makes
+ * it no longer either. */
 TEST(the_planned_interval_counts)
 {
 	begin("* * G,16h,1h,2\n");
-	recipient.next_attempt_us = NOW - 1800 * US_PER_SEC; /* planned an hour after the last one; now half an hour late */
+	recipient.next_attempt_us =
+	    NOW - 1800 * US_PER_SEC; /* planned an hour after the last one; now half an hour late */
 	CHECK_EQ_INT(next_after(10000, 5400, NULL, NULL), 7200);
 	recipient.next_attempt_us = NOW + 1800 * US_PER_SEC; /* forced, half an hour early */
 	CHECK_EQ_INT(next_after(10000, 1800, NULL, NULL), 3600);
@@ -172,7 +187,8 @@ TEST(errors_by_name)
 		uint32_t about;
 		bool mx, want;
 	} rows[] = {
-	    {"rcpt_4xx", "SMTP error from remote mail server after RCPT TO:<a@b>: 452 no", 452, HEDDLE_X_RECIPIENT, false, true},
+	    {"rcpt_4xx", "SMTP error from remote mail server after RCPT TO:<a@b>: 452 no", 452,
+	        HEDDLE_X_RECIPIENT, false, true},
 	    {"rcpt_45x", "after RCPT", 452, HEDDLE_X_RECIPIENT, false, true},
 	    {"rcpt_452", "after RCPT", 452, HEDDLE_X_RECIPIENT, false, true},
 	    {"rcpt_451", "after RCPT", 452, HEDDLE_X_RECIPIENT, false, false},
@@ -184,9 +200,11 @@ TEST(errors_by_name)
 	    {"data_45x", "after DATA: 452", 452, HEDDLE_X_MESSAGE, false, true},
 	    {"data_4xx", "after MAIL FROM:<a@b>: 452", 452, HEDDLE_X_MESSAGE, false, false},
 	    {"timeout", "Connection timed out", 0, HEDDLE_X_HOST, false, true},
-	    {"timeout", "Connection timed out: SMTP timeout after DATA", 0, HEDDLE_X_HOST, true, true},
+	    {"timeout", "Connection timed out: SMTP timeout after DATA", 0, HEDDLE_X_HOST, true,
+	        true},
 	    {"timeout_connect", "Connection timed out", 0, HEDDLE_X_HOST, false, true},
-	    {"timeout_connect", "Connection timed out: SMTP timeout after DATA", 0, HEDDLE_X_HOST, false, false},
+	    {"timeout_connect", "Connection timed out: SMTP timeout after DATA", 0, HEDDLE_X_HOST,
+	        false, false},
 	    {"timeout_connect_MX", "Connection timed out", 0, HEDDLE_X_HOST, true, true},
 	    {"timeout_connect_MX", "Connection timed out", 0, HEDDLE_X_HOST, false, false},
 	    {"timeout_A", "Connection timed out", 0, HEDDLE_X_HOST, false, true},
@@ -195,16 +213,23 @@ TEST(errors_by_name)
 	    {"refused_MX", "Connection refused", 0, HEDDLE_X_HOST, true, true},
 	    {"refused_A", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"refused", "Connection timed out", 0, HEDDLE_X_HOST, true, false},
-	    {"lost_connection", "Remote host closed connection in response to EHLO", 0, HEDDLE_X_HOST, true, true},
+	    {"lost_connection", "Remote host closed connection in response to EHLO", 0,
+	        HEDDLE_X_HOST, true, true},
 	    {"quota", "mailbox is over quota", 0, HEDDLE_X_QUOTA, true, true},
-	    {"quota", "mailbox is over quota", 0, 0, true, false}, /* a text is not enough: the driver says so */
+	    {"quota", "mailbox is over quota", 0, 0, true,
+	        false}, /* a text is not enough: the driver says so */
 	    {"quota", "Connection refused", 0, HEDDLE_X_HOST, true, false},
-	    {"auth_failed", "authentication required but authentication attempt(s) failed", 0, HEDDLE_X_HOST, true, true},
+	    {"auth_failed", "authentication required but authentication attempt(s) failed", 0,
+	        HEDDLE_X_HOST, true, true},
 	    {"auth_failed", "Connection refused", 0, HEDDLE_X_HOST, true, false},
-	    {"tls_required", "a TLS session is required, but the server did not offer TLS support", 0, HEDDLE_X_HOST, true, true},
-	    {"tls_required", "SMTP error from remote mail server after STARTTLS: 454 later", 454, HEDDLE_X_HOST, true, true},
-	    {"tls_required", "SMTP error from remote mail server after EHLO mx: 454 later", 454, HEDDLE_X_HOST, true, false},
-	    {"quota_4d", "mailbox is over quota", 0, HEDDLE_X_QUOTA, true, false}, /* somebody read it just now */
+	    {"tls_required", "a TLS session is required, but the server did not offer TLS support",
+	        0, HEDDLE_X_HOST, true, true},
+	    {"tls_required", "SMTP error from remote mail server after STARTTLS: 454 later", 454,
+	        HEDDLE_X_HOST, true, true},
+	    {"tls_required", "SMTP error from remote mail server after EHLO mx: 454 later", 454,
+	        HEDDLE_X_HOST, true, false},
+	    {"quota_4d", "mailbox is over quota", 0, HEDDLE_X_QUOTA, true,
+	        false}, /* somebody read it just now */
 	    {"lookup", "Connection refused", 0, HEDDLE_X_HOST, true, false},
 	    {"*", "whatever", 0, 0, true, true},
 	};
@@ -213,7 +238,10 @@ TEST(errors_by_name)
 		(void)snprintf(rules, sizeof rules, "* %s F,1h,15m\n", rows[i].error);
 		begin(rules);
 		add_host("mx1.example", "192.0.2.1", rows[i].mx ? HEDDLE_H_MX : 0);
-		struct outcome o = {.is_set = true, .result = RC_DEFER, .smtp = rows[i].smtp, .about = rows[i].about,
+		struct outcome o = {.is_set = true,
+		    .result = RC_DEFER,
+		    .smtp = rows[i].smtp,
+		    .about = rows[i].about,
 		    .text = slice_cstr(rows[i].text)};
 		if (!CHECK_EQ_INT(next_after(0, -1, &group, &o), rows[i].want ? 900 : -1))
 			printf("# row %zu: %s\n", i, rows[i].error);
@@ -272,14 +300,16 @@ TEST(patterns)
 	addr.text = SL("/var/mail/x");
 	CHECK_EQ_INT(next_after(0, -1, NULL, NULL), 120);
 	end();
-	begin("^\\\\*@[a-z]+\\\\.example\\$ * F,1h,1m\n* * F,1h,2m\n"); /* regex: "*" stands for the local part */
+	begin("^\\\\*@[a-z]+\\\\.example\\$ * F,1h,1m\n* * F,1h,2m\n"); /* regex: "*" stands for the
+	                                                                   local part */
 	CHECK_EQ_INT(next_after(0, -1, NULL, NULL), 60);
 	end();
 }
 
 TEST(senders)
 {
-	begin("* * senders=: F,1h,1m\n* * senders=\"s@from.example : t@from.example\" F,1h,2m\n* * F,1h,3m\n");
+	begin("* * senders=: F,1h,1m\n* * senders=\"s@from.example : t@from.example\" F,1h,2m\n* * "
+	      "F,1h,3m\n");
 	CHECK_EQ_INT(next_after(0, -1, NULL, NULL), 120);
 	at.m->sender = SL("");
 	CHECK_EQ_INT(next_after(0, -1, NULL, NULL), 60);

@@ -22,7 +22,8 @@ static void begin(const char *rules)
 
 	mill_rules(&m,
 	    "begin routers\nall:\n driver = accept\n transport = p\n"
-	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = /nowhere/x\n user = nobody\n",
+	    "begin transports\np:\n driver = probe\nlocal:\n driver = appendfile\n file = "
+	    "/nowhere/x\n user = nobody\n",
 	    rules);
 	(void)snprintf(folder, sizeof folder, "/tmp/test_retry_hints.XXXXXX");
 	if (!mkdtemp(folder))
@@ -33,8 +34,10 @@ static void begin(const char *rules)
 	d.cfg.index = queue_index_new();
 	MUST(hints_new(&hc, &d.cfg.hints, &err) == RC_OK && hints_open(d.cfg.hints));
 	msg = (struct message){.sender = SL("s@from.example"), .received_us = clock_wall_us()};
-	recipient = (struct queue_recipient){.retry = slice_absent(), .address = SL("joe@a.example")};
-	at = (struct attempt){.d = &d, .arena = m.arena, .cfg = m.cfg, .m = &msg, .id_text = SL("1aaaaa-000001-00")};
+	recipient =
+	    (struct queue_recipient){.retry = slice_absent(), .address = SL("joe@a.example")};
+	at = (struct attempt){
+	    .d = &d, .arena = m.arena, .cfg = m.cfg, .m = &msg, .id_text = SL("1aaaaa-000001-00")};
 	at.state.recipients = &recipient;
 	at.state.n_recipients = 1;
 	eval_init(&at.ev, m.arena, m.cfg);
@@ -68,7 +71,8 @@ static void end(void)
 static void attempt(const char *id)
 {
 	at.id_text = slice_cstr(id);
-	group = (struct group){.transport = config_transport_named(m.cfg, SL("p")), .hosts = &hosts};
+	group =
+	    (struct group){.transport = config_transport_named(m.cfg, SL("p")), .hosts = &hosts};
 	group.outcomes = ARENA_ARRAY(m.arena, struct outcome, 1);
 	group.host_outcomes = ARENA_ARRAY(m.arena, struct outcome, 3);
 	*VEC_PUSH(m.arena, &group.addresses, struct address *) = &addr;
@@ -82,7 +86,10 @@ static bool may_try(uint32_t host, uint32_t port)
 
 static void host_says(uint32_t host, enum rc rc, uint32_t about, const char *text)
 {
-	group.host_outcomes[host] = (struct outcome){.is_set = true, .result = rc, .about = about, .host = (int32_t)host,
+	group.host_outcomes[host] = (struct outcome){.is_set = true,
+	    .result = rc,
+	    .about = about,
+	    .host = (int32_t)host,
 	    .text = slice_cstr(text)};
 	group.outcomes[0] = group.host_outcomes[host];
 }
@@ -95,7 +102,9 @@ static int64_t again(void)
 
 	if (group.outcomes[0].waits_until_us)
 		return (group.outcomes[0].waits_until_us - now + US_PER_SEC / 2) / US_PER_SEC;
-	return retry_failed(&at, &addr, &group, &group.outcomes[0], &rs, now, &next) ? (next - now + US_PER_SEC / 2) / US_PER_SEC : -1;
+	return retry_failed(&at, &addr, &group, &group.outcomes[0], &rs, now, &next)
+	           ? (next - now + US_PER_SEC / 2) / US_PER_SEC
+	           : -1;
 }
 
 /* What a hint says, moved into the past. */
@@ -105,14 +114,17 @@ static void age(const char *key, int64_t seconds)
 	struct hint got;
 	char buf[RETRY_HINT_MAX];
 
-	if (!CHECK_EQ_INT(hints_get(d.cfg.hints, slice_cstr(key), m.arena, &got, NULL), RC_OK) || !CHECK(retry_hint_decode(got.value, &h)))
+	if (!CHECK_EQ_INT(hints_get(d.cfg.hints, slice_cstr(key), m.arena, &got, NULL), RC_OK) ||
+	    !CHECK(retry_hint_decode(got.value, &h)))
 		return;
 	h.first_failed_us -= seconds * US_PER_SEC;
 	h.last_try_us -= seconds * US_PER_SEC;
 	h.next_try_us -= seconds * US_PER_SEC;
 	h.claimed_until_us = 0;
 	size_t n = retry_hint_encode(&h, buf);
-	CHECK_EQ_INT(hints_put(d.cfg.hints, slice_cstr(key), slice_tainted(buf, n), got.time_us, NULL), RC_OK);
+	CHECK_EQ_INT(
+	    hints_put(d.cfg.hints, slice_cstr(key), slice_tainted(buf, n), got.time_us, NULL),
+	    RC_OK);
 }
 
 static bool is_known(const char *key)
@@ -131,8 +143,14 @@ static void refuse(const char *id)
 
 TEST(a_hint_survives_being_written_down)
 {
-	struct retry_hint h = {.first_failed_us = 1, .last_try_us = 2, .next_try_us = 3, .claimed_until_us = 4, .number = -44,
-	    .is_expired = true, .why = SL("because")}, back = {.why = SL("")};
+	struct retry_hint h = {.first_failed_us = 1,
+	                      .last_try_us = 2,
+	                      .next_try_us = 3,
+	                      .claimed_until_us = 4,
+	                      .number = -44,
+	                      .is_expired = true,
+	                      .why = SL("because")},
+	                  back = {.why = SL("")};
 	char buf[RETRY_HINT_MAX];
 	size_t n = retry_hint_encode(&h, buf);
 
@@ -210,8 +228,8 @@ TEST(past_the_cutoff)
 	CHECK(!may_try(0, 25));
 	retry_settle_hosts(&at, &group);
 	CHECK_EQ_INT(group.outcomes[0].result, RC_FAIL);
-	CHECK_EQ_STR(group.outcomes[0].text,
-	    "all hosts for 'a.example' have been failing for a long time (and retry time not reached)");
+	CHECK_EQ_STR(group.outcomes[0].text, "all hosts for 'a.example' have been failing for a "
+	                                     "long time (and retry time not reached)");
 	attempt("1bbbbb-000001-00"); /* but another host may do */
 	CHECK(!may_try(0, 25));
 	CHECK(may_try(1, 25));
@@ -224,11 +242,16 @@ TEST(past_the_cutoff)
 TEST(old_hints_do_not_count)
 {
 	begin("* * F,1h,10m\n");
-	struct retry_hint h = {.first_failed_us = 1, .last_try_us = 2, .next_try_us = INT64_MAX - 1, .is_expired = true};
+	struct retry_hint h = {.first_failed_us = 1,
+	    .last_try_us = 2,
+	    .next_try_us = INT64_MAX - 1,
+	    .is_expired = true};
 	char buf[RETRY_HINT_MAX];
 	size_t n = retry_hint_encode(&h, buf);
 	int64_t then = clock_wall_us() - 8 * 86400 * US_PER_SEC; /* retry_data_expire is 7d */
-	CHECK_EQ_INT(hints_put(d.cfg.hints, SL("T:mx1.example:192.0.2.1"), slice_tainted(buf, n), then, NULL), RC_OK);
+	CHECK_EQ_INT(hints_put(d.cfg.hints, SL("T:mx1.example:192.0.2.1"), slice_tainted(buf, n),
+	                 then, NULL),
+	    RC_OK);
 	refuse("1aaaaa-000001-00");
 	CHECK_EQ_INT(again(), 600); /* as if it failed for the first time */
 	end();
@@ -240,12 +263,16 @@ TEST(addresses)
 	int64_t until = 0;
 	attempt("1aaaaa-000001-00");
 	CHECK(may_try(0, 25));
-	group.outcomes[0] = (struct outcome){.is_set = true, .result = RC_DEFER, .smtp = 450, .about = HEDDLE_X_RECIPIENT,
+	group.outcomes[0] = (struct outcome){.is_set = true,
+	    .result = RC_DEFER,
+	    .smtp = 450,
+	    .about = HEDDLE_X_RECIPIENT,
 	    .text = SL("450 greylisted")};
 	retry_settle_hosts(&at, &group);
 	CHECK_EQ_INT(again(), 300);
 	CHECK(is_known("R:joe@a.example:<s@from.example>"));
-	CHECK(!retry_address_waits(&at, &recipient, &until)); /* a first attempt is made in any case */
+	CHECK(!retry_address_waits(
+	    &at, &recipient, &until)); /* a first attempt is made in any case */
 	struct retry_state rs = {.first_failed_us = 5, .last_try_us = 5, .tries = 1, .why = SL("")};
 	recipient.retry = retry_encode(m.arena, &rs);
 	CHECK(retry_address_waits(&at, &recipient, &until));
@@ -253,7 +280,8 @@ TEST(addresses)
 	CHECK(!retry_address_waits(&at, &recipient, &until));
 	CHECK_EQ_INT(again(), 60); /* the rule for that sender */
 	CHECK(retry_address_waits(&at, &recipient, &until));
-	msg.received_us -= 3601 * US_PER_SEC; /* it has been here for longer than the rule goes on */
+	msg.received_us -=
+	    3601 * US_PER_SEC; /* it has been here for longer than the rule goes on */
 	CHECK(!retry_address_waits(&at, &recipient, &until));
 	CHECK_EQ_INT(again(), -1);
 	retry_forget(&at, &addr, &group);
@@ -276,13 +304,15 @@ TEST(local_deliveries)
 	attempt("1aaaaa-000001-00");
 	group.transport = config_transport_named(m.cfg, SL("local"));
 	group.is_local = true;
-	group.outcomes[0] = (struct outcome){.is_set = true, .result = RC_DEFER, .host = -1, .text = SL("mailbox is locked")};
+	group.outcomes[0] = (struct outcome){
+	    .is_set = true, .result = RC_DEFER, .host = -1, .text = SL("mailbox is locked")};
 	CHECK_EQ_INT(again(), 600);
 	CHECK(is_known("T:joe@a.example"));
 	CHECK(!retry_local_waits(&at, &group)); /* the first attempt of a message */
 	struct retry_state rs = {.first_failed_us = 5, .last_try_us = 5, .tries = 1, .why = SL("")};
 	recipient.retry = retry_encode(m.arena, &rs);
-	CHECK(!retry_local_waits(&at, &group)); /* what failed in this very attempt was another copy */
+	CHECK(!retry_local_waits(
+	    &at, &group)); /* what failed in this very attempt was another copy */
 	at.began_us = clock_mono_us() + US_PER_SEC;
 	CHECK(retry_local_waits(&at, &group));
 	CHECK_EQ_STR(group.outcomes[0].text, "Retry time not yet reached");

@@ -244,8 +244,12 @@ TEST(facts_of_tls)
 	begin(&f);
 	struct session_facts session = {.arena = f.arena};
 	struct host_facts host = {.host = SL("mx")};
-	struct tls_facts in = {.cipher = SL("TLS1.3:IN:128"), .ver = SL("TLS1.3"), .bits = 128, .peercert = SL("der"), .verified = true},
-			 out = {.cipher = SL("OUT"), .bits = 256};
+	struct tls_facts in = {.cipher = SL("TLS1.3:IN:128"),
+	                     .ver = SL("TLS1.3"),
+	                     .bits = 128,
+	                     .peercert = SL("der"),
+	                     .verified = true},
+	                 out = {.cipher = SL("OUT"), .bits = 256};
 	in.binding[TLS_BINDING_EXPORTER] = SL("exporter");
 	f.eval.session = &session;
 	check_tls_fact(&f, HEDDLE_TLS_CIPHER, HEDDLE_FAIL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* drivers/transport/appendfile, the real file, against a host that has the options of a table: what it writes, and what it
- * will not write to. */
+/* drivers/transport/appendfile, the real file, against a host that has the options of a table: what
+ * it writes, and what it will not write to. */
 #include "base/clock.h"
 #include "lib/tap.h"
 
@@ -26,7 +26,7 @@ struct heddle_call {
 	struct arena *arena;
 	const struct given *given; /* ends with a NULL name */
 	const char *home;
-	slice_t path, body;        /* path: of a child, or ABSENT */
+	slice_t path, body; /* path: of a child, or ABSENT */
 	bool path_tainted, tainted_file;
 	size_t read_at;
 	int64_t deadline_us;
@@ -45,7 +45,8 @@ static const char *value_of(const struct heddle_call *c, uint32_t i)
 			return g->value;
 	return drv->options[i].initial;
 }
-static int32_t opt_int(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
+static int32_t opt_int(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, int64_t *out)
 {
 	const char *v = value_of(c, i);
 	(void)inst;
@@ -56,10 +57,12 @@ static int32_t opt_int(struct heddle_call *c, const struct heddle_instance *inst
 	else if (drv->options[i].type == HEDDLE_T_TIME)
 		MUST(slice_to_ms(slice_cstr(v), out));
 	else
-		MUST(slice_to_i64(slice_cstr(v), drv->options[i].type == HEDDLE_T_OCTAL ? 8 : 10, true, out));
+		MUST(slice_to_i64(
+		    slice_cstr(v), drv->options[i].type == HEDDLE_T_OCTAL ? 8 : 10, true, out));
 	return HEDDLE_OK;
 }
-static int32_t opt_text(struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
+static int32_t opt_text(
+    struct heddle_call *c, const struct heddle_instance *inst, uint32_t i, slice_t *out)
 {
 	(void)inst;
 	*out = slice_cstr(value_of(c, i));
@@ -118,8 +121,8 @@ static slice_t instance_name(const struct heddle_instance *i)
 }
 static int32_t var_get(struct heddle_call *c, slice_t name, slice_t *out)
 {
-	static const struct given vars[] = {{"return_path", "from@a.example"}, {"tod_bsdinbox", "Tue Nov 24 21:30:24 2026"},
-	    {"primary_hostname", "mx/x:y"}};
+	static const struct given vars[] = {{"return_path", "from@a.example"},
+	    {"tod_bsdinbox", "Tue Nov 24 21:30:24 2026"}, {"primary_hostname", "mx/x:y"}};
 	for (size_t i = 0; i < 3; i++)
 		if (slice_eqs(name, vars[i].name)) {
 			*out = slice_cstr(vars[i].value);
@@ -143,21 +146,24 @@ static int32_t info(struct heddle_call *c, const struct heddle_job *j, struct he
 	out->path = c->path;
 	return HEDDLE_OK;
 }
-static int32_t outcome(struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *o)
+static int32_t outcome(
+    struct heddle_call *c, struct heddle_job *j, uint32_t i, const struct heddle_outcome *o)
 {
 	(void)j, (void)i;
 	c->outcomes++;
 	c->outcome = *o;
 	return HEDDLE_OK;
 }
-static int32_t open_message(struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
+static int32_t open_message(
+    struct heddle_call *c, uint32_t wire, slice_t from, slice_t prefix, struct heddle_reader **out)
 {
 	(void)wire, (void)from, (void)prefix, (void)out;
 	c->read_at = 0;
 	return HEDDLE_OK;
 }
 /* In pieces of seven bytes, so that every line start falls on an edge sometime. */
-static int32_t read_message(struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
+static int32_t read_message(
+    struct heddle_call *c, struct heddle_reader *r, void *buf, uint64_t cap, uint64_t *got)
 {
 	size_t n = c->body.len - c->read_at, most = c->body.len > 10000 ? (size_t)cap : 7;
 	(void)r;
@@ -168,16 +174,33 @@ static int32_t read_message(struct heddle_call *c, struct heddle_reader *r, void
 	*got = n;
 	return HEDDLE_OK;
 }
-static const struct heddle_delivery_service delivery = {.struct_size = sizeof delivery, .info = info, .outcome = outcome};
-static const struct heddle_message_service message = {.struct_size = sizeof message, .open = open_message, .read = read_message};
+static const struct heddle_delivery_service delivery = {
+    .struct_size = sizeof delivery, .info = info, .outcome = outcome};
+static const struct heddle_message_service message = {
+    .struct_size = sizeof message, .open = open_message, .read = read_message};
 static const void *service(const struct heddle_host *h, const char *id)
 {
 	(void)h;
-	return strcmp(id, HEDDLE_DELIVERY_ID) == 0 ? (const void *)&delivery : strcmp(id, HEDDLE_MESSAGE_ID) == 0 ? &message : NULL;
+	return strcmp(id, HEDDLE_DELIVERY_ID) == 0  ? (const void *)&delivery
+	       : strcmp(id, HEDDLE_MESSAGE_ID) == 0 ? &message
+	                                            : NULL;
 }
-static const struct heddle_host host = {.struct_size = sizeof host, .service = service, .alloc = alloc, .join = join, .cstr = cstr,
-    .log = host_log, .reason = reason, .time_left = time_left, .cancel_fd = get_cancel_fd, .block_begin = block, .block_end = block,
-    .opt_int = opt_int, .opt_text = opt_text, .instance_name = instance_name, .var_get = var_get, .random = get_random};
+static const struct heddle_host host = {.struct_size = sizeof host,
+    .service = service,
+    .alloc = alloc,
+    .join = join,
+    .cstr = cstr,
+    .log = host_log,
+    .reason = reason,
+    .time_left = time_left,
+    .cancel_fd = get_cancel_fd,
+    .block_begin = block,
+    .block_end = block,
+    .opt_int = opt_int,
+    .opt_text = opt_text,
+    .instance_name = instance_name,
+    .var_get = var_get,
+    .random = get_random};
 
 static void load(void)
 {
@@ -185,7 +208,8 @@ static void load(void)
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	MUST(n > 0);
 	exe[n] = '\0';
-	(void)snprintf(path, sizeof path, "%s/../../../drivers/transport/appendfile.so", dirname(exe));
+	(void)snprintf(
+	    path, sizeof path, "%s/../../../drivers/transport/appendfile.so", dirname(exe));
 	void *object = drv ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (object)
 		drv = dlsym(object, "heddle_driver_v1");
@@ -195,8 +219,12 @@ static void load(void)
 static void begin(struct heddle_call *c, const struct given *given)
 {
 	load();
-	*c = (struct heddle_call){.arena = arena_new(0), .given = given, .path = slice_absent(), .cancel = -2,
-	    .body = SL("Subject: x\n\nFrom here\nFrom\n>From there\nlast\n"), .deadline_us = clock_mono_us() + 5 * US_PER_SEC};
+	*c = (struct heddle_call){.arena = arena_new(0),
+	    .given = given,
+	    .path = slice_absent(),
+	    .cancel = -2,
+	    .body = SL("Subject: x\n\nFrom here\nFrom\n>From there\nlast\n"),
+	    .deadline_us = clock_mono_us() + 5 * US_PER_SEC};
 	int fds[2];
 	MUST(pipe(fds) == 0);
 	c->cancel = fds[0];
@@ -225,7 +253,8 @@ static const char *in_dir(const char *dir, const char *name)
 {
 	static char paths[8][500];
 	static unsigned next;
-	char *p = paths[next++ % 8], whole[sizeof paths[0]]; /* dir may be one of paths: built aside */
+	char *p = paths[next++ % 8],
+	     whole[sizeof paths[0]]; /* dir may be one of paths: built aside */
 	(void)snprintf(whole, sizeof whole, "%.200s/%.200s", dir, name);
 	return memcpy(p, whole, sizeof whole);
 }
@@ -241,7 +270,8 @@ static slice_t content(struct arena *a, const char *path)
 static void put(const char *path, const char *text, mode_t mode)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0);
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
+	     fchmod(fd, mode) == 0);
 	(void)close(fd);
 }
 
@@ -270,19 +300,22 @@ TEST(an_mbox_grows_by_whole_messages)
 TEST(other_separators_and_line_ends)
 {
 	const char *box = in_dir(tap_dir(), "separators");
-	const struct given given[] = {{"file", box}, {"message_prefix", "\1\1\n"}, {"message_suffix", ""}, {"check_string", "From\n"},
-	    {"escape_string", "From \n"}, {"use_crlf", "true"}, {NULL, NULL}};
+	const struct given given[] = {{"file", box}, {"message_prefix", "\1\1\n"},
+	    {"message_suffix", ""}, {"check_string", "From\n"}, {"escape_string", "From \n"},
+	    {"use_crlf", "true"}, {NULL, NULL}};
 	struct heddle_call c;
 	begin(&c, given);
 	CHECK_EQ_INT(deliver(&c), HEDDLE_OK);
-	CHECK_EQ_STR(content(c.arena, box), "\1\1\nSubject: x\r\n\r\nFrom here\r\nFrom \n>From there\r\nlast\r\n");
+	CHECK_EQ_STR(content(c.arena, box),
+	    "\1\1\nSubject: x\r\n\r\nFrom here\r\nFrom \n>From there\r\nlast\r\n");
 	end(&c);
 }
 
 TEST(a_maildir)
 {
 	const char *dir = tap_dir(), *box = in_dir(dir, "md");
-	const struct given given[] = {{"directory", box}, {"maildir_format", "true"}, {"maildir_tag", ",S=42"}, {NULL, NULL}};
+	const struct given given[] = {
+	    {"directory", box}, {"maildir_format", "true"}, {"maildir_tag", ",S=42"}, {NULL, NULL}};
 	struct heddle_call c;
 	glob_t g;
 	for (int i = 0; i < 3; i++) {
@@ -293,7 +326,8 @@ TEST(a_maildir)
 	CHECK_EQ_INT(glob(in_dir(dir, "md/new/*.H*P*.mx\\\\057x\\\\072y,S=42"), 0, NULL, &g), 0);
 	CHECK_EQ_INT(g.gl_pathc, 3);
 	begin(&c, given);
-	CHECK_EQ_STR(content(c.arena, g.gl_pathv[0]), "Subject: x\n\nFrom here\nFrom\n>From there\nlast\n");
+	CHECK_EQ_STR(
+	    content(c.arena, g.gl_pathv[0]), "Subject: x\n\nFrom here\nFrom\n>From there\nlast\n");
 	end(&c);
 	globfree(&g);
 	CHECK(glob(in_dir(dir, "md/tmp/*"), 0, NULL, &g) == GLOB_NOMATCH);
@@ -315,9 +349,12 @@ static const struct refusal {
     {"two links", {NULL, NULL}, HEDDLE_DEFER, "has too many links (2)"},
     {"narrow", {"mode", "0660"}, HEDDLE_DEFER, "has the wrong mode 600 (660 expected)"},
     {"wide", {NULL, NULL}, HEDDLE_OK, NULL},
-    {"none", {"file_must_exist", "true"}, HEDDLE_DEFER, "does not exist, but file_must_exist is set"},
-    {"none", {"create_file", "inhome"}, HEDDLE_DEFER, "creation outside the home directory is not permitted"},
-    {"none", {"create_file", "/nowhere"}, HEDDLE_DEFER, "creation outside the home directory is not permitted"},
+    {"none", {"file_must_exist", "true"}, HEDDLE_DEFER,
+        "does not exist, but file_must_exist is set"},
+    {"none", {"create_file", "inhome"}, HEDDLE_DEFER,
+        "creation outside the home directory is not permitted"},
+    {"none", {"create_file", "/nowhere"}, HEDDLE_DEFER,
+        "creation outside the home directory is not permitted"},
     {"locked", {NULL, NULL}, HEDDLE_DEFER, "(lock file)"},
     {"stale lock", {NULL, NULL}, HEDDLE_OK, NULL},
     {"fcntl", {NULL, NULL}, HEDDLE_DEFER, "(fcntl/flock)"},
@@ -368,7 +405,8 @@ TEST(what_stands_in_the_way)
 		(void)snprintf(dir, sizeof dir, "%s/r%zu", tap_dir(), i);
 		MUST(mkdir(dir, 0700) == 0);
 		(void)snprintf(box, sizeof box, "%s/box", dir);
-		const struct given fast[] = {{"file", box}, {"lock_interval", "0.02s"}, {"lock_retries", "3"}, r->given, {NULL, NULL}};
+		const struct given fast[] = {{"file", box}, {"lock_interval", "0.02s"},
+		    {"lock_retries", "3"}, r->given, {NULL, NULL}};
 		struct heddle_call c;
 		begin(&c, fast);
 		c.home = "/home/somebody";
@@ -409,11 +447,15 @@ TEST(another_users_file)
 /* The disk fills up in the middle of the message: the mailbox is as it was. */
 TEST(a_full_disk)
 {
-	const char *dir = in_dir(tap_dir(), "small"), *box = in_dir(dir, "box"), *md = in_dir(dir, "md");
-	const struct given given[] = {{"file", box}, {NULL, NULL}}, as_maildir[] = {{"directory", md}, {"maildir_format", "true"}, {NULL, NULL}};
+	const char *dir = in_dir(tap_dir(), "small"), *box = in_dir(dir, "box"),
+	           *md = in_dir(dir, "md");
+	const struct given given[] = {{"file", box}, {NULL, NULL}},
+	                   as_maildir[] = {
+	                       {"directory", md}, {"maildir_format", "true"}, {NULL, NULL}};
 	static char big[200000];
 	struct heddle_call c;
-	if (geteuid() != 0 || mkdir(dir, 0700) != 0 || mount("tmpfs", dir, "tmpfs", 0, "size=64k") != 0) {
+	if (geteuid() != 0 || mkdir(dir, 0700) != 0 ||
+	    mount("tmpfs", dir, "tmpfs", 0, "size=64k") != 0) {
 		tap_skip("no small file system can be made here");
 		return;
 	}
@@ -439,7 +481,8 @@ TEST(a_full_disk)
 TEST(a_tainted_path)
 {
 	const char *dir = tap_dir(), *box = in_dir(dir, "tainted");
-	const struct given given[] = {{"file", box}, {NULL, NULL}}, below[] = {{"file", box}, {"create_file", dir}, {NULL, NULL}};
+	const struct given given[] = {{"file", box}, {NULL, NULL}},
+	                   below[] = {{"file", box}, {"create_file", dir}, {NULL, NULL}};
 	struct heddle_call c;
 	begin(&c, given);
 	c.tainted_file = true;
@@ -451,7 +494,8 @@ TEST(a_tainted_path)
 	c.tainted_file = true;
 	CHECK_EQ_INT(deliver(&c), HEDDLE_OK);
 	end(&c);
-	const struct given climbs[] = {{"file", in_dir(dir, "../box")}, {"create_file", dir}, {NULL, NULL}};
+	const struct given climbs[] = {
+	    {"file", in_dir(dir, "../box")}, {"create_file", dir}, {NULL, NULL}};
 	begin(&c, climbs);
 	c.tainted_file = true;
 	CHECK_EQ_INT(deliver(&c), HEDDLE_DEFER);
@@ -491,10 +535,12 @@ TEST(a_childs_path)
 
 TEST(what_it_cannot_do_is_refused_at_once)
 {
-	static const struct given refused[][3] = {{{"mbx_format", "true"}}, {{"mailstore_format", "true"}},
-	    {{"use_flock_lock", "true"}}, {{"use_bsmtp", "true"}}, {{"create_file", "somewhere"}}, {{"file_format", "a:b"}},
+	static const struct given refused[][3] = {{{"mbx_format", "true"}},
+	    {{"mailstore_format", "true"}}, {{"use_flock_lock", "true"}}, {{"use_bsmtp", "true"}},
+	    {{"create_file", "somewhere"}}, {{"file_format", "a:b"}},
 	    {{"use_fcntl_lock", "false"}, {"use_lockfile", "false"}}};
-	static const struct given fine[][2] = {{{"quota", "0"}}, {{"quota", "10M"}}, {{"batch_max", "10"}}, {{"quota_size_regex", "x"}}};
+	static const struct given fine[][2] = {{{"quota", "0"}}, {{"quota", "10M"}},
+	    {{"batch_max", "10"}}, {{"quota_size_regex", "x"}}};
 	struct heddle_call c;
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
 		void *inst = NULL;

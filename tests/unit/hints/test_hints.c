@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Hints: what is kept, what becomes of a file that is damaged, locked, on a full disk, or of a killed process. */
+/* Hints: what is kept, what becomes of a file that is damaged, locked, on a full disk, or of a
+ * killed process. */
 #include "hints/record.h"
 #include "lib/tap.h"
 
@@ -214,7 +215,9 @@ TEST(expiry_takes_what_is_old)
 	CHECK_EQ_INT(hints_expire(h, NOW, &gone, NULL), RC_OK);
 	for (int i = 0; i < 300; i++) {
 		(void)snprintf(key, sizeof key, "key %d", i);
-		CHECK_EQ_INT(hints_put(h, slice_cstr(key), SL("x"), i % 3 == 0 ? NOW - 1 : NOW, NULL), RC_OK);
+		CHECK_EQ_INT(
+		    hints_put(h, slice_cstr(key), SL("x"), i % 3 == 0 ? NOW - 1 : NOW, NULL),
+		    RC_OK);
 	}
 	CHECK_EQ_INT(hints_each(h, count_one, &n, NULL), RC_OK);
 	CHECK_EQ_INT(n, 300);
@@ -283,7 +286,8 @@ TEST(a_changed_record_is_none)
 	unsigned n = 0;
 	CHECK_EQ_INT(hints_each(h, count_one, &n, NULL), RC_OK);
 	CHECK_EQ_INT(n, 0);
-	CHECK_EQ_INT(hints_put(h, SL("k"), SL("v"), NOW, NULL), RC_OK); /* it is simply written again */
+	CHECK_EQ_INT(
+	    hints_put(h, SL("k"), SL("v"), NOW, NULL), RC_OK); /* it is simply written again */
 	uint64_t gone = 0;
 	CHECK_EQ_INT(hints_expire(h, NOW, &gone, NULL), RC_OK);
 	CHECK_EQ_INT(gone, 1);
@@ -312,7 +316,8 @@ TEST(records_are_checked)
 	CHECK(!hint_decode(SL("key"), buf, n, &got));
 }
 
-/* ---- other processes ------------------------------------------------------------------------------------ */
+/* ---- other processes
+ * ------------------------------------------------------------------------------------ */
 
 /* A child that holds the file, and says so when it does. */
 static pid_t child_that(void (*fn)(struct hints *h, int fd), int *from)
@@ -371,7 +376,9 @@ static void write_until_killed(struct hints *h, int fd)
 
 	for (uint32_t i = 0;; i++) {
 		(void)snprintf(key, sizeof key, "k%u", i);
-		if (hints_put(h, slice_cstr(key), SL("a value that is worth to be kept, if it can be"), NOW + i, NULL) != RC_OK ||
+		if (hints_put(h, slice_cstr(key),
+		        SL("a value that is worth to be kept, if it can be"), NOW + i,
+		        NULL) != RC_OK ||
 		    hints_update(h, SL("counter"), count_up, buf, NOW, NULL) != RC_OK)
 			_exit(1);
 		(void)!write(fd, &i, sizeof i); /* acknowledged */
@@ -401,7 +408,8 @@ TEST(a_killed_process_loses_nothing)
 		CHECK(access(file(".aside"), F_OK) != 0);
 		for (uint32_t i = 0; i <= last; i++) {
 			(void)snprintf(key, sizeof key, "k%u", i);
-			bad += hints_get(h, slice_cstr(key), a, &got, NULL) != RC_OK || got.time_us != NOW + i;
+			bad += hints_get(h, slice_cstr(key), a, &got, NULL) != RC_OK ||
+			       got.time_us != NOW + i;
 		}
 		CHECK_EQ_INT(bad, 0);
 		arena_free(&a);
@@ -419,7 +427,8 @@ static bool tell(const char *path, const char *text)
 	return told;
 }
 
-/* A file system may be mounted here, and files made on it: an ordinary user is root of a name space for that. */
+/* A file system may be mounted here, and files made on it: an ordinary user is root of a name space
+ * for that. */
 static bool may_mount(void)
 {
 	char users[40], groups[40];
@@ -428,12 +437,14 @@ static bool may_mount(void)
 	(void)snprintf(users, sizeof users, "0 %u 1", (unsigned)uid);
 	(void)snprintf(groups, sizeof groups, "0 %u 1", (unsigned)getegid());
 	if (uid == 0)
-		return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+		return unshare(CLONE_NEWNS) == 0 &&
+		       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && tell("/proc/self/uid_map", users) &&
 	       tell("/proc/self/setgroups", "deny") && tell("/proc/self/gid_map", groups);
 }
 
-/* In a child with a small file system of its own: its exit status is the number of the step that went wrong. */
+/* In a child with a small file system of its own: its exit status is the number of the step that
+ * went wrong. */
 static int fill_the_disk(void)
 {
 	struct arena *a = arena_new(0);
@@ -449,19 +460,22 @@ static int fill_the_disk(void)
 		return 1;
 	for (i = 0; i < 5000; i++) {
 		(void)snprintf(key, sizeof key, "k%d", i);
-		if (hints_put(h, slice_cstr(key), slice_tainted(value, sizeof value), NOW, NULL) != RC_OK)
+		if (hints_put(h, slice_cstr(key), slice_tainted(value, sizeof value), NOW, NULL) !=
+		    RC_OK)
 			break;
 	}
 	if (i < 50 || i == 5000)
 		return 2;
 	for (int k = 0; k < 100; k++) /* it goes on saying so */
-		if (hints_put(h, SL("more"), slice_tainted(value, sizeof value), NOW, NULL) != RC_DEFER)
+		if (hints_put(h, SL("more"), slice_tainted(value, sizeof value), NOW, NULL) !=
+		    RC_DEFER)
 			return 3;
 	if (hints_get(h, SL("k0"), a, &got, NULL) != RC_OK || got.value.len != sizeof value)
 		return 4;
 	hints_free(&h);
 	h = make(0);
-	if (!hints_open(h)) /* on the full disk: what can be read of it is read, or nothing is there */
+	if (!hints_open(
+	        h)) /* on the full disk: what can be read of it is read, or nothing is there */
 		return hints_get(h, SL("k0"), a, &got, NULL) == RC_DEFER ? 0 : 5;
 	(void)!hints_get(h, SL("k0"), a, &got, NULL);
 	(void)!hints_remove(h, SL("k0"), NULL);

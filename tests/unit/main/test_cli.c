@@ -80,7 +80,8 @@ TEST(modes)
 		bool ok = CHECK_EQ_INT(parse(rows[i].line), RC_OK);
 		ok &= CHECK_EQ_INT(cli.mode, rows[i].mode);
 		if (rows[i].request)
-			ok &= CHECK_EQ_STR(slice_cstr(cli.request ? cli.request : "(null)"), rows[i].request);
+			ok &= CHECK_EQ_STR(
+			    slice_cstr(cli.request ? cli.request : "(null)"), rows[i].request);
 		if (!ok)
 			printf("# %s: %s\n", rows[i].line, err.text);
 	}
@@ -90,7 +91,8 @@ TEST(modes)
 TEST(what_stands_behind_options)
 {
 	arena = arena_new(0);
-	CHECK_EQ_INT(parse("heddle -C/etc/one -D A=b -DC -oX 25:26 -oP /run/pid -bdf -q1h30m"), RC_OK);
+	CHECK_EQ_INT(
+	    parse("heddle -C/etc/one -D A=b -DC -oX 25:26 -oP /run/pid -bdf -q1h30m"), RC_OK);
 	CHECK_EQ_STR(slice_cstr(cli.config_file), "/etc/one");
 	CHECK_EQ_INT(cli.defines.count, 2);
 	CHECK_EQ_STR(*VEC_AT(&cli.defines, slice_t, 0), "A=b");

@@ -495,7 +495,8 @@ TEST(index_keeps_the_order)
 	site_free(&s);
 }
 
-/* Threads share a list whose text changes all the time: each must get the answer to its own text. */
+/* Threads share a list whose text changes all the time: each must get the answer to its own text.
+ */
 struct sharer {
 	struct site *site;
 	struct match_list *list;
@@ -511,7 +512,8 @@ static void *share(void *arg)
 	eval_init(&ev, a, w->site->cfg);
 	ev.session = &session;
 	for (unsigned i = 0; i < 2000; i++) {
-		slice_t name = arena_printf(a, "h%u", (w->number * 37 + i) % 150); /* more than are kept */
+		slice_t name =
+		    arena_printf(a, "h%u", (w->number * 37 + i) % 150); /* more than are kept */
 		slice_t good = arena_printf(a, "%.*s.example", SL_ARG(name)), data;
 		session.sender_helo_name = name;
 		if (match_domain(&ev, w->list, good, &data, NULL) != RC_OK || !slice_eq(data, good))
@@ -532,8 +534,8 @@ TEST(threads_share_a_list)
 	pthread_t t[THREADS];
 	struct sharer w[THREADS];
 	with_site(&s);
-	CHECK_EQ_INT(
-	    match_compile(s.arena, D, SL("$sender_helo_name.example : ^zz"), true, NULL, &l, &s.err),
+	CHECK_EQ_INT(match_compile(
+	                 s.arena, D, SL("$sender_helo_name.example : ^zz"), true, NULL, &l, &s.err),
 	    RC_OK);
 	for (unsigned i = 0; i < THREADS; i++) {
 		w[i] = (struct sharer){&s, l, i, 0};

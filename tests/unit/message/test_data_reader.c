@@ -209,7 +209,8 @@ TEST(limits)
 	CHECK(r.ended);
 }
 
-/* The size is that of the message as it is kept: LF line ends, the separator counted, no dots that were stuffed. */
+/* The size is that of the message as it is kept: LF line ends, the separator counted, no dots that
+ * were stuffed. */
 TEST(size_limit_to_the_byte)
 {
 	struct result r;
@@ -285,7 +286,8 @@ TEST(chunked)
 			data_reader_init(&r, a, &b, &budget, &(struct data_limits){0});
 			data_reader_set_chunked(&r);
 			for (size_t at = 0; at < c->n; at += step)
-				CHECK_EQ_INT(data_reader_feed(&r, c->in + at, at + step < c->n ? step : c->n - at, &end),
+				CHECK_EQ_INT(data_reader_feed(&r, c->in + at,
+				                 at + step < c->n ? step : c->n - at, &end),
 				    at + step < c->n ? step : c->n - at);
 			data_reader_finish(&r);
 			CHECK(!end);

@@ -93,7 +93,8 @@ TEST(dsn)
 {
 	struct message *m = sample(), *n = message_new(), *old = message_new();
 	m->facts.dsn_ret = m->facts.dsn_envid = slice_absent();
-	CHECK_EQ_INT(message_decode_envelope(old, message_encode_envelope(m->arena, m), NULL), RC_OK);
+	CHECK_EQ_INT(
+	    message_decode_envelope(old, message_encode_envelope(m->arena, m), NULL), RC_OK);
 	CHECK(slice_is_absent(old->facts.dsn_ret) && slice_is_absent(old->facts.dsn_envid));
 	m->facts.dsn_ret = SL("HDRS");
 	m->facts.dsn_envid = slice_tainted("en+2Bv", 6);

@@ -281,7 +281,8 @@ TEST(kinds_of_answers)
 	end();
 }
 
-/* With a key that the zone is not signed by nothing in it can be trusted; that is a deferral, not "no such name". */
+/* With a key that the zone is not signed by nothing in it can be trusted; that is a deferral, not
+ * "no such name". */
 TEST(what_fails_validation_is_bogus)
 {
 	begin(0);
@@ -293,7 +294,8 @@ TEST(what_fails_validation_is_bogus)
 	FILE *f = fopen(path, "w");
 	MUST(f);
 	(void)fputs("zone. IN DS 12345 8 2 "
-	            "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n", f);
+	            "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n",
+	    f);
 	(void)fclose(f);
 	dns_resolver_free(&resolver);
 	struct dns_config cfg = {.forwards = forwards, .n_forwards = 1, .trust_anchor_file = path};

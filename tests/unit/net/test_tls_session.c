@@ -175,8 +175,8 @@ TEST(the_certificate_is_of_the_kind_that_the_client_can_verify)
 	    {"aECDSA:!TLSv1.3", "", "ec.pem"},
 	    {"DEFAULT:!TLSv1.3", "aRSA", "rsa.pem"},
 	    {"", "aRSA:!TLSv1.3", "rsa.pem"},
-	    {"aRSA:ECDHE-ECDSA-AES128-GCM-SHA256:!TLSv1.3",
-	        "aRSA:ECDHE-ECDSA-AES256-GCM-SHA384", "rsa.pem"},
+	    {"aRSA:ECDHE-ECDSA-AES128-GCM-SHA256:!TLSv1.3", "aRSA:ECDHE-ECDSA-AES256-GCM-SHA384",
+	        "rsa.pem"},
 	};
 	if (!CHECK(tls_setup()))
 		return;

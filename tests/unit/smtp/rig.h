@@ -72,8 +72,8 @@ static inline char *rig_dup(const char *p, size_t n)
 	return s;
 }
 
-static inline enum rc rig_append(
-    void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn, void *arg, struct error *err)
+static inline enum rc rig_append(void *ctx, struct message *m, struct worker *w, smtp_commit_fn *fn,
+    void *arg, struct error *err)
 {
 	(void)w;
 	struct rig *g = ctx;

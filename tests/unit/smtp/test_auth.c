@@ -13,7 +13,7 @@
 	"plain:\n  driver = plaintext\n  public_name = PLAIN\n"                                   \
 	"  server_condition = ${if eq{$auth2}{u}{${if eq{$auth3}{p}}}}\n  server_set_id = "       \
 	"$auth2\n  server_prompts = :\n"                                                          \
-	"  server_mail_auth_condition = ${if !eq{$authenticated_sender}{bad@y.example}}\n"          \
+	"  server_mail_auth_condition = ${if !eq{$authenticated_sender}{bad@y.example}}\n"        \
 	"login:\n  driver = plaintext\n  public_name = LOGIN\n"                                   \
 	"  server_condition = ${if eq{$auth1}{u}{${if eq{$auth2}{p}}}}\n  server_set_id = "       \
 	"$auth1\n"                                                                                \
@@ -111,7 +111,8 @@ TEST(the_auth_parameter_of_mail)
 	};
 	if (start()) {
 		rig_dialogue(&g, lines);
-		CHECK_LOGGED(&g, " ignoring AUTH=x@y.example from H=(c.example) [192.0.2.1] (client not authenticated)\n");
+		CHECK_LOGGED(&g, " ignoring AUTH=x@y.example from H=(c.example) [192.0.2.1] "
+		                 "(client not authenticated)\n");
 		CHECK_LOGGED(&g, " P=esmtp S=");
 		CHECK_LOGGED(&g, " ignoring AUTH=bad@y.example from H=(c.example) [192.0.2.1] "
 		                 "(server_mail_auth_condition failed: authenticated ID=\"u\")\n");

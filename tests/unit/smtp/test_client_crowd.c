@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Many threads send to one server at once: the limit holds, connections are shared, nothing is lost. */
+/* Many threads send to one server at once: the limit holds, connections are shared, nothing is
+ * lost. */
 #include "base/clock.h"
 #include "lib/tap.h"
 #include "smtp/client.h"
 
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SENDERS  24
-#define EACH     20
-#define LIMIT    6
+#define SENDERS 24
+#define EACH    20
+#define LIMIT   6
 
 struct sink {
 	int fd;
@@ -27,7 +28,8 @@ struct one {
 	int fd;
 };
 
-/* Answers whatever a client of ours says, line by line; drops every 37th message's connection after it was taken. */
+/* Answers whatever a client of ours says, line by line; drops every 37th message's connection after
+ * it was taken. */
 static void *one_main(void *arg)
 {
 	struct one *o = arg;
@@ -117,10 +119,18 @@ static void *sender_main(void *arg)
 		bool done = false;
 		struct client_session *s = NULL;
 		struct client_outcome why;
-		struct client_target t = {.to = {.family = AF_INET, .bytes = {127, 0, 0, 1}, .port = x->port}, .name = SL("sink"),
-		    .key = SL("k"), .helo = SL("me"), .connect_ms = 20000, .command_ms = 5000, .data_ms = 5000, .final_ms = 5000};
+		struct client_target t = {
+		    .to = {.family = AF_INET, .bytes = {127, 0, 0, 1}, .port = x->port},
+		    .name = SL("sink"),
+		    .key = SL("k"),
+		    .helo = SL("me"),
+		    .connect_ms = 20000,
+		    .command_ms = 5000,
+		    .data_ms = 5000,
+		    .final_ms = 5000};
 		struct client_wait w = {.deadline_us = clock_mono_us() + 30 * US_PER_SEC};
-		struct client_message m = {.sender = SL("a@b"), .ctx = &done, .open = body_open, .read = body_read};
+		struct client_message m = {
+		    .sender = SL("a@b"), .ctx = &done, .open = body_open, .read = body_read};
 		struct client_recipient r = {.address = SL("c@d")};
 		enum rc rc = client_open(x->c, &t, &w, a, &s, &why);
 		if (rc == RC_OK)
@@ -137,7 +147,8 @@ TEST(crowd)
 	static struct sink s;
 	static struct sender x[SENDERS];
 	struct net_addr at = {.family = AF_INET, .bytes = {127, 0, 0, 1}}, bound;
-	struct smtp_clients_config cfg = {.per_host = LIMIT, .unproven = 2, .unproven_wait_us = 20 * US_PER_SEC};
+	struct smtp_clients_config cfg = {
+	    .per_host = LIMIT, .unproven = 2, .unproven_wait_us = 20 * US_PER_SEC};
 	struct smtp_clients *c = NULL;
 	struct client_stats st;
 	pthread_t t;
@@ -158,7 +169,8 @@ TEST(crowd)
 	smtp_clients_stats(c, &st);
 	CHECK_EQ_INT(delivered, SENDERS * EACH);
 	CHECK_EQ_INT(atomic_load(&s.messages), SENDERS * EACH);
-	CHECK(atomic_load(&s.most) <= LIMIT + 2); /* one that we have closed may not be through yet at the other end */
+	CHECK(atomic_load(&s.most) <=
+	      LIMIT + 2); /* one that we have closed may not be through yet at the other end */
 	CHECK(atomic_load(&s.connections) < SENDERS * EACH / 4);
 	CHECK_EQ_INT(st.active, 0);
 	CHECK(st.idle <= LIMIT);

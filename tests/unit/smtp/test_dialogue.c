@@ -209,8 +209,8 @@ TEST(senders)
 TEST(commands_and_their_arguments)
 {
 	static const struct rig_line lines[] = {{"NOOP", "250 OK"}, {"NOOP x", "250 OK"},
-	    {"HELP",
-	        "214-Commands supported:\n214 AUTH HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP VRFY"},
+	    {"HELP", "214-Commands supported:\n214 AUTH HELO EHLO MAIL RCPT DATA NOOP QUIT RSET "
+	             "HELP VRFY"},
 	    {"RSET", "250 Reset OK"}, {"RSET x", "501 unexpected argument data"},
 	    {"VRFY", "501 empty address"},
 	    {"VRFY unq", "501 unq: recipient address must contain a domain"},

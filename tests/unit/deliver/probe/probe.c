@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A remote transport for tests: each recipient's local part says what becomes of it (ok, fail, defer, freeze, none, later
- * ends in "-" and anything); the message goes to the file `save`. */
+/* A remote transport for tests: each recipient's local part says what becomes of it (ok, fail,
+ * defer, freeze, none, later ends in "-" and anything); the message goes to the file `save`. */
 #include <fcntl.h>
 #include <heddle/transport.h>
 #include <stdio.h>
@@ -49,7 +49,8 @@ static void put(int fd, const char *p, size_t n)
 	}
 }
 
-/* One block for each delivery: "MAIL sender\nRCPT address\n...\nMESSAGE\n" and the message in the wire form asked for. */
+/* One block for each delivery: "MAIL sender\nRCPT address\n...\nMESSAGE\n" and the message in the
+ * wire form asked for. */
 static int32_t save(const struct probe *p, struct heddle_call *call, struct heddle_job *job,
     const struct heddle_delivery_service *d, struct heddle_slice path, uint32_t recipients)
 {
@@ -69,16 +70,21 @@ static int32_t save(const struct probe *p, struct heddle_call *call, struct hedd
 	if (flock(fd, LOCK_EX) != 0) /* groups are delivered side by side; a block stays whole */
 		abort();
 	d->info(call, job, &info);
-	put(fd, line, (size_t)snprintf(line, sizeof line, "MAIL <%.*s>\n", (int)info.sender.len, info.sender.ptr));
+	put(fd, line,
+	    (size_t)snprintf(
+	        line, sizeof line, "MAIL <%.*s>\n", (int)info.sender.len, info.sender.ptr));
 	for (uint32_t i = 0; i < recipients; i++) {
 		struct heddle_recipient to = {.struct_size = sizeof to};
 		d->recipient(call, job, i, &to);
-		put(fd, line, (size_t)snprintf(line, sizeof line, "RCPT <%.*s>\n", (int)to.address.len, to.address.ptr));
+		put(fd, line,
+		    (size_t)snprintf(
+		        line, sizeof line, "RCPT <%.*s>\n", (int)to.address.len, to.address.ptr));
 	}
 	put(fd, "MESSAGE\n", 8);
 	p->host->opt_text(call, p->cfg, OPT_FROM, &from);
 	int check = !(from.flags & HEDDLE_ABSENT);
-	int32_t rc = m->open(call, (uint32_t)number(p, call, OPT_WIRE), check ? from : none, check ? heddle_text(">") : none, &r);
+	int32_t rc = m->open(call, (uint32_t)number(p, call, OPT_WIRE), check ? from : none,
+	    check ? heddle_text(">") : none, &r);
 	while (rc == HEDDLE_OK && got > 0) {
 		rc = m->read(call, r, buf, sizeof buf, &got);
 		if (rc == HEDDLE_OK)
@@ -95,8 +101,8 @@ static int32_t outcome_of(const struct probe *p, struct heddle_call *call, struc
 		const char *word;
 		int32_t result;
 		uint32_t about;
-	} plans[] = {{"ok", HEDDLE_OK, 0}, {"fail", HEDDLE_FAIL, HEDDLE_X_RECIPIENT}, {"defer", HEDDLE_DEFER, 0},
-	    {"freeze", HEDDLE_DEFER, HEDDLE_X_FREEZE}};
+	} plans[] = {{"ok", HEDDLE_OK, 0}, {"fail", HEDDLE_FAIL, HEDDLE_X_RECIPIENT},
+	    {"defer", HEDDLE_DEFER, 0}, {"freeze", HEDDLE_DEFER, HEDDLE_X_FREEZE}};
 	struct heddle_recipient to = {.struct_size = sizeof to};
 	struct heddle_outcome o = {.struct_size = sizeof o, .host = 0};
 	struct heddle_slice text;
@@ -108,7 +114,9 @@ static int32_t outcome_of(const struct probe *p, struct heddle_call *call, struc
 			continue;
 		o.result = plans[k].result;
 		o.flags = plans[k].about | (uint32_t)number(p, call, OPT_ABOUT);
-		o.smtp = o.result == HEDDLE_OK ? 250 : o.result == HEDDLE_FAIL ? 550 : (int32_t)number(p, call, OPT_SMTP);
+		o.smtp = o.result == HEDDLE_OK     ? 250
+		         : o.result == HEDDLE_FAIL ? 550
+		                                   : (int32_t)number(p, call, OPT_SMTP);
 		p->host->opt_text(call, p->cfg, OPT_TEXT, &text);
 		o.text = (text.flags & HEDDLE_ABSENT) ? heddle_text("said so") : text;
 		return d->outcome(call, job, i, &o);
@@ -146,7 +154,10 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-#define ROW(n, t, f) {.name = n, .type = t, .flags = f, .doc = "For tests.", .since_major = 1}
+#define ROW(n, t, f)                                                                    \
+	{                                                                               \
+		.name = n, .type = t, .flags = f, .doc = "For tests.", .since_major = 1 \
+	}
 static const struct heddle_option options[] = {
     [OPT_SAVE] = ROW("save", HEDDLE_T_STRING, HEDDLE_O_EXPAND),
     [OPT_WIRE] = ROW("wire", HEDDLE_T_INT, 0),
@@ -159,20 +170,21 @@ static const struct heddle_option options[] = {
 };
 static const struct heddle_transport_ops ops = {
     .struct_size = sizeof ops, .kind = HEDDLE_TR_REMOTE, .limits = limits, .deliver = deliver};
-const struct heddle_driver heddle_driver_v1 __attribute__((visibility("default"))) = {.magic = HEDDLE_MAGIC,
-    .head_size = HEDDLE_HEAD_SIZE,
-    .struct_size = sizeof heddle_driver_v1,
-    .abi_major = HEDDLE_ABI_MAJOR,
-    .abi_minor = HEDDLE_ABI_TARGET,
-    .driver_class = HEDDLE_TRANSPORT,
-    .name = "probe",
-    .version = "1.0",
-    .licence = "MIT",
-    .author = "tests",
-    .summary = "does what it is told",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .option_size = sizeof *options,
-    .ops = &ops,
-    .instance_new = instance_new,
-    .instance_free = free};
+const struct heddle_driver heddle_driver_v1
+    __attribute__((visibility("default"))) = {.magic = HEDDLE_MAGIC,
+        .head_size = HEDDLE_HEAD_SIZE,
+        .struct_size = sizeof heddle_driver_v1,
+        .abi_major = HEDDLE_ABI_MAJOR,
+        .abi_minor = HEDDLE_ABI_TARGET,
+        .driver_class = HEDDLE_TRANSPORT,
+        .name = "probe",
+        .version = "1.0",
+        .licence = "MIT",
+        .author = "tests",
+        .summary = "does what it is told",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .option_size = sizeof *options,
+        .ops = &ops,
+        .instance_new = instance_new,
+        .instance_free = free};
