@@ -29,7 +29,8 @@ struct worker {
 	uint64_t key GUARDED_BY(lk_pool);
 	enum pool_purpose purpose GUARDED_BY(lk_pool);
 	bool joinable GUARDED_BY(lk_pool);
-	bool woken GUARDED_BY(lk_pool); /* counts in pool.waking */
+	bool woken GUARDED_BY(lk_pool);   /* counts in pool.waking */
+	bool leaving GUARDED_BY(lk_pool); /* counts in pool.leaving */
 	/* the thread's own */
 	struct arena *scratch;
 	unsigned depth;
@@ -53,6 +54,8 @@ struct pool {
 	struct worker *free GUARDED_BY(lk_pool); /* slots without a living thread */
 	struct worker *buckets[KEY_BUCKETS] GUARDED_BY(lk_pool);
 	struct pool_stats stats GUARDED_BY(lk_pool);
+	unsigned leaving GUARDED_BY(
+	    lk_pool); /* of stats.workers: they have nothing to do and will end */
 	unsigned waking GUARDED_BY(lk_pool); /* woken or started, but not yet at work */
 	unsigned picks GUARDED_BY(lk_pool);
 	struct pool_source source GUARDED_BY(lk_pool); /* wait NULL: none */
@@ -305,11 +308,26 @@ static bool wants_poller(const struct pool *p)
 
 /* ---- a worker's life ---- */
 
+/* More than are always there, without those who are on their way out. */
+static bool has_extra(const struct pool *p) REQUIRES(lk_pool);
+static bool has_extra(const struct pool *p)
+{
+	return p->stats.workers > p->cfg.min + p->leaving;
+}
+
+static bool leave(struct pool *p, struct worker *w) REQUIRES(lk_pool);
+static bool leave(struct pool *p, struct worker *w)
+{
+	w->leaving = true;
+	p->leaving++;
+	return false;
+}
+
 /* false: this worker should end. */
 static bool wait_idle(struct pool *p, struct worker *w) REQUIRES(lk_pool);
 static bool wait_idle(struct pool *p, struct worker *w)
 {
-	bool extra = p->stats.workers > p->cfg.min;
+	bool extra = has_extra(p);
 	int64_t until = extra ? clock_mono_us() + p->cfg.idle_us : DEADLINE_NEVER;
 
 	w->idle_prev = NULL;
@@ -321,9 +339,9 @@ static bool wait_idle(struct pool *p, struct worker *w)
 	while (!w->woken && !p->stopping && !wants_poller(p)) {
 		if (pool_wait(p, &w->wake, until) || w->woken || p->stopping)
 			continue;
-		if (p->stats.workers > p->cfg.min) {
+		if (has_extra(p)) {
 			idle_remove(p, w);
-			return false;
+			return leave(p, w);
 		}
 		until = DEADLINE_NEVER;
 	}
@@ -333,15 +351,16 @@ static bool wait_idle(struct pool *p, struct worker *w)
 }
 
 /* false: this worker should end.  *out: what it has been woken for, if that is known. */
-static bool wait_input(struct pool *p, struct job **out, unsigned *out_class) REQUIRES(lk_pool);
-static bool wait_input(struct pool *p, struct job **out, unsigned *out_class)
+static bool wait_input(struct pool *p, struct worker *w, struct job **out, unsigned *out_class)
+    REQUIRES(lk_pool);
+static bool wait_input(struct pool *p, struct worker *w, struct job **out, unsigned *out_class)
 {
-	bool extra = p->stats.workers > p->cfg.min;
+	bool extra = has_extra(p);
 	struct pool_input in;
 
 	poll_source(p, extra ? (int)(p->cfg.idle_us / 1000) : -1, &in);
 	*out = take_input(p, &in, out_class);
-	return *out || !in.timed_out || p->stats.workers <= p->cfg.min;
+	return *out || !in.timed_out || !has_extra(p) || leave(p, w);
 }
 
 static void arrive(struct pool *p, struct worker *w) REQUIRES(lk_pool);
@@ -381,7 +400,7 @@ static void work(struct pool *p, struct worker *w)
 			p->class_running[cls]--;
 			job = NULL;
 		} else if (p->stopping ||
-		           !(wants_poller(p) ? wait_input(p, &job, &cls) : wait_idle(p, w))) {
+		           !(wants_poller(p) ? wait_input(p, w, &job, &cls) : wait_idle(p, w))) {
 			break;
 		}
 	}
@@ -409,6 +428,9 @@ static void *worker_main(void *arg)
 
 	pool_lock(p);
 	struct wake_plan plan = {0};
+	if (w->leaving)
+		p->leaving--;
+	w->leaving = false;
 	if (--p->stats.workers == 0)
 		condvar_broadcast(&p->ended);
 	/* It may have been the last that could run while work was coming in.  Before its own slot
