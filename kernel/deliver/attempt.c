@@ -6,6 +6,7 @@
 #include "deliver/deliver_private.h"
 #include "deliver/load.h"
 #include "hints/hints.h"
+#include "message/fixups.h"
 #include "smtp/client.h"
 
 #include <stdlib.h>
@@ -141,6 +142,23 @@ static bool is_due(
 	return hosts_know || rs.last_try_us < forced_us;
 }
 
+/* What no router is asked about. */
+static void decide_early(struct attempt *t, struct address *a)
+{
+	if (t->state.flags & QUEUE_MSG_CANCELLED) {
+		a->result = ROUTE_FAILED;
+		a->shown = a->logged = SL("delivery cancelled by administrator");
+	} else if ((int64_t)message_received_count(&t->m->headers) >
+	           config_int(t->cfg, MO_received_headers_max)) {
+		a->result = ROUTE_FAILED;
+		a->logged = SL("Too many \"Received\" headers - suspected mail loop");
+		a->is_untold = true;
+	} else if (is_held(t, a->text)) {
+		a->result = ROUTE_DEFERRED;
+		a->shown = a->logged = SL("domain is held");
+	}
+}
+
 static void route(struct attempt *t)
 {
 	struct error err = {.text = ""};
@@ -169,12 +187,7 @@ static void route(struct attempt *t)
 		if (!slice_is_absent(t->m->recipients[i].errors_to) &&
 		    t->m->recipients[i].errors_to.ptr)
 			a->errors_to = t->m->recipients[i].errors_to;
-		if ((t->state.flags & QUEUE_MSG_CANCELLED) || is_held(t, r->address)) {
-			bool gone = (t->state.flags & QUEUE_MSG_CANCELLED) != 0;
-			a->result = gone ? ROUTE_FAILED : ROUTE_DEFERRED;
-			a->shown = a->logged =
-			    gone ? SL("delivery cancelled by administrator") : SL("domain is held");
-		}
+		decide_early(t, a);
 	}
 	(void)routing_run(
 	    &t->routing, &err); /* what it could not reach is deferred, each with its reason */

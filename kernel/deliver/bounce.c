@@ -54,7 +54,7 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 		if (a->parent)
 			strbuf_printf(
 			    sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
-		slice_t rest = why(a), line;
+		slice_t rest = a->is_untold ? slice_absent() : why(a), line;
 		while (slice_next(&rest, '\n', &line))
 			strbuf_printf(sb, "    %.*s\n", SL_ARG(line));
 	}

@@ -59,6 +59,7 @@ struct address {
 	struct vec hosts; /* struct heddle_route_host */
 	slice_t shown;    /* for the bounce or the SMTP reply */
 	slice_t logged;   /* for the log */
+	bool is_untold;   /* the bounce names the address, and not the reason */
 	int smtp_code;    /* of shown; 0: none */
 	char status[12];  /* of a failure of our own making: "5.6.7"; empty: none in particular */
 	slice_t remote_host, remote_reply; /* smtp_code: who said it, and what; ABSENT */
