@@ -64,7 +64,7 @@ prog_archives = $(call archives_for,$(or $(prog_links_$(1)),$(MODULES)))
 # main's shared objects belong to the two programs that run the configuration
 sub_obj = $(patsubst %.c,$(B)/obj/%.o,$(wildcard kernel/main/$(1)/*.c))
 prog_shared = $(if $(filter heddle,$(1)),$(MAIN_SHARED)) $(if $(filter heddle-kernel,$(1)),$(MAIN_PROCESS) $(call sub_obj,kernel)) \
-	$(if $(filter heddle-master,$(1)),$(MAIN_PROCESS) $(call sub_obj,master))
+	$(if $(filter heddle-master,$(1)),$(MAIN_PROCESS) $(B)/obj/kernel/main/environment.o $(call sub_obj,master))
 prog_libs = $(if $(prog_links_$(1)),$(if $(filter heddle-agent,$(1)),-lwolfssl -ldl)$(if $(filter heddle-driver-check,$(1)),-lwolfssl -ldl),$(LIBS_KERNEL))
 
 define program_rule

@@ -6,6 +6,7 @@
 #include "deliver/deliver.h"
 #include "driver/lookup.h"
 #include "main/cli.h"
+#include "main/environment.h"
 #include "net/dns/dns.h"
 #include "net/net.h"
 
@@ -100,6 +101,20 @@ static enum rc make_services(
 	return rc;
 }
 
+/* Ours is as the daemon's processes have it; nobody else runs yet who could be reading it. */
+static enum rc adopt_environment(struct arena *a, const struct config *cfg, struct error *err)
+{
+	struct vec list = {0};
+	enum rc rc = environment_make(a, cfg, environ, &list, err);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)clearenv();
+	VEC_FOREACH(&list, char *, s)(void) putenv(*s);
+	tzset();
+	return RC_OK;
+}
+
 /* -bV says of ACLs what the kernel would say. */
 static const struct config_hooks hooks = {.compile_acls = acl_compile_all};
 
@@ -131,6 +146,8 @@ enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, stru
 	src.content.flags |= HEDDLE_CLEAN;
 	rc = config_load(&src, p->arena, &problems, &warnings, &out->cfg);
 	print_all("error", &problems);
+	if (rc == RC_OK && (rc = adopt_environment(p->arena, out->cfg, &err)) != RC_OK)
+		(void)cli_fail(&err);
 	if (c->mode == CLI_VERSION)
 		print_all("warning", &warnings);
 	if (rc != RC_OK)

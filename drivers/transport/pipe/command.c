@@ -6,6 +6,7 @@
  */
 #include "pipe.h"
 
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,5 +314,8 @@ int32_t make_environment(struct delivery *d)
 		rc = set(d, "PATH", path);
 	if (rc == HEDDLE_OK)
 		rc = set(d, "SHELL", heddle_text("/bin/sh"));
+	const char *zone = getenv("TZ"); /* an agent's is the option timezone, or unset */
+	if (rc == HEDDLE_OK && zone)
+		rc = set(d, "TZ", heddle_text(zone));
 	return rc == HEDDLE_OK ? set_own(d) : rc;
 }

@@ -28,7 +28,7 @@
 #endif
 #ifdef SANITIZED
 static const char *const kept_env[] = {
-    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", NULL};
+    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "PATH", NULL};
 #else
 static const char *const kept_env[] = {NULL};
 #endif
@@ -79,27 +79,28 @@ static void arrange_descriptors(const struct spawn *s)
 }
 
 /* The whole environment of a child. */
-static void make_env(const struct master *m, struct arena *a, const char *env[ENV_MAX])
+static const char **make_env(const struct master *m, struct arena *a)
 {
 	/* tests give name servers of their own, with a configuration of their own */
 	const char *dns =
 	    strcmp(m->opt.config_path, HEDDLE_CONFIG) != 0 ? getenv("HEDDLE_DNS") : NULL;
+	const char **env = ARENA_ARRAY(a, const char *, ENV_MAX + m->environment.count);
 	size_t n = 0;
 
-	env[n++] = "PATH=/usr/bin:/bin";
+	VEC_FOREACH(&m->environment, const char *, s) env[n++] = *s;
 	if (dns)
 		env[n++] = arena_printf(a, "HEDDLE_DNS=%s", dns).ptr;
 	for (const char *const *name = kept_env; *name; name++)
 		if (getenv(*name))
 			env[n++] = arena_printf(a, "%s=%s", *name, getenv(*name)).ptr;
 	env[n] = NULL;
+	return env;
 }
 
 pid_t master_spawn(struct master *m, const struct spawn *s)
 {
 	char path[4096];
 	const char *argv[MAX_ARGS + 2];
-	const char *env[ENV_MAX];
 	struct arena *mem;
 	size_t n = 0;
 
@@ -108,7 +109,7 @@ pid_t master_spawn(struct master *m, const struct spawn *s)
 		return -1;
 	}
 	mem = arena_new(0);
-	make_env(m, mem, env);
+	const char **env = make_env(m, mem);
 	snprintf(path, sizeof path, "%s/%s", m->process.libexec, s->program);
 	argv[n++] = s->program;
 	for (const char *const *a = s->args; a && *a && n < MAX_ARGS; a++)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "driver/driver.h"
+#include "main/environment.h"
 #include "main/master/master.h"
 #include "net/net.h"
 
@@ -205,8 +206,12 @@ enum rc master_read_config(struct master *m, struct vec *out_listen, struct erro
 	}
 	if (rc == RC_OK)
 		rc = listen_addresses(m, cfg, m->process.arena, out_listen, err);
+	struct vec environment = {0};
+	if (rc == RC_OK)
+		rc = environment_make(a, cfg, environ, &environment, err);
 	if (rc == RC_OK) {
 		adopt(m, cfg, a, &r);
+		m->environment = environment;
 		arena_free(&m->snapshot_arena);
 		m->snapshot_arena = a;
 		a = NULL;

@@ -63,6 +63,7 @@ struct master {
 	struct arena *snapshot_arena;
 	struct listener *listeners;
 	uint32_t listener_count;
+	struct vec environment; /* const char *, for children: snapshot_arena's */
 	slice_t spool;
 	const char *pid_path;
 	uid_t uid; /* the kernel's */
