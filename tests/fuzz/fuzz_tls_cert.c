@@ -28,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		unsigned bits;
 		(void)cert_is_for(&c, SL("mx.example.org"));
 		(void)cert_is_for(&c, SL("192.0.2.1"));
+		(void)cert_name_has_nul(&c);
 		(void)cert_key_kind(&c, &bits);
 		(void)cert_signature_is_weak(&c);
 		(void)cert_signature_digest(&c);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates for the scenarios, made by openssl(1) in a directory of their own: an authority, what it has signed, and others."""
 import os
+import ssl
 import subprocess
 
+import cert_resign
 from heddle import PATIENCE
 
 
@@ -46,6 +48,16 @@ class Authority:
                 with open(f"{base}.{part}", encoding="ascii") as file:
                     out.write(file.read())
         os.chmod(f"{base}.pem", 0o644)
+        return f"{base}.pem"
+
+    def alter(self, name, old, new):
+        """The certificate of this name once more, with other bytes (of the same file): for what openssl(1) would not write."""
+        base = self.path(name)
+        with open(f"{base}.pem", encoding="ascii") as file:
+            head, end, key = file.read().partition("-----END CERTIFICATE-----\n")
+        der = cert_resign.resign(ssl.PEM_cert_to_DER_cert(head + end), old, new, self.key)
+        with open(f"{base}.pem", "w", encoding="ascii") as out:
+            out.write(ssl.DER_cert_to_PEM_cert(der) + key)
         return f"{base}.pem"
 
     def _index(self, lines):

@@ -399,6 +399,46 @@ slice_t cert_name_text(struct arena *a, struct der name)
 	return slice_tainted(s.ptr, s.len);
 }
 
+/* ---- whom it is for ---- */
+
+enum { NAME_MAIL = 0x81, NAME_DNS = 0x82, NAME_URI = 0x86, NAME_IP = 0x87 };
+
+/* A NUL that is a character; the wide forms have them as bytes. */
+static bool string_has_nul(const struct der_item *v)
+{
+	size_t width = v->tag == STRING_BMP ? 2 : v->tag == STRING_UNIVERSAL ? 4 : 1;
+	static const unsigned char nul[4] = {0};
+	for (size_t i = 0; i + width <= der_len(&v->in); i += width)
+		if (memcmp(v->in.p + i, nul, width) == 0)
+			return true;
+	return false;
+}
+
+static bool subject_has_nul(struct der name)
+{
+	struct der_item set, pair, v;
+	while (der_next(&name, &set)) {
+		while (der_next(&set.in, &pair)) {
+			(void)der_enter(&pair.in, DER_OID);
+			if (der_next(&pair.in, &v) && string_has_nul(&v))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool cert_name_has_nul(const struct cert *c)
+{
+	struct der names = c->alt_names;
+	struct der_item it;
+	while (c->has_alt_names && der_next(&names, &it)) {
+		bool text = it.tag == NAME_MAIL || it.tag == NAME_DNS || it.tag == NAME_URI;
+		if (text && string_has_nul(&it))
+			return true;
+	}
+	return subject_has_nul(c->subject);
+}
+
 /* "*.example.org" covers one label, and never a name of one or two. */
 static bool host_matches(slice_t pattern, slice_t host)
 {
@@ -416,16 +456,15 @@ static bool host_matches(slice_t pattern, slice_t host)
 	       slice_eqi(tail, slice_sub(host, dot, host.len));
 }
 
-static bool address_matches(struct der in, slice_t host)
+/* Bytes of an address that is written out; 0: it is a name. */
+static size_t address_of(slice_t host, unsigned char bin[16])
 {
 	char text[64];
-	unsigned char bin[16];
 	if (!slice_copy(host, text, sizeof text))
-		return false;
-	if (der_len(&in) == 4 && inet_pton(AF_INET, text, bin) == 1)
-		return memcmp(in.p, bin, 4) == 0;
-	return der_len(&in) == 16 && inet_pton(AF_INET6, text, bin) == 1 &&
-	       memcmp(in.p, bin, 16) == 0;
+		return 0;
+	return inet_pton(AF_INET, text, bin) == 1    ? 4
+	       : inet_pton(AF_INET6, text, bin) == 1 ? 16
+	                                             : 0;
 }
 
 static bool common_name_matches(struct der name, slice_t host)
@@ -442,21 +481,22 @@ static bool common_name_matches(struct der name, slice_t host)
 	return !slice_is_absent(last) && host_matches(last, host);
 }
 
-enum { NAME_MAIL = 0x81, NAME_DNS = 0x82, NAME_URI = 0x86, NAME_IP = 0x87 };
-
+/* "*.0.0.1" is no name of 127.0.0.1: an address is only in an iPAddress (RFC 6125 1.7.2). */
 bool cert_is_for(const struct cert *c, slice_t host)
 {
 	struct der names = c->alt_names;
 	struct der_item it;
-	bool any_dns = false;
+	unsigned char address[16];
+	bool any = false;
 	if (host.len && host.ptr[host.len - 1] == '.')
 		host.len--;
+	size_t size = address_of(host, address);
 	while (c->has_alt_names && der_next(&names, &it)) {
-		any_dns |= it.tag == NAME_DNS;
-		if (it.tag == NAME_DNS && host_matches(der_slice(&it.in), host))
-			return true;
-		if (it.tag == NAME_IP && address_matches(it.in, host))
+		any |= it.tag == NAME_DNS || it.tag == NAME_URI || it.tag == NAME_IP;
+		if (size ? it.tag == NAME_IP && der_len(&it.in) == size &&
+		               memcmp(it.in.p, address, size) == 0
+		         : it.tag == NAME_DNS && host_matches(der_slice(&it.in), host))
 			return true;
 	}
-	return !any_dns && common_name_matches(c->subject, host);
+	return !any && !size && common_name_matches(c->subject, host);
 }

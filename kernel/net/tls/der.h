@@ -77,8 +77,11 @@ unsigned cert_signature_digest(const struct cert *c);
 slice_t cert_name_text(struct arena *a, struct der name);
 /* A value of a name's, as UTF-8 where its type is a text's; others in hex behind a #. */
 slice_t cert_string_text(struct arena *a, const struct der_item *value);
-/* Is it for this host: dNSName or iPAddress, the CN only where no such name is there (RFC 6125,
- * without partial wildcards)? */
+/* Is there a NUL in a name of its subject or in a mail, DNS or URI name?  Whoever reads it as a C
+ * string sees another name than the authority did. */
+bool cert_name_has_nul(const struct cert *c);
+/* Is it for this host: a name by dNSName, the CN only where no DNS, URI or IP name is there; an
+ * address by iPAddress (RFC 6125, without partial wildcards)? */
 bool cert_is_for(const struct cert *c, slice_t host);
 const char *cert_oid_name(struct der oid, bool dn);
 #endif

@@ -309,6 +309,8 @@ static enum rc check_alone(struct walk *w, unsigned i)
 		return refuse(w, i, reason(ASN_AFTER_DATE_E));
 	if (c->unknown_critical)
 		return refuse(w, i, "it has a critical extension that is not known here");
+	if (cert_name_has_nul(c))
+		return refuse(w, i, "there is a NUL in one of its names");
 	if (cert_key_kind(c, &bits) == CERT_KEY_RSA && bits < TLS_RSA_BITS_MIN)
 		return error_set(w->err, RC_FAIL, "%s: its RSA key of %u bits is too weak",
 		    i ? "an issuer's certificate" : "the certificate", bits);

@@ -37,6 +37,8 @@ with Site(start=False, panics="") as site:
     good, expired = ca.issue("good", ["mx.example"]), ca.issue("old", ["mx.example"], expired=True)
     wrong_name, unknown = ca.issue("wrong", ["elsewhere.example"]), stranger.issue("unknown", ["mx.example"])
     wrong_use = ca.issue("use", ["mx.example"], usage="clientAuth")
+    ca.issue("nul", ["mx.example", "mx.exampleQ.evil.example"])
+    nul = ca.alter("nul", b"exampleQ.evil", b"example\0.evil")
     FAULTS = {  # what the server is like
         "fine": lambda on: smtp_peer.Peer(certificate=good, on_connect=on),
         "strips": lambda on: smtp_peer.Peer(),
@@ -50,6 +52,7 @@ with Site(start=False, panics="") as site:
         "unknown": lambda on: smtp_peer.Peer(certificate=unknown, on_connect=on),
         "misnamed": lambda on: smtp_peer.Peer(certificate=wrong_name, on_connect=on),
         "misused": lambda on: smtp_peer.Peer(certificate=wrong_use, on_connect=on),
+        "nul": lambda on: smtp_peer.Peer(certificate=nul, on_connect=on),
     }
     # (in TLS, CV) of what is delivered, None: nothing is, "clear"
     WANTED = {
@@ -58,9 +61,9 @@ with Site(start=False, panics="") as site:
         "loose": {"fine": ("tls", "yes"), "misnamed": ("tls", "yes")},
         "trying": {"fine": ("tls", "yes"), "strips": ("clear", None), "stalls": ("clear", None),
                    "drops": ("clear", None), "babbles": ("clear", None), "refuses": ("clear", None), "later": ("clear", None),
-                   "expired": ("tls", "no"), "unknown": ("tls", "no"), "misnamed": ("tls", "no"), "misused": ("tls", "no")},
+                   "expired": ("tls", "no"), "unknown": ("tls", "no"), "misnamed": ("tls", "no"), "misused": ("tls", "no"), "nul": ("tls", "no")},
         "unsure": {"fine": ("tls", "yes"), "strips": ("clear", None), "refuses": ("clear", None), "expired": ("tls", "no"),
-                   "unknown": ("tls", "no"), "misnamed": ("tls", "no"), "misused": ("tls", "no")},
+                   "unknown": ("tls", "no"), "misnamed": ("tls", "no"), "misused": ("tls", "no"), "nul": ("tls", "no")},
     }
     peers = {(policy, fault): make(policy == "implicit") for policy in POLICIES for fault, make in FAULTS.items()}
     zone = "mx.example A 127.0.0.1\n" + "".join(f"{p}.{f}.example MX 10 mx.example\n" for p, f in peers)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates of clients: asked for by tls_try_verify_hosts, demanded by tls_verify_hosts, right, expired, revoked, for servers only,
-of another authority, or not there."""
+of another authority, with a NUL in a name, or not there."""
 import pki
 import tls_client
 from heddle import Site, equal, like, unlike
@@ -46,6 +46,11 @@ with Site(start=False, acl=ACL) as site:
     expired = ca.issue("expired", usage="clientAuth", expired=True)
     usage = ca.issue("usage", usage="serverAuth")
     alien = stranger.issue("alien", usage="clientAuth")
+    # "user@test.example\0.evil.example" as a mail address beside a right one, and a NUL in the subject
+    ca.issue("nulmail", ["email:user@test.example", "email:user@test.exampleQ.evil.example"], usage="clientAuth")
+    nul_mail = ca.alter("nulmail", b"test.exampleQ.evil", b"test.example\0.evil")
+    ca.issue("user@test.exampleQ.evil", ["email:user@test.example"], usage="clientAuth")
+    nul_subject = ca.alter("user@test.exampleQ.evil", b"test.exampleQ.evil", b"test.example\0.evil")
     site.write("heddle.conf", site.text(MAIN.format(server=server, ca=ca.pem), acl=ACL))
     site.start()
 
@@ -53,13 +58,15 @@ with Site(start=False, acl=ACL) as site:
         equal(tried(site, good, version), "250 OK", f"{what}: a right certificate is verified")
         site.wait_for_log(r"verified: 1 O=Test,CN=good user@test\.example\\nother@test\.example$")
         equal(tried(site, None, version), '550 not verified: 0 ""', f"{what}: none is no verified one")
-        for path, name in ((expired, "expired"), (usage, "usage"), (alien, "alien")):
+        for path, name in ((expired, "expired"), (usage, "usage"), (alien, "alien"), (nul_mail, "nulmail"),
+                           (nul_subject, r"user@test\.example\\+00\.evil")):
             like(tried(site, path, version), rf'^550 not verified: 0 ".*CN={name}', f"{what}: {name} is not, though it may go on")
         equal(tried(site, good, version, helo="must.example"), "250 OK", f"{what}: demanded, and shown")
-        for path in (None, expired, usage, alien):
+        for path in (None, expired, usage, alien, nul_mail, nul_subject):
             unlike(tried(site, path, version, helo="must.example"), "^[25]50", f"{what}: demanded, and not shown: {path}")
     site.wait_for_log(r"TLS error on connection from \(must\.example\) \[127\.0\.0\.1\] \(SSL_accept\): peer did not return a certificate")
     site.wait_for_log(r"TLS error on connection from \(must\.example\) \[127\.0\.0\.1\] \(SSL_accept\): certificate verification failed: .*expired")
+    site.wait_for_log(r"TLS error on connection from \(must\.example\) .*: certificate verification failed: .*there is a NUL in one of its names")
     unlike(site.mainlog(), r"must\.example.* <= ")
     site.wait_for_log(r"H=\(client\.example\) \[127\.0\.0\.1\] X=TLS1\.3:\S+ CV=no DN=\"O=Test,CN=alien\" rejected MAIL <a@client\.example>: "
                       r"not verified: 0 \"O=Test,CN=alien\"$")

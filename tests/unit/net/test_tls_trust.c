@@ -37,7 +37,6 @@ TEST(chains_that_nobody_serves)
 	static const struct row rows[] = {
 	    {{"ec.pem"}, NULL},
 	    {{"critical.pem"}, "critical extension"},
-	    {{"nul.pem"}, NULL}, /* in order by itself; for no name, see below */
 	    {{"weak.pem"}, "1024 bits is too weak"},
 	    {{"veryweak.pem"}, "512 bits is too weak"},
 	    {{"many.pem"}, NULL},
@@ -50,6 +49,7 @@ TEST(chains_that_nobody_serves)
 	    {{"by_below.pem", "below.pem", "short.pem"}, "longer than its issuer allows"},
 	    {{"by_notca.pem", "notca.pem"}, "may not sign"},
 	    {{"by_other.pem", "other.pem"}, "not trusted"}, /* a root that comes with the chain */
+	    {{"nul.pem"}, "NUL"},
 	    {{"mid.pem"}, NULL},
 	    {{"ca.pem"}, NULL},
 	};
@@ -76,9 +76,10 @@ TEST(a_name_with_a_nul_is_no_name)
 	struct cert c;
 	if (!CHECK(tls_setup()))
 		return;
-	CHECK_EQ_INT(cert_parse(load("nul.pem"), &c, NULL), RC_OK);
+	CHECK_EQ_INT(cert_parse(load("nulonly.pem"), &c, NULL), RC_OK);
 	CHECK(!cert_is_for(&c, SL("mx.example.org")));
 	CHECK(!cert_is_for(&c, SL("evil.example")));
+	CHECK(cert_name_has_nul(&c));
 	CHECK_EQ_INT(cert_parse(load("many.pem"), &c, NULL), RC_OK);
 	CHECK(
 	    cert_is_for(&c, SL("n9999.example.org")) && !cert_is_for(&c, SL("n10000.example.org")));

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Certificates for test_tls: right ones, and one for each way to be wrong.  usage: tls_certs.sh DIRECTORY
 set -eu
+lib=$(cd "$(dirname "$0")/../../lib" && pwd)
 cd "$1"
 mkdir -p new
 : >index.txt
@@ -92,9 +93,30 @@ issue sha1 "/CN=leaf" ca "$both" "" "" sha1
 issue revoked "/CN=leaf" ca "$both"
 issue critical "/CN=leaf" ca "$both
 1.2.3.4.5=critical,ASN1:UTF8:strange"
-cp leaf.key nul.key
-# dNSName "mx.example.org\0.evil.example", and the same as common name
-issue nul "/CN=leaf" ca "subjectAltName=DER:30:1e:82:1c:6d:78:2e:65:78:61:6d:70:6c:65:2e:6f:72:67:00:2e:65:76:69:6c:2e:65:78:61:6d:70:6c:65"
+# a right name beside "mx.example.org\0.evil.example"; with a mail address "joe@example.org\0.x"; the NUL in the subject, as UTF-8 and as
+# a BMPString of two; and a BMPString without one
+nul_dns=82:1c:6d:78:2e:65:78:61:6d:70:6c:65:2e:6f:72:67:00:2e:65:76:69:6c:2e:65:78:61:6d:70:6c:65
+mx_dns=82:0e:6d:78:2e:65:78:61:6d:70:6c:65:2e:6f:72:67
+nul_mail=81:12:6a:6f:65:40:65:78:61:6d:70:6c:65:2e:6f:72:67:00:2e:78
+for n in nul nulonly nulmail nulcn nulbmp bmp dnsip iponly uri mailonly; do cp leaf.key $n.key; done
+issue nulonly "/CN=leaf" ca "subjectAltName=DER:30:1e:$nul_dns"
+issue nul "/CN=leaf" ca "subjectAltName=DER:30:2e:$mx_dns:$nul_dns"
+issue nulmail "/CN=leaf" ca "subjectAltName=DER:30:24:$mx_dns:$nul_mail"
+issue nulcn "/CN=mx.example.orgQ.evil.example" ca "$both"
+issue nulbmp "/CN=abQcd" ca "$both"
+issue bmp "/CN=abQcd" ca "$both"
+# openssl(1) does not write such subjects: the bytes are changed and the certificate is signed anew
+resign() {
+	openssl x509 -in "$1.pem" -outform DER | python3 "$lib/cert_resign.py" "$2" "$3" ca.key >"$1.der"
+	openssl x509 -inform DER -in "$1.der" -out "$1.pem"
+}
+resign nulcn 6d782e6578616d706c652e6f726751 6d782e6578616d706c652e6f726700
+resign nulbmp 0c056162516364 1e0400410000
+resign bmp 0c056162516364 1e0400410042
+issue dnsip "/CN=127.0.0.1" ca "subjectAltName=DNS:127.0.0.1,DNS:*.0.0.1"
+issue iponly "/CN=mx.example.org" ca "subjectAltName=IP:127.0.0.1"
+issue uri "/CN=mx.example.org" ca "subjectAltName=URI:https://example.org/"
+issue mailonly "/CN=mx.example.org" ca "subjectAltName=email:joe@example.org"
 key weak 1024; issue weak "/CN=leaf" ca "$both"
 key veryweak 512; issue veryweak "/CN=leaf" ca "$both"
 cp leaf.key self.key
