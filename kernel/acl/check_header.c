@@ -73,7 +73,8 @@ static enum rc check_addresses(struct acl_state *st, const struct header *h,
 	struct error e = {0};
 	for (size_t pos = 0;;) {
 		size_t began = pos;
-		enum rc rc = address_list_next(st->ev->arena, list, &pos, &address, &e);
+		enum rc rc = address_list_next(
+		    st->ev->arena, list, address_flags(st->ev->cfg), &pos, &address, &e);
 		bool more = pos < list.len || (pos && list.ptr[pos - 1] == ',');
 		slice_t item = slice_trim(slice_sub(list, began, pos - began - (more ? 1 : 0)));
 		if (rc != RC_OK)
@@ -158,7 +159,8 @@ enum rc acl_check_not_blind(struct acl_state *st, bool caseless, struct error *e
 		slice_t a;
 		if (!is_named(h, names))
 			continue;
-		while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) == RC_OK &&
+		while (address_list_next(st->ev->arena, header_value(h), address_flags(st->ev->cfg),
+		           &pos, &a, NULL) == RC_OK &&
 		       !slice_is_absent(a))
 			*VEC_PUSH(st->ev->arena, &shown, slice_t) = a;
 	}
@@ -184,8 +186,8 @@ bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out)
 		while ((h = header_find(list, slice_cstr(order[i]), h))) {
 			size_t pos = 0;
 			slice_t a;
-			while (address_list_next(st->ev->arena, header_value(h), &pos, &a, NULL) ==
-			           RC_OK &&
+			while (address_list_next(st->ev->arena, header_value(h),
+			           address_flags(st->ev->cfg), &pos, &a, NULL) == RC_OK &&
 			       !slice_is_absent(a))
 				if (a.len && n++ == *at) {
 					(*at)++;

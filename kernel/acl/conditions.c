@@ -19,7 +19,7 @@ ACL_FN(domains)
 	struct address_facts *a = st->ev->address;
 	if (slice_is_absent(st->run->recipient))
 		return acl_refuse_place(c, st->run->where, err);
-	if (!address_split(st->run->recipient, &local, &domain))
+	if (!address_split_hacked(st->ev, st->run->recipient, &local, &domain))
 		return error_set(err, RC_FAIL, "the recipient has no domain");
 	enum rc rc = match_domain(st->ev, c->list, domain, &data, err);
 	if (rc == RC_OK && a)
@@ -33,7 +33,7 @@ ACL_FN(local_parts)
 	struct address_facts *a = st->ev->address;
 	if (slice_is_absent(st->run->recipient))
 		return acl_refuse_place(c, st->run->where, err);
-	(void)address_split(st->run->recipient, &local, &domain);
+	(void)address_split_hacked(st->ev, st->run->recipient, &local, &domain);
 	enum rc rc = match_local_part(st->ev, c->list, local, &data, err);
 	if (rc == RC_OK && a)
 		keep(st, a->arena, &a->local_part_data, data);

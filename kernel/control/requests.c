@@ -165,8 +165,8 @@ static enum rc do_envelope(
 		return error_set(err, RC_FAIL, "nothing has been changed");
 	}
 	for (uint32_t i = 1; i < r->count; i++) {
-		rc = address_parse_path(
-		    r->out->arena, r->words[i], what == ENVELOPE_SENDER, true, &to[i], &why);
+		rc = address_parse_path(r->out->arena, r->words[i], what == ENVELOPE_SENDER,
+		    ADDRESS_LITERAL, &to[i], &why);
 		bool bare = rc == RC_OK && to[i].len && slice_find(to[i], '@') == SIZE_MAX;
 		if (rc == RC_OK && !bare)
 			continue;

@@ -69,7 +69,7 @@ static void split(struct routing *r, struct address *a)
 {
 	slice_t local, domain;
 
-	if (!address_split(a->text, &local, &domain)) {
+	if (!address_split_hacked(r->eval, a->text, &local, &domain)) {
 		local = a->text;
 		domain = slice_sub(a->text, a->text.len, 0);
 	}

@@ -111,7 +111,8 @@ static int run_addresses(struct test *t, const struct cli *c)
 	VEC_FOREACH(&c->words, slice_t, w)
 	for (size_t pos = 0;;) {
 		int now = SOME_FAILED;
-		if (address_list_next(t->p->arena, *w, &pos, &address, &err) != RC_OK)
+		if (address_list_next(t->p->arena, *w, address_flags(t->loaded.cfg), &pos, &address,
+		        &err) != RC_OK)
 			printf("syntax error: %s\n", err.text);
 		else if (slice_is_absent(address))
 			break;

@@ -14,7 +14,7 @@ struct parser {
 	size_t at;
 	size_t local_from, local_to; /* where the last local part was */
 	struct strbuf out;           /* the bare address */
-	bool allow_literal;
+	unsigned flags;              /* ADDRESS_ */
 	struct error *err;
 };
 
@@ -146,7 +146,7 @@ static enum rc domain_literal(struct parser *p, bool emit)
 	if (close == SIZE_MAX)
 		return error_set(p->err, RC_FAIL, "domain literal has no terminating bracket");
 	slice_t all = slice_sub(p->text, p->at, close + 1);
-	if (!p->allow_literal)
+	if (!(p->flags & ADDRESS_LITERAL))
 		return error_set(p->err, RC_FAIL, "domain literals not allowed");
 	if (!literal_ok(slice_sub(all, 1, all.len - 2)))
 		return error_set(p->err, RC_FAIL, "malformed domain literal");
@@ -193,10 +193,12 @@ static enum rc domain(struct parser *p, bool emit)
 			break;
 		p->at += more;
 	}
-	if (!label || p->at - start > 255)
+	size_t dot = !label && (p->flags & ADDRESS_TRAILING_DOT) && p->at - start > 1 &&
+	             peek(p) != '.' && p->text.ptr[p->at - 1] == '.';
+	if ((!label && !dot) || p->at - start > 255)
 		return error_set(p->err, RC_FAIL, "domain missing or malformed");
 	if (emit)
-		strbuf_add(&p->out, slice_sub(p->text, start, p->at - start));
+		strbuf_add(&p->out, slice_sub(p->text, start, p->at - start - dot));
 	return RC_OK;
 }
 
@@ -313,9 +315,18 @@ static enum rc mailbox(struct parser *p, bool allow_null)
 		strbuf_reset(&p->out);
 	}
 	p->at++;
+	unsigned excess = 0;
+	while ((p->flags & ADDRESS_EXCESS_BRACKETS) && peek(p) == '<') {
+		excess++;
+		p->at++;
+	}
 	enum rc rc = route_address(p, allow_null);
 	if (rc)
 		return rc;
+	for (; excess && peek(p) == '>'; excess--)
+		p->at++;
+	if (excess)
+		return error_set(p->err, RC_FAIL, "'>' missing at end of address");
 	skip_cfws(p);
 	return at_end(p) ? RC_OK : malformed(p);
 }
@@ -339,10 +350,10 @@ static enum rc parse_path(
 	return RC_OK;
 }
 
-enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, bool allow_literal,
+enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, unsigned flags,
     slice_t *out_address, struct error *err)
 {
-	struct parser p = {.text = text, .allow_literal = allow_literal, .err = err};
+	struct parser p = {.text = text, .flags = flags, .err = err};
 	return parse_path(a, &p, allow_null, out_address, err);
 }
 
@@ -378,15 +389,15 @@ static size_t item_end(slice_t list, size_t from)
 	return list.len;
 }
 
-enum rc address_list_next(
-    struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err)
+enum rc address_list_next(struct arena *a, slice_t list, unsigned flags, size_t *pos,
+    slice_t *out_address, struct error *err)
 {
 	size_t from, to;
-	return address_list_next_at(a, list, pos, out_address, &from, &to, err);
+	return address_list_next_at(a, list, flags, pos, out_address, &from, &to, err);
 }
 
-enum rc address_list_next_at(struct arena *a, slice_t list, size_t *pos, slice_t *out_address,
-    size_t *out_from, size_t *out_to, struct error *err)
+enum rc address_list_next_at(struct arena *a, slice_t list, unsigned flags, size_t *pos,
+    slice_t *out_address, size_t *out_from, size_t *out_to, struct error *err)
 {
 	while (*pos < list.len) {
 		size_t end = item_end(list, *pos);
@@ -398,7 +409,7 @@ enum rc address_list_next_at(struct arena *a, slice_t list, size_t *pos, slice_t
 		skip_cfws(&blank);
 		if (at_end(&blank))
 			continue;
-		struct parser p = {.text = item, .allow_literal = true, .err = err};
+		struct parser p = {.text = item, .flags = flags | ADDRESS_LITERAL, .err = err};
 		enum rc rc = parse_path(a, &p, true, out_address, err);
 		size_t base = (size_t)(item.ptr - list.ptr);
 		*out_from = base + p.local_from;

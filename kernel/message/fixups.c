@@ -192,7 +192,8 @@ static bool from_is(const struct work *w, slice_t who)
 	struct header *h = find(w, "From");
 	struct error err;
 	slice_t a, local, domain, wanted, wanted_domain;
-	if (!h || address_parse_path(w->m->arena, header_value(h), false, true, &a, &err))
+	if (!h || address_parse_path(w->m->arena, header_value(h), false,
+	              ADDRESS_LITERAL | address_flags(w->ev->cfg), &a, &err))
 		return false;
 	if (slice_eqi(a, who))
 		return true;
@@ -244,7 +245,8 @@ static void qualify(const struct work *w)
 	if (slice_is_absent(to) || !to.len)
 		to = w->qualify_domain;
 	if (r->qualify_sender || r->qualify_recipient)
-		message_qualify(w->m, r->qualify_sender ? w->qualify_domain : slice_absent(),
+		message_qualify(w->m, address_flags(w->ev->cfg),
+		    r->qualify_sender ? w->qualify_domain : slice_absent(),
 		    r->qualify_recipient ? to : slice_absent());
 }
 

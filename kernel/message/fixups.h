@@ -33,9 +33,9 @@ struct fixup_request {
 MUST_USE enum rc message_fixup(
     struct message *m, struct eval *ev, const struct fixup_request *r, struct error *err);
 /* Addresses without a domain in the fields that name senders and recipients get these; ABSENT:
- * stay.
- */
-void message_qualify(struct message *m, slice_t sender_domain, slice_t recipient_domain);
+ * stay.  flags: ADDRESS_. */
+void message_qualify(
+    struct message *m, unsigned flags, slice_t sender_domain, slice_t recipient_domain);
 /* The id in the Message-Id: (or Resent-Message-Id:) field without its brackets, for id= in the log;
  * ABSENT: none. */
 slice_t message_header_id(const struct header_list *list);

@@ -87,20 +87,33 @@ uint32_t header_name_length(slice_t line);
 uint32_t header_pieces(struct arena *a, const struct header_list *list, slice_t **out);
 uint64_t header_section_size(const struct header_list *list);
 
+/* What the configuration lets through beside the usual. */
+enum {
+	ADDRESS_LITERAL = 1,         /* allow_domain_literals; lists of addresses always do */
+	ADDRESS_EXCESS_BRACKETS = 2, /* strip_excess_angle_brackets */
+	ADDRESS_TRAILING_DOT = 4,    /* strip_trailing_dot */
+};
+struct config;
+unsigned address_flags(const struct config *cfg);
+/* Split at the last unquoted @, and again at a '%' of the local part for as long as the domain is
+ * one of percent_hack_domains.  false: there is no domain. */
+struct eval;
+bool address_split_hacked(
+    struct eval *ev, slice_t address, slice_t *out_local, slice_t *out_domain);
 /* Addresses (RFC 5322 3.4 with Exim's tolerance).  Next address of a header value or list: *pos
  * starts at 0; out is the bare address; RC_FAIL with a syntax error in err; RC_DEFER never; *out
  * ABSENT at the end. */
-MUST_USE enum rc address_list_next(
-    struct arena *a, slice_t list, size_t *pos, slice_t *out_address, struct error *err);
+MUST_USE enum rc address_list_next(struct arena *a, slice_t list, unsigned flags, size_t *pos,
+    slice_t *out_address, struct error *err);
 /* The same, and where in the list its local part begins and ends. */
-MUST_USE enum rc address_list_next_at(struct arena *a, slice_t list, size_t *pos,
+MUST_USE enum rc address_list_next_at(struct arena *a, slice_t list, unsigned flags, size_t *pos,
     slice_t *out_address, size_t *out_from, size_t *out_to, struct error *err);
 /* A local part, quoted if it needs it. */
 slice_t address_quote_local(struct arena *a, slice_t local);
 /* One SMTP path or address: "<@a,@b:user@dom>", "<>", "user@dom"; checks syntax; empty for "<>".
- * Domain literals only if allowed.  RC_FAIL: err has Exim's words. */
-MUST_USE enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null,
-    bool allow_literal, slice_t *out_address, struct error *err);
+ * flags: ADDRESS_.  RC_FAIL: err has Exim's words. */
+MUST_USE enum rc address_parse_path(struct arena *a, slice_t text, bool allow_null, unsigned flags,
+    slice_t *out_address, struct error *err);
 /* Split at the last unquoted @; false: there is none (all is local part). */
 bool address_split(slice_t address, slice_t *out_local, slice_t *out_domain);
 #define ADDRESS_MAX 256 /* longer ones are "ridiculously long" */

@@ -87,7 +87,7 @@ static slice_t lowered(struct arena *a, slice_t s)
 void session_address_facts(struct run *r, slice_t recipient, struct address_facts *out)
 {
 	slice_t none = slice_absent(), local, domain = none;
-	if (!address_split(recipient, &local, &domain))
+	if (!address_split_hacked(&r->ev, recipient, &local, &domain))
 		local = recipient;
 	*out = (struct address_facts){.arena = r->scratch,
 	    .local_part = lowered(r->scratch, local),

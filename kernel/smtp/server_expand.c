@@ -25,8 +25,8 @@ void serve_expn(struct run *r)
 		return;
 	}
 	slice_t address, local, domain;
-	if (!r->arg.len || address_parse_path(r->scratch, r->arg, false,
-	                       config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
+	if (!r->arg.len ||
+	    address_parse_path(r->scratch, r->arg, false, address_flags(s->cfg), &address, &err)) {
 		reply(r, 501, r->arg.len ? slice_cstr(err.text) : SL("empty address"));
 		return;
 	}

@@ -137,8 +137,7 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 	struct session *s = r->s;
 	struct error err = {0};
 	slice_t local, domain;
-	if (address_parse_path(
-	        a, text, true, config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
+	if (address_parse_path(a, text, true, address_flags(s->cfg), out, &err)) {
 		synprot_error_told(r, false, 501, slice_cstr(err.text),
 		    arena_printf(r->scratch, "%.*s: %s", SL_ARG(text), err.text));
 		return false;

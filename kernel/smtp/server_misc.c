@@ -41,8 +41,7 @@ void serve_vrfy(struct run *r)
 	struct acl_outcome out;
 	struct error err = {0};
 	slice_t address, local, domain, user = slice_absent(), logged = slice_absent();
-	if (address_parse_path(r->scratch, r->arg, false,
-	        config_bool(s->cfg, MO_allow_domain_literals), &address, &err)) {
+	if (address_parse_path(r->scratch, r->arg, false, address_flags(s->cfg), &address, &err)) {
 		reply(r, 501, slice_cstr(err.text));
 		return;
 	}

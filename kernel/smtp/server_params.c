@@ -185,7 +185,9 @@ bool address_charset_ok(struct run *r, slice_t address, bool utf8)
 		i++;
 	if (i == address.len)
 		return true;
-	if (!utf8) {
+	slice_t local, domain;
+	bool only_domain = address_split(address, &local, &domain) && i > local.len;
+	if (!utf8 && !(only_domain && config_bool(r->s->cfg, MO_allow_utf8_domains))) {
 		slice_t why = SL("SMTPUTF8 is needed for an address outside ASCII");
 		synprot_error_told(r, false, 553, why,
 		    arena_printf(r->scratch, "<%.*s>: %.*s", SL_ARG(address), SL_ARG(why)));

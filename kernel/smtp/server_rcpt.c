@@ -34,8 +34,7 @@ static bool recipient_address(struct run *r, slice_t arg, slice_t *out)
 	struct session *s = r->s;
 	struct error err = {0};
 	slice_t local, domain;
-	if (address_parse_path(s->m->arena, arg, false,
-	        config_bool(s->cfg, MO_allow_domain_literals), out, &err)) {
+	if (address_parse_path(s->m->arena, arg, false, address_flags(s->cfg), out, &err)) {
 		slice_t text = arena_printf(r->scratch, "%.*s: %s", SL_ARG(arg), err.text);
 		s->mf.rcpt_fail_count++;
 		remember_refusal(r, 501, text);

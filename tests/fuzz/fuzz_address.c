@@ -15,10 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		arena_free(&a);
 		return 0;
 	}
-	if (!address_parse_path(a, text, true, true, &out, &err)) {
+	if (!address_parse_path(a, text, true,
+	        ADDRESS_LITERAL | ADDRESS_EXCESS_BRACKETS | ADDRESS_TRAILING_DOT, &out, &err)) {
 		MUST(out.len <= ADDRESS_MAX && !slice_is_clean(out));
 		if (out.len) {
-			MUST(!address_parse_path(a, out, false, true, &again, &err));
+			MUST(!address_parse_path(a, out, false, ADDRESS_LITERAL, &again, &err));
 			MUST(slice_eq(out, again));
 			(void)address_split(out, &local, &domain);
 			MUST(local.len + domain.len <= out.len);
@@ -30,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	size_t pos = 0;
 	for (size_t i = 0; i <= size; i++)
-		if (address_list_next(a, text, &pos, &out, &err) == RC_OK && slice_is_absent(out))
+		if (address_list_next(a, text, 0, &pos, &out, &err) == RC_OK &&
+		    slice_is_absent(out))
 			break;
 	arena_free(&a);
 	return 0;

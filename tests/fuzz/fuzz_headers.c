@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		slice_t value = header_value(h), address;
 		size_t pos = 0;
 		for (int i = 0; i < 100; i++)
-			if (address_list_next(a, value, &pos, &address, NULL) == RC_OK &&
+			if (address_list_next(a, value, 0, &pos, &address, NULL) == RC_OK &&
 			    slice_is_absent(address))
 				break;
 		MUST(pos <= value.len);

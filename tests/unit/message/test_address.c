@@ -121,13 +121,13 @@ TEST(lists)
 	const char *want[] = {"a@b", "c@d", "g@h", "i@j", "k@l"};
 	size_t pos = 0;
 	for (size_t i = 0; i < 5; i++) {
-		CHECK_EQ_INT(address_list_next(a, list, &pos, &out, NULL), RC_OK);
+		CHECK_EQ_INT(address_list_next(a, list, 0, &pos, &out, NULL), RC_OK);
 		CHECK_EQ_STR(out, want[i]);
 	}
-	CHECK_EQ_INT(address_list_next(a, list, &pos, &out, NULL), RC_OK);
+	CHECK_EQ_INT(address_list_next(a, list, 0, &pos, &out, NULL), RC_OK);
 	CHECK(slice_is_absent(out));
 	pos = 0;
-	CHECK_EQ_INT(address_list_next(a, SL("a@@b"), &pos, &out, NULL), RC_FAIL);
+	CHECK_EQ_INT(address_list_next(a, SL("a@@b"), 0, &pos, &out, NULL), RC_FAIL);
 	arena_free(&a);
 }
 
