@@ -49,6 +49,9 @@ uint64_t agents_questions(const struct agents *a);
  * cannot say. */
 MUST_USE enum rc agents_user(struct agents *a, struct arena *arena, slice_t login,
     int64_t deadline_us, struct user_info *out, struct error *err);
+/* getgrnam in the same way. */
+MUST_USE enum rc agents_group(
+    struct agents *a, slice_t name, int64_t deadline_us, int64_t *out_gid, struct error *err);
 
 /* Run the driver's deliver() for c->job in an agent.  c->instance names the transport; outcomes are
  * recorded through the delivery service in this process.  Result as the operation's. */

@@ -38,8 +38,10 @@ struct master_request {
 	int fd;
 };
 
+/* What master said of a user or group. */
 struct user_slot {
 	struct user_slot *next;
+	uint32_t type; /* LINK_USER, LINK_GROUP */
 	char login[LINK_TEXT + 1];
 	uint32_t login_len;
 	bool asking; /* one thread asks master, the others wait for it */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* agent/agent: who a login is, asked of master once a minute however many want to know. */
+/* agent/agent: who a login or a group is, asked of master once a minute however many want to know.
+ */
 #include "agent/agents_private.h"
 
 #include "base/clock.h"
@@ -10,9 +11,9 @@
 #define CACHE_US  (60 * US_PER_SEC)
 #define USERS_MAX 1024U
 
-static bool is_of(const struct user_slot *u, slice_t login)
+static bool is_of(const struct user_slot *u, uint32_t type, slice_t login)
 {
-	return slice_eq(slice_of(u->login, u->login_len, 0), login);
+	return u->type == type && slice_eq(slice_of(u->login, u->login_len, 0), login);
 }
 
 /* Drop what has expired, and when that is not enough the rest that nobody waits for. */
@@ -32,16 +33,17 @@ static void trim(struct agents *a, int64_t now)
 		}
 }
 
-static struct user_slot *find_slot(struct agents *a, slice_t login, int64_t now)
+static struct user_slot *find_slot(struct agents *a, uint32_t type, slice_t login, int64_t now)
     REQUIRES(lk_agents);
-static struct user_slot *find_slot(struct agents *a, slice_t login, int64_t now)
+static struct user_slot *find_slot(struct agents *a, uint32_t type, slice_t login, int64_t now)
 {
 	for (struct user_slot *u = a->users; u; u = u->next)
-		if (is_of(u, login))
+		if (is_of(u, type, login))
 			return u;
 	trim(a, now);
 	struct user_slot *u = calloc(1, sizeof *u);
 	MUST(u);
+	u->type = type;
 	memcpy(u->login, login.ptr, login.len);
 	u->login_len = login.len;
 	u->next = a->users;
@@ -57,14 +59,20 @@ static slice_t text_of(struct arena *arena, const struct link_message *m, unsign
 	return s;
 }
 
+static enum rc not_found(
+    const struct link_message *m, const char *what, slice_t name, struct error *err)
+{
+	if (m->number[0] == RC_FAIL)
+		return error_set(err, RC_FAIL, "no such %s: %.*s", what, SL_ARG(name));
+	return error_set(
+	    err, RC_DEFER, "%s %.*s: %.*s", what, SL_ARG(name), SL_ARG(link_get_text(m, 0)));
+}
+
 static enum rc tell(const struct link_message *m, struct arena *arena, slice_t login,
     struct user_info *out, struct error *err)
 {
-	if (m->number[0] == RC_FAIL)
-		return error_set(err, RC_FAIL, "no such user: %.*s", SL_ARG(login));
 	if (m->number[0] != RC_OK)
-		return error_set(
-		    err, RC_DEFER, "user %.*s: %.*s", SL_ARG(login), SL_ARG(link_get_text(m, 0)));
+		return not_found(m, "user", login, err);
 	*out = (struct user_info){.name = text_of(arena, m, 0),
 	    .home = text_of(arena, m, 1),
 	    .shell = text_of(arena, m, 2),
@@ -79,7 +87,7 @@ static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_
     EXCLUDES(lk_agents);
 static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_t deadline_us)
 {
-	struct link_message m = {.type = LINK_USER};
+	struct link_message m = {.type = u->type};
 	struct master_answer answer = {.m = {.number = {RC_DEFER}}, .fd = -1};
 	struct error e = {.text = ""};
 	link_put_text(&m, 0, login);
@@ -98,15 +106,19 @@ static void ask_for(struct agents *a, struct user_slot *u, slice_t login, int64_
 	agents_unlock(a);
 }
 
-enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us,
-    struct user_info *out, struct error *err)
+/* From the cache, or of master. */
+static struct link_message find(struct agents *a, uint32_t type, slice_t login, int64_t deadline_us)
+    EXCLUDES(lk_agents);
+static struct link_message find(struct agents *a, uint32_t type, slice_t login, int64_t deadline_us)
 {
-	if (login.len == 0 || login.len > LINK_TEXT || memchr(login.ptr, '\0', login.len))
-		return error_set(err, RC_FAIL, "no such user: %.*s", SL_ARG(login));
+	struct link_message answer = {.number = {RC_DEFER}};
+	if (login.len == 0 || login.len > LINK_TEXT || memchr(login.ptr, '\0', login.len)) {
+		answer.number[0] = RC_FAIL;
+		return answer;
+	}
 	agents_lock(a);
 	int64_t now = clock_mono_us();
-	struct user_slot *u = find_slot(a, login, now);
-	struct link_message answer = {.number = {RC_DEFER}};
+	struct user_slot *u = find_slot(a, type, login, now);
 	u->waiters++; /* it stays while we look at it */
 	if (!u->asking && u->until_us <= now) {
 		u->asking = true;
@@ -122,5 +134,24 @@ enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_
 		link_put_text(&answer, 0, SL("the look-up takes too long"));
 	u->waiters--;
 	agents_unlock(a);
+	return answer;
+}
+
+enum rc agents_user(struct agents *a, struct arena *arena, slice_t login, int64_t deadline_us,
+    struct user_info *out, struct error *err)
+{
+	struct link_message answer = find(a, LINK_USER, login, deadline_us);
+
 	return tell(&answer, arena, login, out, err);
+}
+
+enum rc agents_group(
+    struct agents *a, slice_t name, int64_t deadline_us, int64_t *out_gid, struct error *err)
+{
+	struct link_message answer = find(a, LINK_GROUP, name, deadline_us);
+
+	if (answer.number[0] != RC_OK)
+		return not_found(&answer, "group", name, err);
+	*out_gid = answer.number[2];
+	return RC_OK;
 }

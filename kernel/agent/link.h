@@ -6,10 +6,11 @@
  *
  * Start:   master sends LINK_HELLO, a LINK_LISTENER with a descriptor for each listening socket,
  * LINK_CONFIG with a sealed memfd (link_bundle), LINK_GO.  The kernel answers LINK_READY, or
- * LINK_FAILED with a text. Later:   kernel -> master  LINK_USER (text[0] login), LINK_AGENT
+ * LINK_FAILED with a text. Later:   kernel -> master  LINK_USER (text[0] login), LINK_GROUP
+ * (text[0] name), LINK_AGENT
  * (text[0] user, text[1] group, text[2] purpose): each is answered by LINK_ANSWER with the same
- * serial: number[0] = rc, text[0] = why not; or the user's facts (USER), or one descriptor, the
- * agent's socket (AGENT). kernel -> master  LINK_RELOAD: please read the configuration again.
+ * serial: number[0] = rc, text[0] = why not; or the facts of the user or group, or one descriptor,
+ * the agent's socket (AGENT). kernel -> master  LINK_RELOAD: please read the configuration again.
  *          master -> kernel  LINK_CONFIG: a new one, answered by LINK_READY or LINK_FAILED;
  * LINK_STOP. Threads: the two functions, any thread; a message is one datagram.
  */
@@ -33,6 +34,7 @@ enum link_type {
 	LINK_ANSWER,
 	LINK_RELOAD,
 	LINK_STOP,
+	LINK_GROUP,
 	LINK_TYPES,
 };
 enum { /* HELLO: number[0] */
@@ -52,7 +54,8 @@ struct link_message {
 	uint32_t version, type;
 	uint64_t serial;
 	int64_t number[4]; /* HELLO: flags, queue interval in ms, snapshot; CONFIG: snapshot;
-	                    * LISTENER: port; ANSWER to USER: rc, uid, gid */
+	                    * LISTENER: port; ANSWER to USER: rc, uid, gid; to GROUP: rc, -1,
+	                    * gid */
 	struct link_text
 	    text[4]; /* HELLO: configuration file; ANSWER to USER: name, home, shell, gecos */
 };

@@ -96,6 +96,20 @@ bool config_auth_is_client(const struct heddle_instance *auth);
 const struct heddle_instance *config_router_named(const struct config *cfg, slice_t name);
 const struct heddle_instance *config_transport_named(const struct config *cfg, slice_t name);
 
+/* The users and groups that are named as constants, in main lists and in sections. */
+struct config_account {
+	slice_t name;
+	bool is_group;
+	const char *file;
+	unsigned line;
+	bool is_never; /* of never_users */
+	slice_t where; /* "router NAME: option "user"" */
+};
+/* out: struct config_account, on a. */
+void config_accounts(const struct config *cfg, struct arena *a, struct vec *out);
+/* There is nobody of that name: one more problem (struct error), on a. */
+void config_account_unknown(const struct config_account *c, struct arena *a, struct vec *problems);
+
 /* A named list (domainlist, hostlist, addresslist, localpartlist), compiled; NULL: unknown. */
 bool config_named_text(const struct config *cfg, enum match_kind kind, slice_t name, slice_t *out);
 struct match_list *config_named_list(const struct config *cfg, enum match_kind kind, slice_t name);

@@ -5,7 +5,7 @@
  *
  * A request is one line of words, at most 4 KiB; the answer is text, its last line "ok", "fail
  * TEXT" or "defer TEXT"; then the connection ends.  Peer credentials decide who may ask: root, the
- * kernel's own user, and members of the admin group may do all; others may only ask for "version".
+ * kernel's own user, and whom is_admin takes for an administrator; nobody else.
  * Owns: the listening socket.  Threads: requests run as pool jobs.  Blocks: a request may,
  * bracketed; a peer that does not read or write is dropped after 10 s.  Locks: none of its own.
  */
@@ -14,10 +14,12 @@
 #include "deliver/deliver.h"
 
 struct control;
+struct net_peer;
 
 struct control_config {
-	const char *path;  /* of the socket; an old one that nobody serves is replaced */
-	int64_t admin_gid; /* -1: none */
+	const char *path; /* of the socket; an old one that nobody serves is replaced */
+	/* besides root and our own user, who may do all; may block; NULL: nobody */
+	bool (*is_admin)(void *ctx, const struct net_peer *peer);
 	struct reactor *reactor;
 	struct pool *pool;
 	struct queue_index *index;

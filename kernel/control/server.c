@@ -3,6 +3,7 @@
  * the worker that made it. */
 #include "base/io.h"
 #include "control/control.h"
+#include "net/net.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -37,10 +38,16 @@ static void asker_end(struct asker *q)
 	free(q);
 }
 
-static bool may_ask(const struct control_config *cfg, const struct ucred *peer)
+/* Groups have names that somebody may have to be asked about. */
+static bool may_ask(const struct control_config *cfg, const struct net_peer *peer, struct worker *w)
 {
-	return peer->uid == 0 || peer->uid == geteuid() ||
-	       (cfg->admin_gid >= 0 && peer->gid == (gid_t)cfg->admin_gid);
+	if (peer->uid == 0 || peer->uid == geteuid())
+		return true;
+	if (!cfg->is_admin || pool_blocking_begin(w, POOL_FOR_LOOKUP, peer->uid, NULL) != RC_OK)
+		return false;
+	bool yes = cfg->is_admin(cfg->ctx, peer);
+	pool_blocking_end(w);
+	return yes;
 }
 
 /* All of it, waiting for the peer at most PEER_TIMEOUT for each piece. */
@@ -67,13 +74,11 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 	struct arena *a = arena_new(0);
 	struct strbuf out;
 	struct error err = {.text = ""};
-	struct ucred peer = {.uid = (uid_t)-1};
-	socklen_t len = sizeof peer;
+	struct net_peer peer = {.uid = (uint32_t)-1};
 	enum rc rc;
 
 	strbuf_init(&out, a, ANSWER_MAX);
-	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
-	    !may_ask(&q->cfg, &peer)) {
+	if (net_peer_of(q->fd, a, &peer, &err) != RC_OK || !may_ask(&q->cfg, &peer, w)) {
 		rc = error_set(&err, RC_FAIL, "permission denied");
 	} else {
 		slice_t who = arena_printf(a, "uid %lu", (unsigned long)peer.uid);
@@ -176,7 +181,7 @@ enum rc control_new(const struct control_config *cfg, struct control **out, stru
 
 	MUST(c != NULL);
 	c->cfg = *cfg;
-	if (io_listen_unix(cfg->path, 0660, &c->fd, err) != RC_OK) {
+	if (io_listen_unix(cfg->path, 0666, &c->fd, err) != RC_OK) {
 		free(c);
 		return RC_ERROR;
 	}

@@ -111,32 +111,8 @@ static int32_t read_all(
 
 /* ---- rules ---- */
 
-/* A user's name as a number.  DEFER: nobody can say; FAIL: there is no such user. */
-static enum rc user_number(struct heddle_call *c, slice_t name, int64_t *out, struct error *err)
-{
-	struct user_info info;
-
-	if (slice_to_i64(name, 10, false, out))
-		return RC_OK;
-	if (!c->services->find_user)
-		return error_set(err, RC_DEFER, "nobody to ask about users");
-	c->services->host.block_begin(c);
-	enum rc rc =
-	    c->services->find_user(c->services, c->arena, name, c->deadline_us, &info, err);
-	c->services->host.block_end(c);
-	*out = info.uid;
-	return rc;
-}
-
-static enum rc group_number(struct heddle_call *c, slice_t name, int64_t *out, struct error *err)
-{
-	(void)c;
-	if (slice_to_i64(name, 10, false, out))
-		return RC_OK;
-	return error_set(err, RC_DEFER, "not supported yet: owngroups by name: %.*s", SL_ARG(name));
-}
-
-typedef enum rc number_fn(struct heddle_call *c, slice_t name, int64_t *out, struct error *err);
+typedef enum rc number_fn(struct services *s, struct arena *a, slice_t name, int64_t deadline_us,
+    int64_t *out, struct error *err);
 
 /* OK: it is in the list; FAIL: it is not. */
 static enum rc is_listed(
@@ -147,7 +123,9 @@ static enum rc is_listed(
 
 	while (!slice_is_absent(list) && expand_list_next(c->arena, list, &pos, &item)) {
 		int64_t n = -1;
-		enum rc rc = number(c, item, &n, err);
+		c->services->host.block_begin(c);
+		enum rc rc = number(c->services, c->arena, item, c->deadline_us, &n, err);
+		c->services->host.block_end(c);
 		if (rc == RC_OK && n == (int64_t)id)
 			return RC_OK;
 		if (rc != RC_OK && rc != RC_FAIL)
@@ -162,11 +140,11 @@ static enum rc obey(struct heddle_call *c, slice_t path, uint32_t owner,
 	enum rc rc = RC_OK;
 
 	if ((r->flags & HEDDLE_FILE_OWNER) && f->uid != owner)
-		rc = is_listed(c, r->owners, f->uid, user_number, err);
+		rc = is_listed(c, r->owners, f->uid, services_uid, err);
 	if (rc == RC_FAIL)
 		return error_set(err, RC_DEFER, "bad owner for %.*s", SL_ARG(path));
 	if (rc == RC_OK && (r->flags & HEDDLE_FILE_GROUP) && f->gid != r->gid)
-		rc = is_listed(c, r->groups, f->gid, group_number, err);
+		rc = is_listed(c, r->groups, f->gid, services_gid, err);
 	if (rc == RC_FAIL)
 		return error_set(err, RC_DEFER, "bad group for %.*s", SL_ARG(path));
 	if (rc == RC_OK && (f->mode & r->modemask))

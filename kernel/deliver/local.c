@@ -27,20 +27,9 @@ static bool is_set(slice_t s)
 	return !slice_is_absent(s) && s.len > 0;
 }
 
-/* A name or a number.  RC_FAIL: nobody is called that. */
 static enum rc uid_of(struct attempt *t, slice_t user, int64_t *out, struct error *err)
 {
-	struct services *sv = t->ev.services;
-	struct user_info u;
-
-	if (slice_to_i64(user, 10, false, out))
-		return RC_OK;
-	if (!sv || !sv->find_user)
-		return error_set(err, RC_DEFER, "nobody to ask about user %.*s", SL_ARG(user));
-	enum rc rc = sv->find_user(sv, t->arena, user, t->ev.deadline_us, &u, err);
-	if (rc == RC_OK)
-		*out = u.uid;
-	return rc;
+	return services_uid(t->ev.services, t->arena, user, t->ev.deadline_us, out, err);
 }
 
 /* By uid: a user has a number, and may have several names. */

@@ -3,9 +3,6 @@
  * a table. */
 #include "deliver/route.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-
 #define OPT(s, which) (&(s)->router->generic[RO_##which])
 
 static bool flag(const struct route_step *s, enum router_option o)
@@ -189,49 +186,6 @@ static enum rc check_senders(struct route_step *s, struct error *err)
 	return match_address(s->run->eval, OPT(s, senders)->list, m->sender_address, NULL, err);
 }
 
-/* One item of require_files: "/path", "!/path", "+/path" (a missing one defers no more); user forms
- * need an agent. */
-static enum rc check_one_file(slice_t item, struct arena *a, struct error *err)
-{
-	bool want = true, eacces_is_no = false;
-	struct stat st;
-
-	for (; item.len && (item.ptr[0] == '!' || item.ptr[0] == '+');
-	     item = slice_sub(item, 1, item.len)) {
-		if (item.ptr[0] == '!')
-			want = !want;
-		else
-			eacces_is_no = true;
-	}
-	item = slice_trim(item);
-	if (item.len == 0 || item.ptr[0] != '/')
-		return error_set(
-		    err, RC_DEFER, "require_files: \"%.*s\" is not an absolute path", SL_ARG(item));
-	if (!slice_is_clean(item))
-		return error_set(
-		    err, RC_DEFER, "Tainted name '%.*s' for file test not permitted", SL_ARG(item));
-	if (stat(arena_cstr(a, item), &st) == 0)
-		return want ? RC_OK : RC_FAIL;
-	if (errno == ENOENT || errno == ENOTDIR || (errno == EACCES && eacces_is_no))
-		return want ? RC_FAIL : RC_OK;
-	return error_errno(err, RC_DEFER, errno, "require_files: %.*s", SL_ARG(item));
-}
-
-static enum rc check_files(struct route_step *s, struct error *err)
-{
-	const struct option_value *o = OPT(s, require_files);
-	slice_t list, item;
-	uint64_t pos = 0;
-
-	if (!o->expr)
-		return RC_OK;
-	enum rc rc = expr_eval(s->run->eval, o->expr, &list, err);
-	while (rc == RC_OK && expand_list_next(s->run->arena, list, &pos, &item))
-		if (item.len)
-			rc = check_one_file(item, s->run->arena, err);
-	return rc;
-}
-
 /* Any text but the empty one, 0, no and false; a forced failure is false too. */
 static enum rc check_condition(struct route_step *s, struct error *err)
 {
@@ -259,7 +213,7 @@ static const struct {
     {"check_local_user", check_local_user},
     {"router_home_directory", set_router_home},
     {"senders", check_senders},
-    {"require_files", check_files},
+    {NULL, route_check_files},
     {"condition", check_condition},
 };
 
@@ -292,6 +246,8 @@ enum rc route_precondition(struct route_step *s, struct error *err)
 		enum rc rc = checks[i].fn(s, err);
 		if (rc == RC_FAIL)
 			return RC_FAIL;
+		if (rc != RC_OK && !checks[i].what) /* it has named itself */
+			return RC_DEFER;
 		if (rc != RC_OK)
 			return error_wrap(err, RC_DEFER, "%s check in router %.*s", checks[i].what,
 			    SL_ARG(s->router->name));

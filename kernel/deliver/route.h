@@ -105,6 +105,8 @@ struct route_step { /* one router at one address */
 /* RC_OK: run the router; RC_FAIL: skip it; RC_DEFER, RC_ERROR: err says why.  Fills in the
  * address's facts. */
 MUST_USE enum rc route_precondition(struct route_step *s, struct error *err);
+/* require_files: as a precondition; what it says of errors names the option. */
+MUST_USE enum rc route_check_files(struct route_step *s, struct error *err);
 extern const struct heddle_routing_service route_service;
 extern const struct heddle_file_service router_file_service;
 /* headers_add and headers_remove: every item is expanded by itself, and one that is forced to fail

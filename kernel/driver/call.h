@@ -66,6 +66,9 @@ struct services {
 	 * no such user; RC_DEFER: cannot say.  NULL: nobody to ask, which is DEFER. */
 	enum rc (*find_user)(struct services *s, struct arena *a, slice_t login,
 	    int64_t deadline_us, struct user_info *out, struct error *err);
+	/* getgrnam in the same way */
+	enum rc (*find_group)(struct services *s, struct arena *a, slice_t name,
+	    int64_t deadline_us, int64_t *out_gid, struct error *err);
 	struct text_cache *texts; /* lists and ACLs given as text at run time: match/text_cache.h;
 	                             NULL: none kept */
 	struct agents *agents;    /* NULL: commands and users' files defer */
@@ -73,6 +76,15 @@ struct services {
 	void *deliver;                              /* deliver's own */
 	int never_fd; /* never readable: what cancel_fd gives to calls that nobody can cancel */
 };
+/* A name or a number.  RC_FAIL: nobody is called that; RC_DEFER: cannot say.  Blocks. */
+MUST_USE enum rc services_uid(struct services *s, struct arena *a, slice_t user,
+    int64_t deadline_us, int64_t *out, struct error *err);
+MUST_USE enum rc services_gid(struct services *s, struct arena *a, slice_t group,
+    int64_t deadline_us, int64_t *out, struct error *err);
+/* Is the peer one of these users, or in one of these groups?  Lists of names and numbers. */
+struct net_peer;
+MUST_USE enum rc services_peer_listed(
+    struct eval *ev, slice_t users, slice_t groups, const struct net_peer *p, struct error *err);
 /* Fill in the core host table (alloc, join, cstr, log, options, expansion, variables, lookup,
  * random, digest, same). */
 void services_init(struct services *s);

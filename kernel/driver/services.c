@@ -125,27 +125,20 @@ static bool number_in(const struct heddle_option *row, slice_t text, int64_t *ou
 	}
 }
 
-/* A UID that is a name. */
-static int32_t resolve_user(
+/* A UID or GID that is a name. */
+static int32_t resolve_account(
     struct heddle_call *c, const struct option_value *v, slice_t name, int64_t *out)
 {
-	struct services *s = c->services;
-	struct user_info info;
+	bool group = v->row->type == HEDDLE_T_GID;
 	struct error e = {.text = ""};
-	if (v->row->type == HEDDLE_T_GID)
-		return call_refuse(c, HEDDLE_ERROR,
-		    "option %s: \"%.*s\" is not a number, and names of groups are not "
-		    "served here",
-		    v->row->name, SL_ARG(name));
-	if (!s || !s->find_user)
-		return call_refuse(
-		    c, HEDDLE_DEFER, "option %s: nobody here knows users", v->row->name);
-	enum rc rc = s->find_user(s, c->arena, name, c->deadline_us, &info, &e);
+	int64_t id = -1;
+	enum rc rc = group ? services_gid(c->services, c->arena, name, c->deadline_us, &id, &e)
+	                   : services_uid(c->services, c->arena, name, c->deadline_us, &id, &e);
 	if (rc == RC_FAIL)
-		return call_refuse(c, HEDDLE_ERROR, "option %s: there is no user \"%.*s\"",
-		    v->row->name, SL_ARG(name));
+		return call_refuse(c, HEDDLE_ERROR, "option %s: there is no %s \"%.*s\"",
+		    v->row->name, group ? "group" : "user", SL_ARG(name));
 	if (rc == RC_OK)
-		*out = info.uid;
+		*out = id;
 	return from_rc(c, rc, &e);
 }
 
@@ -171,7 +164,7 @@ static int32_t expand_number(struct heddle_call *c, const struct option_value *v
 	if (result != HEDDLE_OK)
 		return result;
 	if (!number_in(v->row, text, out) && is_account(v->row))
-		return resolve_user(c, v, text, out);
+		return resolve_account(c, v, text, out);
 	if (!number_in(v->row, text, out))
 		return call_refuse(c, HEDDLE_ERROR,
 		    "option %s expanded to \"%.*s\", which is not a number of its kind",
@@ -192,7 +185,7 @@ static int32_t host_opt_int(
 	if (v->expr && slice_find(v->text, '$') != SIZE_MAX)
 		return expand_number(c, v, out);
 	if (is_account(v->row) && v->number < 0)
-		return resolve_user(c, v, v->text, out);
+		return resolve_account(c, v, v->text, out);
 	*out = v->number;
 	return HEDDLE_OK;
 }

@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONFIG_MAX ((size_t)64 << 20)
+#define CONFIG_MAX  ((size_t)64 << 20)
+#define GROUP_BYTES ((size_t)1 << 20) /* one with very many members */
 
 static slice_t copy(struct arena *a, const char *s)
 {
@@ -32,7 +33,10 @@ static enum rc find_user(struct services *s, struct arena *a, slice_t login, int
 	char *buf = arena_bytes(a, 65536);
 
 	(void)s, (void)deadline_us;
-	int e = getpwnam_r(arena_cstr(a, login), &pw, buf, 65536, &found);
+	int64_t number;
+	int e = slice_to_i64(login, 10, false, &number)
+	            ? getpwuid_r((uid_t)number, &pw, buf, 65536, &found)
+	            : getpwnam_r(arena_cstr(a, login), &pw, buf, 65536, &found);
 	if (e == 0 && !found)
 		return error_set(err, RC_FAIL, "no such user");
 	if (e != 0)
@@ -43,6 +47,22 @@ static enum rc find_user(struct services *s, struct arena *a, slice_t login, int
 	    .gecos = copy(a, pw.pw_gecos),
 	    .uid = pw.pw_uid,
 	    .gid = pw.pw_gid};
+	return RC_OK;
+}
+
+static enum rc find_group(struct services *s, struct arena *a, slice_t name, int64_t deadline_us,
+    int64_t *out_gid, struct error *err)
+{
+	struct group gr, *found = NULL;
+	char *buf = arena_bytes(a, GROUP_BYTES);
+
+	(void)s, (void)deadline_us;
+	int e = getgrnam_r(arena_cstr(a, name), &gr, buf, GROUP_BYTES, &found);
+	if (e == 0 && !found)
+		return error_set(err, RC_FAIL, "no such group");
+	if (e != 0)
+		return error_errno(err, e == ENOENT ? RC_FAIL : RC_DEFER, e, "group lookup");
+	*out_gid = gr.gr_gid;
 	return RC_OK;
 }
 
@@ -89,6 +109,7 @@ static enum rc make_services(
 	services_init(sv);
 	deliver_services(sv);
 	sv->find_user = find_user;
+	sv->find_group = find_group;
 	/* name servers of a test or a site; not for what was given another's rights */
 	const char *forward = getuid() == geteuid() ? getenv("HEDDLE_DNS") : NULL;
 	enum rc rc = no_instances ? RC_OK : dns_resolver_for(forward, &sv->resolver, err);
@@ -113,6 +134,25 @@ static enum rc adopt_environment(struct arena *a, const struct config *cfg, stru
 	VEC_FOREACH(&list, char *, s)(void) putenv(*s);
 	tzset();
 	return RC_OK;
+}
+
+/* Who is named in the configuration has to be there. */
+static enum rc check_accounts(const struct config *cfg, struct arena *a, struct vec *problems)
+{
+	struct vec accounts = {0};
+
+	config_accounts(cfg, a, &accounts);
+	VEC_FOREACH(&accounts, struct config_account, c)
+	{
+		struct user_info user;
+		struct error err;
+		int64_t gid;
+		enum rc found = c->is_group ? find_group(NULL, a, c->name, 0, &gid, &err)
+		                            : find_user(NULL, a, c->name, 0, &user, &err);
+		if (found == RC_FAIL)
+			config_account_unknown(c, a, problems);
+	}
+	return problems->count ? RC_ERROR : RC_OK;
 }
 
 /* -bV says of ACLs what the kernel would say. */
@@ -145,6 +185,8 @@ enum rc cli_load(struct process *p, const struct cli *c, bool no_instances, stru
 	src.hooks = no_instances ? NULL : &hooks;
 	src.content.flags |= HEDDLE_CLEAN;
 	rc = config_load(&src, p->arena, &problems, &warnings, &out->cfg);
+	if (rc == RC_OK && !no_instances)
+		rc = check_accounts(out->cfg, p->arena, &problems);
 	print_all("error", &problems);
 	if (rc == RC_OK && (rc = adopt_environment(p->arena, out->cfg, &err)) != RC_OK)
 		(void)cli_fail(&err);

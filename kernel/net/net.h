@@ -98,4 +98,14 @@ void net_interfaces_free(struct net_interfaces **ifs);
 size_t net_interfaces_count(const struct net_interfaces *ifs);
 const struct net_addr *net_interfaces_at(const struct net_interfaces *ifs, size_t i);
 bool net_interfaces_has(const struct net_interfaces *ifs, const struct net_addr *a);
+
+/* ---- the other end of a unix socket (peer.c) ---- */
+struct net_peer {
+	int32_t pid;
+	uint32_t uid, gid;
+	uint32_t *groups; /* supplementary, on the arena given */
+	uint32_t group_count;
+};
+MUST_USE enum rc net_peer_of(int fd, struct arena *a, struct net_peer *out, struct error *err);
+bool net_peer_in_group(const struct net_peer *p, int64_t gid);
 #endif

@@ -69,20 +69,16 @@ static bool take_words(struct arena *a, slice_t line, struct local_user *u, slic
 	return u->batch || slice_eqs(word[2], "smtp");
 }
 
-/* trusted_users: names or numbers. */
-static bool listed_as_trusted(struct eval *ev, slice_t login, uid_t uid)
+/* trusted_users, trusted_groups: names or numbers. */
+static bool listed_as_trusted(struct eval *ev, const struct net_peer *peer)
 {
 	struct error err;
-	slice_t list = slice_absent(), item;
-	uint64_t pos = 0;
-	int64_t number;
-	if (config_expand(ev, MO_trusted_users, &list, &err) || slice_is_absent(list))
-		return false;
-	while (expand_list_next(ev->arena, list, &pos, &item))
-		if (slice_eq(item, login) ||
-		    (slice_to_i64(item, 10, false, &number) && number == (int64_t)uid))
-			return true;
-	return false;
+	slice_t users = slice_absent(), groups = slice_absent();
+	if (config_expand(ev, MO_trusted_users, &users, &err) != RC_OK)
+		users = slice_absent();
+	if (config_expand(ev, MO_trusted_groups, &groups, &err) != RC_OK)
+		groups = slice_absent();
+	return services_peer_listed(ev, users, groups, peer, &err) == RC_OK;
 }
 
 /* The gecos field; '&' in it is the login with a capital. */
@@ -108,18 +104,24 @@ static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, 
     struct arena *a, struct local_user *u, struct error *err)
 {
 	struct services *sv = c->server->cfg.services;
-	struct ucred peer = {.uid = (uid_t)-1};
-	socklen_t len = sizeof peer;
+	struct net_peer peer;
 	struct user_info info;
 	struct eval ev;
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-		return error_errno(err, RC_DEFER, errno, "peer credentials");
 	if (!sv || !sv->find_user)
 		return error_set(err, RC_DEFER, "nobody to ask about users");
-	enum rc rc = pool_blocking_begin(w, POOL_FOR_LOOKUP, peer.uid, err);
+	enum rc rc = net_peer_of(c->fd, a, &peer, err);
+	if (!rc)
+		rc = pool_blocking_begin(w, POOL_FOR_LOOKUP, peer.uid, err);
 	if (rc)
 		return rc;
-	rc = sv->find_user(sv, a, login, clock_mono_us() + NAME_LOOKUP_US, &info, err);
+	eval_init(&ev, a, cfg);
+	ev.process = config_process(cfg);
+	ev.services = sv;
+	ev.deadline_us = clock_mono_us() + NAME_LOOKUP_US;
+	rc = sv->find_user(sv, a, login, ev.deadline_us, &info, err);
+	if (!rc)
+		u->trusted =
+		    peer.uid == 0 || peer.uid == geteuid() || listed_as_trusted(&ev, &peer);
 	pool_blocking_end(w);
 	if (rc)
 		return rc;
@@ -131,12 +133,6 @@ static enum rc identify(struct caller *c, struct worker *w, struct config *cfg, 
 		u->full_name = name_of_user(a, info.gecos, u->login);
 	else
 		u->full_name = u->given_name;
-	eval_init(&ev, a, cfg);
-	ev.process = config_process(cfg);
-	ev.services = sv;
-	ev.deadline_us = clock_mono_us() + NAME_LOOKUP_US;
-	u->trusted =
-	    peer.uid == 0 || peer.uid == geteuid() || listed_as_trusted(&ev, u->login, peer.uid);
 	return RC_OK;
 }
 

@@ -23,11 +23,19 @@
 #define TEXTS_MAX     4096
 #define TEXTS_BYTES   ((size_t)32 << 20)
 #define NEVER_DUE     INT64_MAX
+#define ACCOUNT_TIME  (5 * US_PER_SEC)
 
 static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us,
     struct user_info *out, struct error *err)
 {
 	return agents_user(s->agents, a, login, deadline_us, out, err);
+}
+
+static enum rc find_group(struct services *s, struct arena *a, slice_t name, int64_t deadline_us,
+    int64_t *out_gid, struct error *err)
+{
+	(void)a;
+	return agents_group(s->agents, name, deadline_us, out_gid, err);
 }
 
 static enum rc run_command(struct eval *ev, const slice_t *argv, uint32_t argc, slice_t *out_text,
@@ -174,11 +182,35 @@ static enum rc ask_reload(void *ctx, struct error *err)
 	                                       : error_errno(err, RC_DEFER, errno, "ask master");
 }
 
+/* admin_groups of the configuration as it is now, and the group that the daemon has for itself. */
+static bool is_admin(void *ctx, const struct net_peer *peer)
+{
+	struct kernel *k = ctx;
+	struct config *cfg = kernel_snapshot(k);
+	struct arena *a = arena_new(0);
+	struct error err;
+	struct eval ev;
+	slice_t groups = slice_absent();
+	bool yes = !k->process.ordinary_user && net_peer_in_group(peer, getegid());
+
+	if (!yes && cfg) {
+		eval_init(&ev, a, cfg);
+		ev.process = config_process(cfg);
+		ev.services = &k->services;
+		ev.deadline_us = clock_mono_us() + ACCOUNT_TIME;
+		yes = config_expand(&ev, MO_admin_groups, &groups, &err) == RC_OK &&
+		      services_peer_listed(&ev, slice_absent(), groups, peer, &err) == RC_OK;
+	}
+	config_unref(&cfg);
+	arena_free(&a);
+	return yes;
+}
+
 static enum rc make_control(struct kernel *k, struct error *err)
 {
 	struct control_config cc = {
 	    .path = control_path(k->process.arena, k->process.facts.spool_directory).ptr,
-	    .admin_gid = -1,
+	    .is_admin = is_admin,
 	    .reactor = k->reactor,
 	    .pool = k->pool,
 	    .index = k->index,
@@ -248,6 +280,7 @@ enum rc kernel_assemble(struct kernel *k, struct error *err)
 	k->services.pool = k->pool;
 	k->services.resolver = k->resolver;
 	k->services.find_user = find_user;
+	k->services.find_group = find_group;
 	k->texts_arena = arena_new(0);
 	k->services.texts = text_cache_new(k->texts_arena, TEXTS_MAX, TEXTS_BYTES);
 	if (net_interfaces_new(&k->interfaces, NULL) == RC_OK)

@@ -270,6 +270,7 @@ enum rc kernel_receive_start(struct kernel *k, struct error *err)
 		case LINK_ANSWER:
 		case LINK_RELOAD:
 		case LINK_STOP:
+		case LINK_GROUP:
 		case LINK_TYPES:
 			rc = error_set(err, RC_ERROR, "unexpected message of type %u", m.type);
 			break;

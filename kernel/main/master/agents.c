@@ -17,32 +17,22 @@ static const char *why_not(const struct master *m, uid_t uid)
 	if (m->process.ordinary_user)
 		return uid == m->uid ? NULL
 		                     : "not started by root: it can act as its own user only";
-	return uid == 0 ? "root is in never_users" : NULL;
+	if (uid == 0)
+		return "root is in never_users";
+	VEC_FOREACH(&m->never, int64_t, never)
+	if (*never == (int64_t)uid)
+		return "the user is in never_users";
+	return NULL;
 }
 
-void master_start_agent(
-    struct master *m, const struct link_message *request, const struct link_message *user)
+void master_start_agent(struct master *m, const struct link_message *request,
+    const struct link_message *user, gid_t gid, const struct link_message *groups)
 {
 	uid_t uid = (uid_t)user->number[1];
-	gid_t gid = (gid_t)user->number[2];
-	char name[LINK_TEXT + 1];
-	int64_t group;
+	gid_t group[MASTER_MAX_GROUPS];
+	size_t group_count = 0;
 	int pair[2];
 
-	if (user->number[0] != RC_OK) {
-		master_refuse(m, request, (enum rc)user->number[0],
-		    user->number[0] == RC_FAIL ? "no such user" : "user look-up deferred");
-		return;
-	}
-	if (link_get_text(request, 1).len) {
-		if (!slice_to_i64(link_get_text(request, 1), 10, false, &group) || group < 0 ||
-		    group > INT32_MAX) {
-			master_refuse(m, request, RC_DEFER,
-			    "not supported yet: a group by name; give its number");
-			return;
-		}
-		gid = (gid_t)group;
-	}
 	const char *why = why_not(m, uid);
 	if (why) {
 		master_refuse(m, request, RC_DEFER, why);
@@ -52,15 +42,18 @@ void master_start_agent(
 		master_refuse(m, request, RC_DEFER, "no descriptors");
 		return;
 	}
-	if (!slice_copy(link_get_text(user, 0), name, sizeof name))
-		name[0] = '\0';
+	for (unsigned i = 0; groups && i < 4; i++) {
+		slice_t some = link_get_text(groups, i);
+		if (some.len)
+			memcpy(group + group_count, some.ptr, some.len);
+		group_count += some.len / sizeof(gid_t);
+	}
 	const char *args[8];
 	size_t n = 0;
 	args[n++] = m->process.ordinary_user ? "any-owner" : "root-owner";
 	for (unsigned i = 0; m->process.driver_folders[i] && n < 7; i++)
 		args[n++] = m->process.driver_folders[i];
 	args[n] = NULL;
-	bool groups = (request->number[0] & LINK_AGENT_INITGROUPS) && name[0];
 	struct spawn s = {.program = "heddle-agent",
 	    .args = args,
 	    .keep_fd = pair[1],
@@ -68,7 +61,8 @@ void master_start_agent(
 	    .stdout_fd = -1,
 	    .uid = uid,
 	    .gid = gid,
-	    .initgroups_user = groups ? name : NULL,
+	    .groups = group,
+	    .group_count = group_count,
 	    .change_user = !m->process.ordinary_user};
 	pid_t pid = master_spawn(m, &s);
 	close(pair[1]);

@@ -52,8 +52,7 @@ static void become(const struct spawn *s)
 {
 	if (!s->change_user)
 		return;
-	if (s->initgroups_user ? initgroups(s->initgroups_user, s->gid) != 0
-	                       : setgroups(0, NULL) != 0)
+	if (setgroups(s->group_count, s->groups) != 0)
 		_exit(126);
 	if (setgid(s->gid) != 0 || setuid(s->uid) != 0 || (s->uid != 0 && setuid(0) == 0))
 		_exit(126);

@@ -41,10 +41,9 @@ static enum rc read_one(void *ctx, const char *path, slice_t *out, struct error 
 	return rc;
 }
 
-/* Everything the helper writes until it ends, within the deadline. */
-static enum rc collect(int fd, struct strbuf *out, struct error *err)
+enum rc master_collect(int fd, int64_t timeout_us, struct strbuf *out, struct error *err)
 {
-	int64_t until = clock_mono_us() + DESCRIBE_TIMEOUT;
+	int64_t until = clock_mono_us() + timeout_us;
 	char buf[16384];
 
 	for (;;) {
@@ -54,18 +53,17 @@ static enum rc collect(int fd, struct strbuf *out, struct error *err)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return error_set(err, RC_ERROR,
-			    "the drivers were not described within %d s",
-			    (int)(DESCRIBE_TIMEOUT / US_PER_SEC));
+			return error_set(err, RC_ERROR, "a helper did not answer within %d s",
+			    (int)(timeout_us / US_PER_SEC));
 		ssize_t n = read(fd, buf, sizeof buf);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_errno(err, RC_ERROR, errno, "read the drivers' description");
+			return error_errno(err, RC_ERROR, errno, "read what a helper says");
 		if (n == 0)
-			return strbuf_is_overfull(out) ? error_set(err, RC_ERROR,
-			                                     "the drivers' description is too long")
-			                               : RC_OK;
+			return strbuf_is_overfull(out)
+			           ? error_set(err, RC_ERROR, "what a helper says is too long")
+			           : RC_OK;
 		strbuf_add(out, slice_of(buf, (size_t)n, HEDDLE_CLEAN));
 	}
 }
@@ -93,7 +91,7 @@ static enum rc describe(struct master *m, struct arena *a, struct drivers **out,
 		return error_errno(err, RC_ERROR, saved, "start the drivers' description");
 	}
 	strbuf_init(&text, a, DESCRIPTION_MAX);
-	enum rc rc = collect(pipefd[0], &text, err);
+	enum rc rc = master_collect(pipefd[0], DESCRIBE_TIMEOUT, &text, err);
 	close(pipefd[0]);
 	int status = 0;
 	(void)kill(pid, rc == RC_OK ? 0 : SIGKILL);
@@ -183,7 +181,7 @@ enum rc master_read_config(struct master *m, struct vec *out_listen, struct erro
 {
 	struct arena *a = arena_new(0);
 	struct reading r = {.arena = a};
-	struct vec problems = {0}, warnings = {0};
+	struct vec problems = {0}, warnings = {0}, never = {0};
 	struct drivers *d = NULL;
 	struct config *cfg = NULL;
 	enum rc rc = describe(m, a, &d, err);
@@ -200,7 +198,11 @@ enum rc master_read_config(struct master *m, struct vec *out_listen, struct erro
 		    .read_file = read_one,
 		    .read_ctx = &r};
 		rc = config_load(&src, a, &problems, &warnings, &cfg);
+		if (rc == RC_OK)
+			master_check_accounts(m, cfg, a, &problems, &never);
 		say_all(m, "error", &problems);
+		if (rc == RC_OK && problems.count)
+			rc = RC_ERROR;
 		if (rc != RC_OK)
 			(void)error_set(err, RC_ERROR, "%s is refused", m->opt.config_path);
 	}
@@ -212,6 +214,7 @@ enum rc master_read_config(struct master *m, struct vec *out_listen, struct erro
 	if (rc == RC_OK) {
 		adopt(m, cfg, a, &r);
 		m->environment = environment;
+		m->never = never;
 		arena_free(&m->snapshot_arena);
 		m->snapshot_arena = a;
 		a = NULL;

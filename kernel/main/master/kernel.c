@@ -133,6 +133,7 @@ void master_from_kernel(struct master *m)
 			master_give_up(m);
 		break;
 	case LINK_USER:
+	case LINK_GROUP:
 	case LINK_AGENT:
 		master_ask_user(m, &msg);
 		break;

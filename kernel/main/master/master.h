@@ -37,20 +37,29 @@ struct child {
 	int64_t deadline_us; /* killed then; DEADLINE_NEVER */
 };
 
+/* What NSS is asked.  Of groups the answer has in number[1] how many they are, and in its texts the
+ * numbers themselves. */
+enum look_up { LOOK_UP_USER, LOOK_UP_GROUP, LOOK_UP_GROUPS };
+#define MASTER_MAX_GROUPS (4 * (LINK_TEXT / sizeof(gid_t)))
+
 struct user_entry {                 /* what the helper said; kept for a minute */
-	struct link_message answer; /* as LINK_ANSWER to USER */
+	struct link_message answer; /* as LINK_ANSWER to USER or GROUP */
+	enum look_up what;
 	slice_t login;
 	int64_t until_us;
 };
 
 struct pending { /* a request that waits for the NSS helper */
 	struct link_message request;
+	struct link_message user; /* of an AGENT whose group or groups are asked for */
+	enum look_up what;
+	gid_t gid;
 	bool used;
 	int fd; /* the helper's output */
 	pid_t pid;
 	int64_t deadline_us;
 	size_t have;
-	char out[1200];
+	char out[4096];
 };
 #define MASTER_MAX_PENDING 32
 #define MASTER_USER_CACHE  64
@@ -61,6 +70,7 @@ struct master {
 	slice_t bundle; /* the configuration's bytes, as given to the kernel */
 	uint64_t snapshot;
 	struct arena *snapshot_arena;
+	struct vec never; /* int64_t: uids of never_users, on snapshot_arena */
 	struct listener *listeners;
 	uint32_t listener_count;
 	struct vec environment; /* const char *, for children: snapshot_arena's */
@@ -89,6 +99,13 @@ void master_say(const struct master *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* config.c: read and check the configuration; on OK the bundle, spool directory and so on are the
  * new ones. */
 MUST_USE enum rc master_read_config(struct master *m, struct vec *out_listen, struct error *err);
+/* All that a helper writes until it ends. */
+MUST_USE enum rc master_collect(int fd, int64_t timeout_us, struct strbuf *out, struct error *err);
+/* accounts.c: problems get a struct error for each name that nobody has, never the uids (int64_t)
+ * of never_users. */
+struct config;
+void master_check_accounts(struct master *m, const struct config *cfg, struct arena *a,
+    struct vec *problems, struct vec *never);
 /* listen.c: out_listen holds struct net_addr. */
 MUST_USE enum rc master_bind(struct master *m, const struct vec *addrs, struct error *err);
 /* spool.c: the folders, owned by the kernel's account. */
@@ -101,7 +118,8 @@ struct spawn {
 	int stdout_fd;           /* or -1 */
 	uid_t uid;
 	gid_t gid;
-	const char *initgroups_user; /* or NULL: no supplementary groups */
+	const gid_t *groups; /* supplementary */
+	size_t group_count;
 	bool change_user;
 };
 /* -1 with errno; at most 20 starts a second, else EAGAIN. */
@@ -121,9 +139,9 @@ void master_refuse(
 void master_ask_user(struct master *m, const struct link_message *request);
 void master_user_output(struct master *m, struct pending *p);
 void master_expire_pending(struct master *m, int64_t now_us);
-/* agents.c: the user's facts are known: start the agent. */
-void master_start_agent(
-    struct master *m, const struct link_message *request, const struct link_message *user);
+/* agents.c: the user's facts are known, and the groups (NULL: none): start the agent. */
+void master_start_agent(struct master *m, const struct link_message *request,
+    const struct link_message *user, gid_t gid, const struct link_message *groups);
 /* loop.c */
 void master_give_up(struct master *m); /* stop, with status 1 */
 /* The start is over: tell the parent, which leaves with this status. */

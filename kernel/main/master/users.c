@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Who a login is.  NSS may hang, load strangers' code and talk to the network: so a helper that was
- * exec'd for it asks, with a deadline, and what it says is kept for a minute.
+ * Who a login or a group is.  NSS may hang, load strangers' code and talk to the network: so a
+ * helper that was exec'd for it asks, with a deadline, and what it says is kept for a minute.
  */
 #include "base/clock.h"
 #include "main/master/master.h"
@@ -14,20 +14,6 @@
 #define HELPER_TIMEOUT (15 * US_PER_SEC)
 #define CACHE_TIME     (60 * US_PER_SEC)
 
-static void answer(
-    struct master *m, const struct link_message *request, const struct link_message *user)
-{
-	if (request->type == LINK_AGENT) {
-		master_start_agent(m, request, user);
-		return;
-	}
-	struct link_message reply = *user;
-	reply.type = LINK_ANSWER;
-	reply.serial = request->serial;
-	if (m->link >= 0 && link_send(m->link, &reply, -1) != 0)
-		master_say(m, "the kernel did not take an answer");
-}
-
 void master_refuse(
     struct master *m, const struct link_message *request, enum rc rc, const char *why)
 {
@@ -39,12 +25,13 @@ void master_refuse(
 		(void)link_send(m->link, &reply, -1);
 }
 
-static const struct user_entry *cached(const struct master *m, slice_t login)
+static const struct user_entry *cached(const struct master *m, enum look_up what, slice_t name)
 {
 	int64_t now = clock_mono_us();
 
 	for (unsigned i = 0; i < MASTER_USER_CACHE; i++)
-		if (m->users[i].until_us > now && slice_eq(m->users[i].login, login))
+		if (m->users[i].until_us > now && m->users[i].what == what &&
+		    slice_eq(m->users[i].login, name))
 			return &m->users[i];
 	return NULL;
 }
@@ -68,37 +55,47 @@ static struct pending *free_slot(struct master *m)
 	return NULL;
 }
 
-void master_ask_user(struct master *m, const struct link_message *request)
+/* What the helper is asked about for a request. */
+static slice_t subject(const struct link_message *request, enum look_up what)
 {
-	slice_t login = link_get_text(request, 0);
+	bool group_of_agent = request->type == LINK_AGENT && what == LOOK_UP_GROUP;
+
+	return link_get_text(request, group_of_agent ? 1 : 0);
+}
+
+static void answered(struct master *m, const struct pending *p, const struct link_message *said);
+
+/* Ask the helper, unless it is known.  ask: all of a request that matters; its place is found here.
+ */
+static void look_up(struct master *m, const struct pending *ask)
+{
+	static const char *const modes[] = {
+	    [LOOK_UP_USER] = NULL, [LOOK_UP_GROUP] = "-g", [LOOK_UP_GROUPS] = "-i"};
+	slice_t login = subject(&ask->request, ask->what);
 	const struct user_entry *known;
 	struct pending *p;
 	int out[2];
 	char name[LINK_TEXT + 1];
 
-	/* an agent of "whoever we are" needs nobody looked up */
-	if (request->type == LINK_AGENT && login.len == 0) {
-		struct link_message self = {.number = {RC_OK, m->uid, m->gid}};
-		master_start_agent(m, request, &self);
-		return;
-	}
 	if (!is_sane_login(login)) {
-		master_refuse(m, request, RC_FAIL, "no such user");
+		master_refuse(m, &ask->request, RC_FAIL,
+		    ask->what == LOOK_UP_GROUP ? "no such group" : "no such user");
 		return;
 	}
-	known = cached(m, login);
+	known = cached(m, ask->what, login);
 	if (known) {
-		answer(m, request, &known->answer);
+		answered(m, ask, &known->answer);
 		return;
 	}
 	p = free_slot(m);
 	if (!p || pipe2(out, O_CLOEXEC | O_NONBLOCK) != 0) {
-		master_refuse(m, request, RC_DEFER, "too many user look-ups at once");
+		master_refuse(m, &ask->request, RC_DEFER, "too many user look-ups at once");
 		return;
 	}
 	memcpy(name, login.ptr, login.len);
 	name[login.len] = '\0';
-	const char *args[] = {name, NULL};
+	const char *mode = modes[ask->what];
+	const char *args[] = {mode ? mode : name, mode ? name : NULL, NULL};
 	struct spawn s = {.program = "heddle-nss",
 	    .args = args,
 	    .keep_fd = -1,
@@ -111,11 +108,106 @@ void master_ask_user(struct master *m, const struct link_message *request)
 	close(out[1]);
 	if (pid < 0 || !master_note_child(m, pid, CHILD_NSS, until)) {
 		close(out[0]);
-		master_refuse(m, request, RC_DEFER, "the user look-up could not be started");
+		master_refuse(m, &ask->request, RC_DEFER, "the user look-up could not be started");
 		return;
 	}
-	*p = (struct pending){
-	    .request = *request, .used = true, .fd = out[0], .pid = pid, .deadline_us = until};
+	*p = *ask;
+	p->used = true;
+	p->fd = out[0];
+	p->pid = pid;
+	p->deadline_us = until;
+}
+
+static void reply(
+    struct master *m, const struct link_message *request, const struct link_message *said)
+{
+	struct link_message message = *said;
+
+	message.type = LINK_ANSWER;
+	message.serial = request->serial;
+	if (m->link >= 0 && link_send(m->link, &message, -1) != 0)
+		master_say(m, "the kernel did not take an answer");
+}
+
+/* A number that is no account's can be acted as all the same, with a group beside it. */
+static bool is_bare_number(const struct link_message *request, struct link_message *user)
+{
+	int64_t uid;
+
+	if (user->number[0] != RC_FAIL || !link_get_text(request, 1).len ||
+	    !slice_to_i64(link_get_text(request, 0), 10, false, &uid) || uid < 0 ||
+	    uid >= UINT32_MAX)
+		return false;
+	*user = (struct link_message){.number = {RC_OK, uid, -1}};
+	return true;
+}
+
+/* The last thing to be asked: all the groups that the user is in, where they are wanted. */
+static void with_group(struct master *m, struct pending *p)
+{
+	bool wants =
+	    (p->request.number[0] & LINK_AGENT_INITGROUPS) && link_get_text(&p->user, 0).len;
+
+	p->what = LOOK_UP_GROUPS;
+	if (wants)
+		look_up(m, p);
+	else
+		master_start_agent(m, &p->request, &p->user, p->gid, NULL);
+}
+
+/* An agent's user is known: now its group. */
+static void with_user(struct master *m, struct pending *p, const struct link_message *said)
+{
+	slice_t group = link_get_text(&p->request, 1);
+	int64_t gid;
+
+	p->user = *said;
+	if (p->user.number[0] != RC_OK && !is_bare_number(&p->request, &p->user)) {
+		bool none = p->user.number[0] == RC_FAIL;
+		master_refuse(m, &p->request, none ? RC_FAIL : RC_DEFER,
+		    none ? "no such user" : "user look-up deferred");
+		return;
+	}
+	p->what = LOOK_UP_GROUP;
+	gid = p->user.number[2];
+	if (group.len && !(slice_to_i64(group, 10, false, &gid) && gid >= 0 && gid < UINT32_MAX)) {
+		look_up(m, p);
+		return;
+	}
+	p->gid = (gid_t)gid;
+	with_group(m, p);
+}
+
+static void answered(struct master *m, const struct pending *was, const struct link_message *said)
+{
+	struct pending p = *was; /* its place may be taken again */
+
+	if (p.request.type != LINK_AGENT) {
+		reply(m, &p.request, said);
+	} else if (p.what == LOOK_UP_USER) {
+		with_user(m, &p, said);
+	} else if (said->number[0] != RC_OK) {
+		master_refuse(m, &p.request, RC_DEFER,
+		    said->number[0] == RC_FAIL ? "no such group" : "group look-up deferred");
+	} else if (p.what == LOOK_UP_GROUP) {
+		p.gid = (gid_t)said->number[2];
+		with_group(m, &p);
+	} else {
+		master_start_agent(m, &p.request, &p.user, p.gid, said);
+	}
+}
+
+void master_ask_user(struct master *m, const struct link_message *request)
+{
+	struct pending p = {.request = *request,
+	    .what = request->type == LINK_GROUP ? LOOK_UP_GROUP : LOOK_UP_USER};
+	struct link_message self = {.number = {RC_OK, m->uid, m->gid}};
+
+	/* an agent of "whoever we are" needs nobody looked up */
+	if (request->type == LINK_AGENT && link_get_text(request, 0).len == 0)
+		with_user(m, &p, &self);
+	else
+		look_up(m, &p);
 }
 
 /* The helper prints "RC\nNAME\nUID\nGID\nHOME\nSHELL\nGECOS\n". */
@@ -136,12 +228,41 @@ static bool parse_output(slice_t text, struct link_message *out)
 	       link_set_text(out, 3, field[6]);
 }
 
-static void remember(struct master *m, slice_t login, const struct link_message *answer_)
+/* "RC\nID ID ...\n": all groups of a user. */
+static bool parse_groups(slice_t text, struct link_message *out)
+{
+	gid_t ids[MASTER_MAX_GROUPS];
+	size_t n = 0, each = LINK_TEXT / sizeof *ids;
+	slice_t first, word;
+	int64_t rc, id;
+
+	if (!slice_next(&text, '\n', &first) || !slice_to_i64(first, 10, false, &rc) ||
+	    rc < RC_OK || rc > RC_DEFER || !slice_next(&text, '\n', &first))
+		return false;
+	while (slice_next(&first, ' ', &word)) {
+		if (n == MASTER_MAX_GROUPS || !slice_to_i64(word, 10, false, &id) || id < 0 ||
+		    id >= UINT32_MAX)
+			return false;
+		ids[n++] = (gid_t)id;
+	}
+	*out = (struct link_message){.number = {rc, (int64_t)n}};
+	for (unsigned i = 0; i < 4 && i * each < n; i++) {
+		size_t here = n - i * each < each ? n - i * each : each;
+		if (!link_set_text(
+		        out, i, slice_tainted((const char *)(ids + i * each), here * sizeof *ids)))
+			return false;
+	}
+	return true;
+}
+
+static void remember(struct master *m, const struct pending *p, const struct link_message *answer)
 {
 	struct user_entry *e = &m->users[m->users_at];
+	slice_t login = subject(&p->request, p->what);
 
 	m->users_at = (m->users_at + 1) % MASTER_USER_CACHE;
-	e->answer = *answer_;
+	e->answer = *answer;
+	e->what = p->what;
 	if (!e->login.ptr)
 		e->login.ptr = arena_bytes(m->process.arena, LINK_TEXT);
 	memcpy((char *)(uintptr_t)e->login.ptr, login.ptr, login.len);
@@ -149,17 +270,17 @@ static void remember(struct master *m, slice_t login, const struct link_message 
 	e->until_us = clock_mono_us() + CACHE_TIME;
 }
 
-static void finish(struct master *m, struct pending *p, const struct link_message *user)
+static void finish(struct master *m, struct pending *p, const struct link_message *said)
 {
 	close(p->fd);
 	p->used = false;
-	if (!user) {
+	if (!said) {
 		master_refuse(m, &p->request, RC_DEFER, "the user look-up failed");
 		return;
 	}
-	if (user->number[0] != RC_DEFER)
-		remember(m, link_get_text(&p->request, 0), user);
-	answer(m, &p->request, user);
+	if (said->number[0] != RC_DEFER)
+		remember(m, p, said);
+	answered(m, p, said);
 }
 
 void master_user_output(struct master *m, struct pending *p)
@@ -174,7 +295,10 @@ void master_user_output(struct master *m, struct pending *p)
 		if (p->have < sizeof p->out)
 			return;
 	}
-	finish(m, p, n == 0 && parse_output(slice_tainted(p->out, p->have), &user) ? &user : NULL);
+	slice_t text = slice_tainted(p->out, p->have);
+	bool ok = n == 0 && (p->what == LOOK_UP_GROUPS ? parse_groups(text, &user)
+	                                               : parse_output(text, &user));
+	finish(m, p, ok ? &user : NULL);
 }
 
 void master_expire_pending(struct master *m, int64_t now_us)

@@ -158,8 +158,7 @@ TEST(words)
 	};
 	int reloads = 0;
 	begin();
-	cfg = (struct control_config){
-	    .index = idx, .reload = reload, .ctx = &reloads, .admin_gid = -1};
+	cfg = (struct control_config){.index = idx, .reload = reload, .ctx = &reloads};
 	add(1, 0, 1, "", 0, "x@y", QUEUE_RCPT_PENDING);
 	add(2, 0, 1, "", 0, "x@y", QUEUE_RCPT_PENDING);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -199,8 +198,7 @@ static void serve(void)
 	CHECK_EQ_INT(pool_new(&pc, &pool, &err), RC_OK);
 	CHECK_EQ_INT(reactor_new(&rc, pool, &reactor, &err), RC_OK);
 	(void)snprintf(path, sizeof path, "/tmp/heddle-test-%ld.sock", (long)getpid());
-	cfg = (struct control_config){
-	    .path = path, .admin_gid = -1, .reactor = reactor, .pool = pool, .index = idx};
+	cfg = (struct control_config){.path = path, .reactor = reactor, .pool = pool, .index = idx};
 	if (!CHECK_EQ_INT(control_new(&cfg, &control, &err), RC_OK))
 		printf("# %s\n", err.text);
 }
