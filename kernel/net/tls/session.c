@@ -212,6 +212,7 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 	memcpy(t->in, before.len ? before.ptr : "", before.len);
 	t->in_len = before.len;
 	t->status_asked = hello->status;
+	t->tls13_offered = hello->tls13;
 	if (!slice_is_absent(hello->sni))
 		t->sni = copy_text(hello->sni);
 	*out = t;
@@ -326,6 +327,7 @@ void tls_free(struct tls_session **tp, bool say_goodbye)
 	if (say_goodbye && t->done && !t->failed && !t->eof)
 		(void)wolfSSL_shutdown(t->ssl);
 	wolfSSL_free(t->ssl);
+	tls_memory_free_watched(&t->watch);
 	wolfSSL_ERR_clear_error();
 	tls_context_unref(&t->ctx);
 	if (t->in)
@@ -461,13 +463,25 @@ static enum tls_io handshake_done(struct tls_session *t, struct error *err)
 	return TLS_DONE;
 }
 
+static int accept_client(struct tls_session *t)
+{
+	slice_t proof = t->ctx->ocsp[t->cred - t->ctx->cred];
+	bool staples = t->status_asked && t->tls13_offered && proof.len != 0;
+	if (staples)
+		tls_memory_watch(&t->watch, proof);
+	int r = wolfSSL_accept(t->ssl);
+	if (staples)
+		tls_memory_unwatch(&t->watch, proof);
+	return r;
+}
+
 enum tls_io tls_handshake(struct tls_session *t, struct error *err)
 {
 	if (t->done)
 		return TLS_DONE;
 	if (t->failed)
 		return refused(t, err, "the handshake has failed before");
-	int r = t->ctx->settings.server ? wolfSSL_accept(t->ssl) : wolfSSL_connect(t->ssl);
+	int r = t->ctx->settings.server ? accept_client(t) : wolfSSL_connect(t->ssl);
 	enum tls_io io = r == WOLFSSL_SUCCESS ? handshake_done(t, err) : outcome(t, r, err);
 	if (io != TLS_DONE && t->held) /* it was no ticket */
 		(void)send_held(t, NULL, 0);
