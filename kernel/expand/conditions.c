@@ -266,6 +266,10 @@ static enum rc cond_def(struct eval *ev, const struct cond *c, bool *out, struct
 	slice_t text;
 	enum rc rc = n->eval(ev, n, &text, err);
 	*out = rc == RC_OK && text.len > 0;
+	if (rc == RC_ERROR && n->name.len && err && strstr(err->text, "strict_acl_vars"))
+		return error_set(err, rc,
+		    "unknown variable \"%.*s\" after \"def:\" (strict_acl_vars is set)",
+		    SL_ARG(n->name));
 	return rc;
 }
 

@@ -125,6 +125,6 @@ bool expand_is_true_lax(slice_t text);
 /* Next item of a list text with Exim's separator rules ("<;", doubled separators, empty items);
  * *pos starts at 0. false at the end.  The item lives in a, or in the text. */
 bool expand_list_next(struct arena *a, slice_t list, uint64_t *pos, slice_t *out_item);
-/* RFC 2047 encoded words, if the text needs them. */
-slice_t rfc2047_encode(struct arena *a, slice_t s);
+/* RFC 2047 encoded words, said to be in headers_charset, if the text needs them. */
+slice_t rfc2047_encode(struct arena *a, const struct config *cfg, slice_t s);
 #endif

@@ -5,7 +5,11 @@
  * name>:".
  */
 #include "base/codec.h"
+#include "config/config.h"
 #include "expand/notes.h"
+
+#include <errno.h>
+#include <iconv.h>
 
 enum { HEADER_TEXT_MAX = 64 << 10 };
 
@@ -148,7 +152,7 @@ enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *out)
 		add_header(&sb, form, h, &first);
 	slice_t text = strbuf_slice(&sb);
 	if (form == 'h' || form == 'b')
-		text = rfc2047_decode(ev->arena, text, form == 'h');
+		return rfc2047_decode(ev, text, form == 'h', out, NULL);
 	*out = text;
 	return RC_OK;
 }
@@ -172,7 +176,7 @@ struct encoded_word {
 enum { WORD_MAX = 75 }; /* section 2 */
 
 /* At "=?"; false: not an encoded word. */
-static bool read_word(slice_t s, struct encoded_word *w)
+static bool read_word(slice_t s, size_t max, struct encoded_word *w)
 {
 	slice_t rest = slice_sub(s, 2, s.len);
 	size_t end = slice_find(rest, '?');
@@ -189,7 +193,7 @@ static bool read_word(slice_t s, struct encoded_word *w)
 	for (uint32_t i = 0; i < w->text.len; i++)
 		if (ascii_isspace(w->text.ptr[i]))
 			return false;
-	return w->len <= WORD_MAX;
+	return w->len <= max;
 }
 
 static int hex_digit(char c)
@@ -221,25 +225,42 @@ static bool decode_q(struct arena *a, slice_t in, slice_t *out)
 	return true;
 }
 
-static void add_utf8(struct strbuf *sb, unsigned char c, slice_t like)
+/* Bytes that are no character in the one set, or have none in the other, stay. */
+static slice_t converted(struct arena *a, iconv_t cd, slice_t text)
 {
-	char two[2] = {(char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))};
-	strbuf_add(sb, with_flags(slice_of(two, 2, 0), like));
+	size_t left = text.len, room = (size_t)text.len * 4 + 16, cap = room;
+	char *in = arena_bytes(a, left + 1), *out = arena_bytes(a, cap), *at = out;
+	memcpy(in, text.ptr, left);
+	while (left && iconv(cd, &in, &left, &at, &room) == (size_t)-1 && room && errno != E2BIG) {
+		*at++ = *in++;
+		room--;
+		left--;
+	}
+	return with_flags(slice_of(out, cap - room, 0), text);
 }
 
-static void add_decoded(struct strbuf *sb, const struct encoded_word *w, slice_t text, bool to_utf8)
+static enum rc add_decoded(struct strbuf *sb, const struct encoded_word *w, slice_t text,
+    slice_t charset, struct error *err)
 {
-	bool latin1 = slice_eqis(w->charset, "iso-8859-1") || slice_eqis(w->charset, "latin1");
-	if (!to_utf8 || !latin1) {
+	if (slice_is_absent(charset) || slice_eqi(w->charset, charset)) {
 		strbuf_add(sb, text);
-		return;
+		return RC_OK;
 	}
-	for (uint32_t i = 0; i < text.len; i++) {
-		if ((unsigned char)text.ptr[i] < 0x80)
-			strbuf_add(sb, slice_sub(text, i, 1));
-		else
-			add_utf8(sb, (unsigned char)text.ptr[i], text);
+	/* RFC 2231 5: "charset*language" */
+	slice_t from = slice_sub(w->charset, 0, slice_find(w->charset, '*'));
+	const char *to = arena_cstr(sb->arena, charset), *of = arena_cstr(sb->arena, from);
+	iconv_t cd = iconv_open(to, of);
+	if (cd == (iconv_t)-1 && !err) {
+		strbuf_add(sb, text);
+		return RC_OK;
 	}
+	if (cd == (iconv_t)-1)
+		return error_set(err, RC_ERROR, "iconv_open(\"%s\", \"%s\") failed: %s%s", to, of,
+		    strerrordesc_np(errno),
+		    errno == EINVAL ? " (maybe unsupported conversion)" : "");
+	strbuf_add(sb, converted(sb->arena, cd, text));
+	(void)iconv_close(cd);
+	return RC_OK;
 }
 
 static bool all_space(slice_t s)
@@ -247,18 +268,27 @@ static bool all_space(slice_t s)
 	return slice_trim(s).len == 0;
 }
 
-slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8)
+enum rc rfc2047_decode(
+    const struct eval *ev, slice_t s, bool convert, slice_t *out, struct error *err)
 {
+	struct arena *a = ev->arena;
 	size_t at = slice_search(s, SL("=?"));
-	if (at == SIZE_MAX)
-		return s;
+	if (at == SIZE_MAX) {
+		*out = s;
+		return RC_OK;
+	}
+	slice_t charset = !convert  ? slice_absent()
+	                  : ev->cfg ? config_text(ev->cfg, MO_headers_charset)
+	                            : SL("UTF-8");
+	size_t max =
+	    ev->cfg && !config_bool(ev->cfg, MO_check_rfc2047_length) ? SIZE_MAX : WORD_MAX;
 	struct strbuf sb;
 	strbuf_init(&sb, a, 0);
 	bool after_word = false;
 	while (at != SIZE_MAX) {
 		struct encoded_word w;
 		slice_t text = SL("");
-		bool good = read_word(slice_sub(s, at, s.len), &w);
+		bool good = read_word(slice_sub(s, at, s.len), max, &w);
 		if (good)
 			good = w.how == 'q' ? decode_q(a, w.text, &text)
 			                    : base64_decode(a, w.text, &text);
@@ -267,7 +297,9 @@ slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8)
 			/* white space between two encoded words is not text: section 6.2 */
 			if (!after_word || !all_space(before))
 				strbuf_add(&sb, before);
-			add_decoded(&sb, &w, with_flags(text, s), to_utf8);
+			enum rc rc = add_decoded(&sb, &w, with_flags(text, s), charset, err);
+			if (rc)
+				return rc;
 			s = slice_sub(s, at + w.len, s.len);
 		} else {
 			strbuf_add(&sb, slice_sub(s, 0, at + 2));
@@ -277,5 +309,6 @@ slice_t rfc2047_decode(struct arena *a, slice_t s, bool to_utf8)
 		at = slice_search(s, SL("=?"));
 	}
 	strbuf_add(&sb, s);
-	return strbuf_slice(&sb);
+	*out = strbuf_slice(&sb);
+	return RC_OK;
 }

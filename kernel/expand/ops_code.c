@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* RFC 2047 encoding for ${rfc2047:}; decoding is in headers.c. */
+#include "config/config.h"
 #include "expand/tree.h"
 
 enum { ENCODED_WORD_MAX = 75 };
@@ -20,15 +21,18 @@ static bool needs_encoding(slice_t s)
 }
 
 /* The text as one or more encoded words of at most 75 characters, a space between them. */
-slice_t rfc2047_encode(struct arena *a, slice_t s)
+slice_t rfc2047_encode(struct arena *a, const struct config *cfg, slice_t s)
 {
-	static const char head[] = "=?UTF-8?Q?", hex[] = "0123456789ABCDEF";
+	static const char hex[] = "0123456789ABCDEF";
 	if (!needs_encoding(s))
 		return s;
+	slice_t charset = cfg ? config_text(cfg, MO_headers_charset) : slice_absent();
+	slice_t head = arena_printf(
+	    a, "=?%.*s?Q?", SL_ARG(charset.len && charset.len < 40 ? charset : SL("UTF-8")));
 	struct strbuf sb;
 	strbuf_init(&sb, a, EVAL_TEXT_MAX);
 	size_t start = 0;
-	strbuf_text(&sb, head);
+	strbuf_add(&sb, head);
 	for (uint32_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
 		bool first_of_char = (c & 0xc0) != 0x80;
@@ -36,7 +40,7 @@ slice_t rfc2047_encode(struct arena *a, slice_t s)
 		if (first_of_char && sb.len - start > ENCODED_WORD_MAX - 14) {
 			strbuf_text(&sb, "?= ");
 			start = sb.len;
-			strbuf_text(&sb, head);
+			strbuf_add(&sb, head);
 		}
 		if (plain_in_word(c)) {
 			strbuf_char(&sb, (char)c);

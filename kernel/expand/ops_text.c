@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Operators on texts: case, quoting, escaping, parts, character sets. */
+#include "config/config.h"
 #include "expand/text.h"
 
 #include <stdio.h>
@@ -137,11 +138,12 @@ static enum rc op_escape(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	int how = ((const struct op_row *)n->row)->arg;
+	bool topbit = how == ESCAPE_ALL && ev->cfg && config_bool(ev->cfg, MO_print_topbitchars);
 	struct strbuf sb;
 	strbuf_init(&sb, ev->arena, EVAL_TEXT_MAX);
 	for (uint32_t i = 0; i < in.len; i++) {
 		unsigned char c = (unsigned char)in.ptr[i];
-		bool keep = how == ESCAPE_ALL   ? printing(c) || c == '\t'
+		bool keep = how == ESCAPE_ALL   ? printing(c) || c == '\t' || (topbit && c >= 128)
 		            : how == ESCAPE_HEX ? c > 32 && c < 127
 		                                : c < 127 && c != '\\';
 		/* a newline is shown as such */
@@ -237,16 +239,15 @@ static enum rc op_rfc2047(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
 	(void)n, (void)err;
-	*out = rfc2047_encode(ev->arena, in);
+	*out = rfc2047_encode(ev->arena, ev->cfg, in);
 	return RC_OK;
 }
 
 static enum rc op_rfc2047d(
     struct eval *ev, const struct node *n, slice_t in, slice_t *out, struct error *err)
 {
-	(void)n, (void)err;
-	*out = rfc2047_decode(ev->arena, in, true);
-	return RC_OK;
+	(void)n;
+	return rfc2047_decode(ev, in, true, out, err);
 }
 
 static enum rc op_xtextd(
@@ -275,7 +276,7 @@ static enum rc op_xtextd(
 }
 
 const struct op_row op_rows_text[] = {
-    {"escape", op_escape, OP_PURE, ESCAPE_ALL, 0},
+    {"escape", op_escape, 0, ESCAPE_ALL, 0},
     {"escape8bit", op_escape, OP_PURE, ESCAPE_8BIT, 0},
     {"from_utf8", op_from_utf8, OP_PURE, 0, 0},
     {"h", op_hash, OP_PURE | OP_NUMBERS, 0, 0},
@@ -288,8 +289,8 @@ const struct op_row op_rows_text[] = {
     {"nhash", op_nhash, OP_PURE | OP_NUMBERS, 0, 0},
     {"quote", op_quote, OP_PURE | OP_SUFFIX, 0, 0},
     {"quote_local_part", op_quote_local_part, OP_PURE, 0, 0},
-    {"rfc2047", op_rfc2047, OP_PURE, 0, 0},
-    {"rfc2047d", op_rfc2047d, OP_PURE, 0, 0},
+    {"rfc2047", op_rfc2047, 0, 0, 0},
+    {"rfc2047d", op_rfc2047d, 0, 0, 0},
     {"rxquote", op_rxquote, OP_PURE, 0, 0},
     {"s", op_substr, OP_PURE | OP_NUMBERS | OP_NEGATIVE, 0, 0},
     {"strlen", op_strlen, OP_PURE, 0, 0},

@@ -3,6 +3,7 @@
  * The variables: one row says the name, which facts it is read from, where in them, and how it
  * becomes text. Sorted by name: the row is found by bisection, when a text is compiled.
  */
+#include "config/config.h"
 #include "expand/notes.h"
 
 #include <stdio.h>
@@ -407,14 +408,27 @@ static enum rc capture_eval(struct eval *ev, const struct node *n, slice_t *out,
 	return unset_is_empty(out, capture_value(ev, n, out, err));
 }
 
+/* strict_acl_vars: one that was never set is an error. */
+static enum rc known_or_empty(const struct eval *ev, const struct node *n, slice_t *out,
+    const struct map *set, struct error *err)
+{
+	if (slice_is_absent(*out) && !(set && map_get(set, n->text)) && ev->cfg &&
+	    config_bool(ev->cfg, MO_strict_acl_vars))
+		return error_set(err, RC_ERROR,
+		    "unknown variable name \"%.*s\" (strict_acl_vars is set)", SL_ARG(n->name));
+	return unset_is_empty(out, RC_OK);
+}
+
 static enum rc acl_c_eval(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	return unset_is_empty(out, acl_c_value(ev, n, out, err));
+	enum rc rc = acl_c_value(ev, n, out, err);
+	return rc ? rc : known_or_empty(ev, n, out, ev->session ? ev->session->acl_c : NULL, err);
 }
 
 static enum rc acl_m_eval(struct eval *ev, const struct node *n, slice_t *out, struct error *err)
 {
-	return unset_is_empty(out, acl_m_value(ev, n, out, err));
+	enum rc rc = acl_m_value(ev, n, out, err);
+	return rc ? rc : known_or_empty(ev, n, out, ev->message ? ev->message->acl_m : NULL, err);
 }
 
 static enum rc router_eval(struct eval *ev, const struct node *n, slice_t *out, struct error *err)

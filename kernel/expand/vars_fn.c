@@ -192,10 +192,10 @@ enum rc var_message_headers(struct eval *ev, const struct node *n, slice_t *out,
 	if (*variant(n) == 'D') {
 		while (text.len && text.ptr[text.len - 1] == '\n')
 			text.len--;
-		text = rfc2047_decode(ev->arena, text, false);
+		rc = rfc2047_decode(ev, text, false, &text, err);
 	}
 	*out = text;
-	return RC_OK;
+	return rc;
 }
 
 enum rc var_message_body(struct eval *ev, const struct node *n, slice_t *out, struct error *err)

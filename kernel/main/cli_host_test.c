@@ -71,6 +71,7 @@ static enum rc open_log(struct play *t, struct error *err)
 
 	log_config_init(&lc);
 	lc.testing = true;
+	lc.print_topbitchars = config_bool(t->loaded.cfg, MO_print_topbitchars);
 	enum rc rc = slice_is_absent(sel) ? RC_OK : log_selector_parse(sel, &lc.selector, err);
 	return rc == RC_OK ? log_open(&lc, &t->log, err) : rc;
 }

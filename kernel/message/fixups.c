@@ -59,13 +59,14 @@ static bool has_resent(const struct header_list *list)
 }
 
 /* A display name, quoted or encoded if it needs it. */
-static void add_phrase(struct strbuf *sb, slice_t name)
+static void add_phrase(struct strbuf *sb, const struct config *cfg, slice_t name)
 {
-	bool plain = true, printing = true;
+	bool plain = true, printing = true, topbit = config_bool(cfg, MO_print_topbitchars);
 	for (size_t i = 0; i < name.len; i++)
-		printing = printing && name.ptr[i] >= ' ' && name.ptr[i] <= '~';
+		printing = printing && ((name.ptr[i] >= ' ' && name.ptr[i] <= '~') ||
+		                           (topbit && (unsigned char)name.ptr[i] >= 0x80));
 	if (!printing) {
-		strbuf_add(sb, rfc2047_encode(sb->arena, name));
+		strbuf_add(sb, rfc2047_encode(sb->arena, cfg, name));
 		return;
 	}
 	for (size_t i = 0; i < name.len; i++)
@@ -100,7 +101,7 @@ static slice_t with_name(const struct work *w, slice_t name, slice_t address)
 		return address;
 	struct strbuf sb;
 	strbuf_init(&sb, w->m->arena, 0);
-	add_phrase(&sb, name);
+	add_phrase(&sb, w->ev->cfg, name);
 	strbuf_text(&sb, " <");
 	strbuf_add(&sb, address);
 	strbuf_char(&sb, '>');

@@ -46,7 +46,7 @@ static bool same_log(const struct log_config *a, const struct log_config *b)
 	       a->selector.bits == b->selector.bits && a->debug == b->debug &&
 	       a->write_rejectlog == b->write_rejectlog && a->message_logs == b->message_logs &&
 	       a->preserve_message_logs == b->preserve_message_logs && a->zone == b->zone &&
-	       a->also_stderr == b->also_stderr;
+	       a->print_topbitchars == b->print_topbitchars && a->also_stderr == b->also_stderr;
 }
 
 /* Reloads that change nothing about the log open no files. */
@@ -91,6 +91,7 @@ static enum rc log_for(
 	lc.message_logs = config_bool(cfg, MO_message_logs);
 	lc.preserve_message_logs = config_bool(cfg, MO_preserve_message_logs);
 	lc.zone = config_bool(cfg, MO_log_timezone);
+	lc.print_topbitchars = config_bool(cfg, MO_print_topbitchars);
 	if (rc == RC_OK && !slice_is_absent(sel))
 		rc = log_selector_parse(sel, &lc.selector, err);
 	if (rc == RC_OK)
