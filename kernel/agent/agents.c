@@ -50,45 +50,73 @@ enum rc agents_new(int link_fd, unsigned per_identity, unsigned total, struct lo
 	return RC_OK;
 }
 
-/* An agent or a place is free: wake the first who waits for one of this identity, else the first at
- * all. */
-static bool wake_line(struct agents *a, const char *key) REQUIRES(lk_agents);
-static bool wake_line(struct agents *a, const char *key)
+/* ---- the line ---- */
+
+static void enlist(struct agents *a, struct place_waiter *me, const char *key) REQUIRES(lk_agents);
+static void enlist(struct agents *a, struct place_waiter *me, const char *key)
 {
-	struct place_waiter *best = NULL;
-	for (struct place_waiter *w = a->line; w; w = w->next) {
-		if (w->woken)
-			continue;
-		if (!best)
-			best = w;
-		if (!key || strcmp(w->key, key) == 0) {
-			best = w;
-			break;
-		}
-	}
-	if (best) {
-		best->woken = true;
-		condvar_signal(&best->wake);
-	}
-	return best != NULL;
+	*me = (struct place_waiter){.key = key};
+	gate_init(&me->turn);
+	if (a->line_last)
+		a->line_last->next = me;
+	else
+		a->line = me;
+	a->line_last = me;
 }
 
-static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us)
-    REQUIRES(lk_agents);
-static void stand_in_line(struct agents *a, const char *key, int64_t deadline_us)
+static void unlink_waiter(struct agents *a, struct place_waiter *w) REQUIRES(lk_agents);
+static void unlink_waiter(struct agents *a, struct place_waiter *w)
 {
-	struct place_waiter me = {.key = key}, **p = &a->line;
+	struct place_waiter *before = NULL;
+	for (struct place_waiter *i = a->line; i != w; i = i->next)
+		before = i;
+	*(before ? &before->next : &a->line) = w->next;
+	if (a->line_last == w)
+		a->line_last = before;
+}
+
+/* An agent or a place is free: out of the line with the first who waits for one of this identity,
+ * else the first at all.  The caller opens its gate, best when it no longer holds the lock. */
+static struct place_waiter *next_in_line(struct agents *a, const char *key) REQUIRES(lk_agents);
+static struct place_waiter *next_in_line(struct agents *a, const char *key)
+{
+	struct place_waiter *w = a->line;
+	while (w && key && strcmp(w->key, key) != 0)
+		w = w->next;
+	if (!w)
+		w = a->line;
+	if (w) {
+		unlink_waiter(a, w);
+		w->called = true;
+	}
+	return w;
+}
+
+static bool call_next(struct agents *a, const char *key) REQUIRES(lk_agents);
+static bool call_next(struct agents *a, const char *key)
+{
+	struct place_waiter *w = next_in_line(a, key);
+	if (w)
+		gate_open(&w->turn);
+	return w != NULL;
+}
+
+/* Wait for one's turn.  An agent was handed over, or NULL: look again. */
+static struct agent *await_turn(struct agents *a, struct place_waiter *me, int64_t deadline_us)
+    EXCLUDES(lk_agents);
+static struct agent *await_turn(struct agents *a, struct place_waiter *me, int64_t deadline_us)
+{
 	int64_t until = clock_mono_us() + LINE_US;
-	condvar_init(&me.wake);
-	while (*p)
-		p = &(*p)->next;
-	*p = &me;
-	while (!me.woken && agents_wait(a, &me.wake, until < deadline_us ? until : deadline_us))
-		;
-	for (p = &a->line; *p != &me; p = &(*p)->next)
-		;
-	*p = me.next;
-	condvar_fini(&me.wake);
+	if (gate_wait(&me->turn, until < deadline_us ? until : deadline_us))
+		return me->given;
+	agents_lock(a);
+	bool called = me->called;
+	if (!called)
+		unlink_waiter(a, me);
+	agents_unlock(a);
+	if (called) /* just now: whoever did it is about to open the gate */
+		(void)gate_wait(&me->turn, DEADLINE_NEVER);
+	return me->given;
 }
 
 void agents_free(struct agents **ap)
@@ -100,7 +128,7 @@ void agents_free(struct agents **ap)
 	agents_lock(a);
 	a->ending = true;
 	condvar_broadcast(&a->changed);
-	while (wake_line(a, NULL))
+	while (call_next(a, NULL))
 		;
 	while (a->requests)
 		agents_doze(a, DEADLINE_NEVER);
@@ -251,7 +279,7 @@ static void uncount(struct agents *a, const char *key)
 {
 	identity_of(a, key)->count--;
 	a->count--;
-	(void)wake_line(a, key);
+	(void)call_next(a, key);
 }
 
 /* Unlink the first idle one of this identity (NULL: the one that was idle for longest, which is the
@@ -276,6 +304,7 @@ static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel,
 {
 	enum rc rc = RC_OK;
 	struct agent *victim = NULL;
+	struct place_waiter me;
 	*out = NULL;
 	agents_lock(a);
 	for (;;) {
@@ -300,7 +329,12 @@ static enum rc reserve(struct agents *a, const char *key, struct cancel *cancel,
 			rc = error_set(err, RC_DEFER, "all agents are at work");
 			break;
 		}
-		stand_in_line(a, key, deadline_us);
+		enlist(a, &me, key);
+		agents_unlock(a);
+		*out = await_turn(a, &me, deadline_us);
+		if (*out)
+			return RC_OK;
+		agents_lock(a);
 	}
 	agents_unlock(a);
 	if (victim)
@@ -403,15 +437,22 @@ void agents_give(struct agents *a, struct agent **gp)
 	*gp = NULL;
 	agents_lock(a);
 	bool keep = !g->broken && !a->ending && now - g->born_us < AGE_US;
+	struct place_waiter *next = NULL;
 	if (keep) {
 		g->idle_since_us = now;
-		g->next = a->idle;
-		a->idle = g;
-		(void)wake_line(a, g->key);
+		next = next_in_line(a, g->key);
+		if (next && strcmp(next->key, g->key) == 0) {
+			next->given = g;
+		} else {
+			g->next = a->idle;
+			a->idle = g;
+		}
 	} else {
 		uncount(a, g->key);
 	}
 	agents_unlock(a);
+	if (next)
+		gate_open(&next->turn);
 	if (!keep)
 		agent_free(g);
 }

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/foresight.h"
 #include "base/vec.h"
+#include "thread/gate.h"
 #include "thread/lock.h"
 
 #include <stdatomic.h>
@@ -50,13 +51,14 @@ struct user_slot {
 	struct link_message answer;
 };
 
-/* Who waits for an agent, on the waiter's stack.  Each has a condition of its own: when one agent
- * is free one waiter is woken, not all of them. */
+/* Who waits for an agent, on the waiter's stack.  Each has a gate of its own, and an agent that is
+ * free goes to the first one directly: one thread is woken, and it need not take the lock. */
 struct place_waiter {
-	struct place_waiter *next;
+	struct place_waiter *next GUARDED_BY(lk_agents);
 	const char *key;
-	struct condvar wake;
-	bool woken;
+	struct gate turn;
+	bool called GUARDED_BY(lk_agents); /* out of the line: the gate is open or about to be */
+	struct agent *given; /* by whoever opens the gate, before that; NULL: look again */
 };
 
 struct agents {
@@ -66,6 +68,7 @@ struct agents {
 	struct mutex lock;
 	struct condvar changed;                          /* an answer, a user, the end */
 	struct place_waiter *line GUARDED_BY(lk_agents); /* in the order of their coming */
+	struct place_waiter *line_last GUARDED_BY(lk_agents);
 	struct agent *idle GUARDED_BY(lk_agents);
 	unsigned count GUARDED_BY(lk_agents);
 	struct identity *identities GUARDED_BY(lk_agents);

@@ -145,7 +145,7 @@ void wire_give_struct(void *theirs, const void *ours, size_t size)
 int wire_send(int sock, struct wire_head head, const struct wire_out *o, int fd)
 {
 	slice_t payload = strbuf_slice(&o->sb);
-	char buf[sizeof head + WIRE_INLINE];
+	NOT_CLEARED char buf[sizeof head + WIRE_INLINE];
 	int fds[2];
 	size_t n_fds = 0, n = sizeof head;
 	int memfd = -1;
@@ -233,7 +233,7 @@ int wire_parse(
 
 int wire_receive(int sock, struct arena *a, struct wire_frame *out)
 {
-	char buf[sizeof(struct wire_head) + WIRE_INLINE];
+	NOT_CLEARED char buf[sizeof(struct wire_head) + WIRE_INLINE];
 	int fds[IO_MAX_FDS];
 	size_t n_fds = IO_MAX_FDS;
 	ssize_t n = io_recv_fds(sock, buf, sizeof buf, fds, &n_fds);

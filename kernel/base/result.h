@@ -13,6 +13,16 @@
 
 #define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+/* For a large buffer on the stack that is written before it is read: the compiler clears all others
+ * (-ftrivial-auto-var-init=zero). */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define NOT_CLEARED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef NOT_CLEARED
+#define NOT_CLEARED
+#endif
 
 enum rc {
 	RC_OK = 0,

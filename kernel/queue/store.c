@@ -7,6 +7,7 @@
 #include "queue/store_private.h"
 
 #include "base/codec.h"
+#include "thread/gate.h"
 #include "thread/start.h"
 
 #include <errno.h>
@@ -404,33 +405,26 @@ enum rc store_finish(struct store *s, struct arena *a, struct queue_id id, store
 
 /* ---- waiting ---- */
 struct waiter {
-	struct mutex lock;
-	struct condvar cv;
-	bool lead; /* the waiting thread's */
-	bool done GUARDED_BY(lk_store_wait);
-	enum rc rc GUARDED_BY(lk_store_wait);
-	struct error why GUARDED_BY(lk_store_wait);
+	struct gate done; /* opened behind the last write of rc and why */
+	bool lead;        /* the waiting thread's */
+	enum rc rc;
+	struct error why;
 };
-LOCK_FNS(waiter, struct waiter, lock, lk_store_wait)
 
 static void waiter_init(struct waiter *w)
 {
-	*w = (struct waiter){.done = false};
-	mutex_init(&w->lock, LOCK_store_wait);
-	condvar_init(&w->cv);
+	w->lead = false;
+	gate_init(&w->done);
 }
 
 static void waiter_done(void *arg, enum rc rc, const struct error *why)
 {
 	struct waiter *w = arg;
 
-	waiter_lock(w);
-	w->done = true;
 	w->rc = rc;
 	if (why)
 		w->why = *why;
-	condvar_signal(&w->cv);
-	waiter_unlock(w);
+	gate_open(&w->done);
 }
 
 /* given: what the asynchronous call returned; its end is waited for if it began. */
@@ -443,16 +437,11 @@ static enum rc waiter_end(struct store *s, struct waiter *w, enum rc given, stru
 	if (given == RC_OK) {
 		while (s->opt.manual && store_commit_step(s))
 			;
-		waiter_lock(w);
-		while (!w->done)
-			(void)waiter_wait(w, &w->cv, DEADLINE_NEVER);
+		(void)gate_wait(&w->done, DEADLINE_NEVER);
 		rc = w->rc;
 		if (rc != RC_OK && err)
 			*err = w->why;
-		waiter_unlock(w);
 	}
-	condvar_fini(&w->cv);
-	mutex_fini(&w->lock);
 	return rc;
 }
 

@@ -13,16 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A buffer on the stack that need not be cleared each time. */
-#if defined(__has_attribute)
-#if __has_attribute(uninitialized)
-#define NOT_CLEARED __attribute__((uninitialized))
-#endif
-#endif
-#ifndef NOT_CLEARED
-#define NOT_CLEARED
-#endif
-
 #define SNAPSHOT_MAX_US   (INT64_C(3600) * US_PER_SEC)
 #define COMMIT_POLL_US    (INT64_C(60) * US_PER_SEC)
 #define CLOSE_WAIT_US     (INT64_C(30) * US_PER_SEC)

@@ -22,8 +22,7 @@
 	X(queue_index, agents, "the queued messages in memory") \
 	X(store_table, queue_index, "where the store's records lie, its segments, the housekeeping") \
 	X(store_queue, store_table, "records on their way to the committer, sequence and id counters") \
-	X(store_wait, store_queue, "one thread's wait for its commit") \
-	X(lookup_pool, store_wait, "open lookup handles and who uses them") \
+	X(lookup_pool, store_queue, "open lookup handles and who uses them") \
 	X(text_cache, lookup_pool, "lists and ACLs that were compiled at run time, by text") \
 	X(drivers, text_cache, "which drivers are open, under which names") \
 	X(smtp_clients, drivers, "how many sessions each client has") \
