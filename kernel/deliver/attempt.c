@@ -14,6 +14,8 @@
 #define ATTEMPT_TIME  (3600 * US_PER_SEC)
 #define BUSY_AGAIN    (2 * US_PER_SEC)
 #define TROUBLE_AGAIN (60 * US_PER_SEC)
+#define SHORTEST_WAIT (US_PER_SEC / 5)
+#define LONGEST_WAIT  (30 * US_PER_SEC)
 #define NEVER         INT64_MAX
 
 const struct address *address_top(const struct address *a)
@@ -417,6 +419,44 @@ static size_t collect_outcomes(
 	return n;
 }
 
+/* Nothing is begun before what it depends on is on record.  No room for that: the attempt waits,
+ * and keeps its place among those that may be under way, so that no more is done than can be
+ * recorded. What is not RC_OK then will not be: the process ends, or the store has stopped. */
+static enum rc insist(struct attempt *t, const char *what,
+    enum rc (*step)(struct attempt *t, void *arg, struct error *err), void *arg, struct error *err)
+{
+	enum rc rc = step(t, arg, err);
+	int64_t wait = SHORTEST_WAIT;
+
+	if (rc == RC_DEFER)
+		log_panic(t->log, t->id_text, "%s, and waits for that: %s", what, err->text);
+	for (; rc == RC_DEFER && scheduler_pause(t->d, wait); rc = step(t, arg, err))
+		wait = wait < LONGEST_WAIT ? wait * 2 : LONGEST_WAIT;
+	return rc;
+}
+
+static enum rc progress_step(struct attempt *t, void *arg, struct error *err)
+{
+	return store_progress_wait(t->d->cfg.store, t->arena, arg, 1, err);
+}
+
+static enum rc finish_step(struct attempt *t, void *arg, struct error *err)
+{
+	(void)arg;
+	return store_finish_wait(t->d->cfg.store, t->arena, t->id, err);
+}
+
+static enum rc success_step(struct attempt *t, void *arg, struct error *err)
+{
+	(void)arg;
+	return bounce_send_success(t, err);
+}
+
+static enum rc bounce_step(struct attempt *t, void *told, struct error *err)
+{
+	return t->failed.count ? bounce_send(t, told, err) : RC_OK;
+}
+
 static enum rc record(
     struct attempt *t, const struct queue_outcome *o, size_t n, int64_t next, struct error *err)
 {
@@ -426,11 +466,12 @@ static enum rc record(
 	    .next_attempt_us = next == NEVER ? -1 : next,
 	    .note = strbuf_slice(&t->note)};
 
-	return store_progress_wait(t->d->cfg.store, t->arena, &p, 1, err);
+	return insist(t, "the attempt could not be recorded", progress_step, &p, err);
 }
 
-/* Between groups: what was delivered is on record before the next group is begun. */
-static void record_between(struct attempt *t)
+/* Between groups: what was delivered is on record before the next group is begun.  false: it cannot
+ * be. */
+static bool record_between(struct attempt *t)
 {
 	struct error err;
 	struct queue_outcome *o =
@@ -438,7 +479,7 @@ static void record_between(struct attempt *t)
 	size_t n = 0;
 
 	if (strbuf_slice(&t->note).len == 0 && t->state.n_recipients == 1)
-		return;
+		return true;
 	uint32_t *open = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
 	VEC_FOREACH(&t->groups, struct group *, g)
 	VEC_FOREACH(&(*g)->addresses, struct address *, a)
@@ -449,10 +490,12 @@ static void record_between(struct attempt *t)
 		    open[i] == 0 && t->failed.count == 0)
 			o[n++] =
 			    (struct queue_outcome){.recipient = i, .state = QUEUE_RCPT_DELIVERED};
-	if (record(t, o, n, NEVER, &err) != RC_OK)
+	if (record(t, o, n, NEVER, &err) != RC_OK) {
 		log_panic(t->log, t->id_text, "delivery could not be recorded: %s", err.text);
-	else
-		strbuf_reset(&t->note);
+		return false;
+	}
+	strbuf_reset(&t->note);
+	return true;
 }
 
 static void give_back(struct attempt *t, int64_t next)
@@ -476,7 +519,7 @@ static void complete(struct attempt *t)
 {
 	struct error err;
 
-	if (store_finish_wait(t->d->cfg.store, t->arena, t->id, &err) != RC_OK) {
+	if (insist(t, "completion could not be recorded", finish_step, NULL, &err) != RC_OK) {
 		/* delivered, and not on record: the states in the index keep it from being
 		 * delivered again by this process */
 		log_panic(t->log, t->id_text, "completion could not be recorded: %s", err.text);
@@ -490,6 +533,30 @@ static void complete(struct attempt *t)
 	queue_entry_unref(&t->entry);
 }
 
+/* The sender is told.  If that cannot be, the failures stand over, and only they. */
+static void tell_sender(struct attempt *t)
+{
+	static const char what[] = "the bounce could not be queued";
+	struct error err = {.text = ""};
+	struct map *told = map_new(t->arena, MAP_EXACT);
+
+	if (insist(t, what, success_step, NULL, &err) == RC_OK &&
+	    insist(t, what, bounce_step, told, &err) == RC_OK) {
+		VEC_FOREACH(&t->failed, struct address *, a)
+		if (t->left[(*a)->recipient] && t->m->sender.len)
+			note_final(t, *a); /* what is left of the recipient will be tried again */
+		return;
+	}
+	log_panic(t->log, t->id_text,
+	    "the bounce could not be queued, so the failure stands over: %s", err.text);
+	VEC_FOREACH(&t->failed, struct address *, a)
+	{
+		t->left[(*a)->recipient]++;
+		t->state.recipients[(*a)->recipient].next_attempt_us =
+		    clock_wall_us() + TROUBLE_AGAIN;
+	}
+}
+
 static void finish(struct attempt *t)
 {
 	struct error err = {.text = ""};
@@ -498,17 +565,7 @@ static void finish(struct attempt *t)
 	bool all_done;
 	int64_t next;
 
-	if (bounce_send_success(t, &err) != RC_OK ||
-	    (t->failed.count && bounce_send(t, &err) != RC_OK)) {
-		log_panic(t->log, t->id_text,
-		    "the bounce could not be queued, so the failure stands over: %s", err.text);
-		give_back(t, clock_wall_us() + TROUBLE_AGAIN);
-		return;
-	}
-	VEC_FOREACH(&t->failed, struct address *, a)
-	if (t->left[(*a)->recipient] && t->m->sender.len)
-		note_final(t, *a); /* the sender has been told; what is left of the recipient will
-		                      be tried again */
+	tell_sender(t);
 	size_t n = collect_outcomes(t, o, &all_done, &next);
 	for (size_t i = 0; i < n; i++)
 		if (o[i].state != QUEUE_RCPT_PENDING)
@@ -530,6 +587,17 @@ static void finish(struct attempt *t)
 /* ---- the run
  * -------------------------------------------------------------------------------------------- */
 
+/* Nothing is begun any more in this attempt. */
+static void all_wait(struct group *g)
+{
+	for (size_t i = 0; i < g->addresses.count; i++)
+		g->outcomes[i] = (struct outcome){.is_set = true,
+		    .result = RC_DEFER,
+		    .host = -1,
+		    .text = SL("an earlier delivery could not be recorded"),
+		    .waits_until_us = clock_wall_us() + TROUBLE_AGAIN};
+}
+
 /* Local ones one after the other, each on record before the next; then the remote ones side by
  * side. */
 static void deliver_groups(struct attempt *t)
@@ -544,15 +612,20 @@ static void deliver_groups(struct attempt *t)
 			far[remote++] = g;
 			continue;
 		}
-		if (!retry_local_waits(t, g))
+		if (t->unrecorded)
+			all_wait(g);
+		else if (!retry_local_waits(t, g))
 			attempt_deliver_group(t, g);
 		settle_group(t, g);
-		if (i + 1 < t->groups.count)
-			record_between(t);
+		if (i + 1 < t->groups.count && !t->unrecorded)
+			t->unrecorded = !record_between(t);
 	}
 	if (remote == 0)
 		return;
-	parallel_deliver(t, far, remote);
+	if (!t->unrecorded)
+		parallel_deliver(t, far, remote);
+	for (size_t i = 0; t->unrecorded && i < remote; i++)
+		all_wait(far[i]);
 	for (size_t i = 0; i < remote; i++)
 		settle_group(t, far[i]);
 }

@@ -508,18 +508,20 @@ static void undeliverable_bounce(struct attempt *t)
 	VEC_FOREACH(&t->failed, struct address *, a) t->left[(*a)->recipient]++;
 }
 
-enum rc bounce_send(struct attempt *t, struct error *err)
+enum rc bounce_send(struct attempt *t, struct map *told, struct error *err)
 {
-	struct map *told = map_new(t->arena, MAP_EXACT);
 	bool bounce = false;
 
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
 		slice_t to = errors_address(t, *it);
 		if (is_unwanted(t, *it)) {
-			log_main(t->log, t->id_text,
-			    "%.*s: error ignored: RFC 3461 DSN, failure notify not requested",
-			    SL_ARG((*it)->text));
+			slice_t key = arena_printf(t->arena, "- %.*s", SL_ARG((*it)->text));
+			if (!map_put(told, key, t))
+				log_main(t->log, t->id_text,
+				    "%.*s: error ignored: RFC 3461 DSN, failure notify not "
+				    "requested",
+				    SL_ARG((*it)->text));
 			continue;
 		}
 		if (to.len == 0) {

@@ -112,8 +112,9 @@ struct attempt {
 	struct vec failed, deferred; /* struct address * */
 	struct strbuf note;          /* children delivered now: lines */
 	bool forced, freeze;
-	bool bounce_failed;     /* why it is frozen */
-	uint32_t *left;         /* addresses still undelivered, for each recipient */
+	bool unrecorded;    /* what was delivered cannot be put on record: nothing more is begun */
+	bool bounce_failed; /* why it is frozen */
+	uint32_t *left;     /* addresses still undelivered, for each recipient */
 	struct good_news *good; /* for each recipient */
 	slice_t delayed;        /* "24 hours", for a warning */
 	int64_t began_us;
@@ -153,6 +154,8 @@ void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EX
 /* scheduler.c */
 void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
 void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
+/* For an attempt that waits for the store.  false: there is no use in it any more. */
+bool scheduler_pause(struct deliverer *d, int64_t us) EXCLUDES(lk_deliver);
 /* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
 int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
 /* edit.c: timeout_frozen_after and auto_thaw, looked at by queue runs and every few minutes. */
@@ -230,7 +233,8 @@ bool retry_failed(struct attempt *t, const struct address *a, const struct group
 /* It was routed, or (with its group) dealt with: what was known against it is forgotten. */
 void retry_forget(struct attempt *t, const struct address *a, const struct group *g);
 /* bounce.c: one message to each errors address, durable when it returns OK. */
-enum rc bounce_send(struct attempt *t, struct error *err);
+/* told: whom it has told; for another call after one that failed. */
+enum rc bounce_send(struct attempt *t, struct map *told, struct error *err);
 /* One message to the sender about the recipients whose good_news is due. */
 enum rc bounce_send_success(struct attempt *t, struct error *err);
 /* One message to the sender about what is deferred, where delay_warning wants one now. */

@@ -47,9 +47,12 @@ void deliver_free(struct deliverer **d)
 	*d = NULL;
 }
 
-/* Room for one more attempt? */
+/* Room for one more attempt?  What is delivered while nothing can be recorded would come again
+ * after a restart. */
 static bool take_slot(struct deliverer *d)
 {
+	if (store_is_stopped(d->cfg.store))
+		return false;
 	deliverer_lock(d);
 	bool ok = !d->stopping && d->active < d->max_active;
 	if (ok)
@@ -81,6 +84,18 @@ static bool is_open(struct deliverer *d)
 	bool ok = d->enabled && !d->stopping;
 	deliverer_unlock(d);
 	return ok;
+}
+
+bool scheduler_pause(struct deliverer *d, int64_t us)
+{
+	int64_t until = clock_mono_us() + us;
+
+	deliverer_lock(d);
+	while (!d->stopping && deliverer_wait(d, &d->changed, until))
+		;
+	bool stopping = d->stopping;
+	deliverer_unlock(d);
+	return !stopping && !store_is_stopped(d->cfg.store);
 }
 
 void scheduler_pump(struct deliverer *d)
@@ -128,6 +143,7 @@ bool deliver_stop(struct deliverer *d, int64_t deadline_us)
 {
 	deliverer_lock(d);
 	d->stopping = true;
+	condvar_broadcast(&d->changed);
 	bool in_time = true;
 	while (d->active > 0 && in_time)
 		in_time = deliverer_wait(d, &d->changed, deadline_us);

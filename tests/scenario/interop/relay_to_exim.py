@@ -10,6 +10,7 @@ from heddle import Site, check, equal, wait_for
 exim.enter()
 EXIM = """primary_hostname = exim.example
 acl_smtp_rcpt = accept
+smtp_accept_queue_per_connection = 0
 tls_advertise_hosts =
 log_selector = +smtp_connection
 begin routers
