@@ -212,12 +212,21 @@ static size_t put_crlf(struct heddle_reader *r, char *buf, size_t cap)
 {
 	size_t n = 0;
 
-	while (r->piece.len && n + 2 <= cap) {
-		char ch = r->piece.ptr[0];
-		if (ch == '\n')
+	while (r->piece.len && n + 2 < cap) {
+		size_t nl = slice_find(r->piece, '\n');
+		size_t take = nl == SIZE_MAX ? r->piece.len : nl, room = cap - n - 2;
+		if (take > room) {
+			take = room;
+			nl = SIZE_MAX;
+		}
+		memcpy(buf + n, r->piece.ptr, take);
+		n += take;
+		if (nl != SIZE_MAX) {
 			buf[n++] = '\r';
-		buf[n++] = ch;
-		r->piece = slice_sub(r->piece, 1, r->piece.len);
+			buf[n++] = '\n';
+			take++;
+		}
+		r->piece = slice_sub(r->piece, take, r->piece.len);
 	}
 	return n;
 }
