@@ -500,6 +500,7 @@ static bool record_between(struct attempt *t)
 
 static void give_back(struct attempt *t, int64_t next)
 {
+	lines_keep(t);
 	queue_index_release(t->d->cfg.index, &t->entry, next);
 }
 

@@ -117,6 +117,7 @@ struct attempt {
 	uint32_t *left;     /* addresses still undelivered, for each recipient */
 	struct good_news *good; /* for each recipient */
 	slice_t delayed;        /* "24 hours", for a warning */
+	struct vec told;        /* slice_t: lines for the message's log, if it stays on the queue */
 	int64_t began_us;
 };
 
@@ -247,6 +248,8 @@ void line_failed(
 void line_deferred(
     struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_completed(struct attempt *t);
+/* The message stays: what happened to it goes into its own log (-Mvl). */
+void lines_keep(struct attempt *t);
 /* The number behind "defer": an errno, or one of Exim's own. */
 int line_defer_number(const struct group *g, const struct outcome *o);
 const struct address *address_top(const struct address *a);

@@ -130,6 +130,51 @@ static void write_line(struct attempt *t, const struct strbuf *sb)
 	log_text(t->log, LOG_TO_MAIN, t->id_text, strbuf_slice(sb), slice_absent());
 }
 
+/* The same for the message's own log, which has no arrows.  Most messages leave at once and never
+ * have one: the lines wait until it is known that this one stays. */
+static void remember(struct attempt *t, slice_t line)
+{
+	*VEC_PUSH(t->arena, &t->told, slice_t) = line;
+}
+
+/* Behind "== " or "** ". */
+static slice_t without_sign(const struct strbuf *sb)
+{
+	slice_t line = strbuf_slice(sb);
+	return slice_sub(line, 3, line.len);
+}
+
+static slice_t received_from(const struct attempt *t)
+{
+	const struct session_facts *from = &t->m->session;
+	struct strbuf sb;
+
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_printf(
+	    &sb, "Received from %.*s", SL_ARG(t->m->sender.len ? t->m->sender : SL("<>")));
+	if (from->sender_host_address.len)
+		strbuf_printf(&sb, " H=%.*s%s[%.*s]", SL_ARG(from->sender_host_name),
+		    from->sender_host_name.len ? " " : "", SL_ARG(from->sender_host_address));
+	else if (t->m->origin_user.len)
+		strbuf_printf(&sb, " U=%.*s", SL_ARG(t->m->origin_user));
+	if (from->received_protocol.len)
+		strbuf_printf(&sb, " P=%.*s", SL_ARG(from->received_protocol));
+	strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
+	return strbuf_slice(&sb);
+}
+
+void lines_keep(struct attempt *t)
+{
+	slice_t first;
+
+	if (t->told.count == 0)
+		return;
+	first = received_from(t);
+	VEC_FOREACH(&t->told, slice_t, line)
+	log_message(t->log, t->id_text, first, *line);
+	t->told.count = 0;
+}
+
 /* "=>" for the first delivered of a group, "->" for the others. */
 void line_delivered(struct attempt *t, const struct group *g)
 {
@@ -155,6 +200,9 @@ void line_delivered(struct attempt *t, const struct group *g)
 		put_duration(t, &sb, LOG_QUEUE_TIME, "QT", queued_us(t));
 		put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g->took_us);
 		write_line(t, &sb);
+		remember(
+		    t, arena_printf(t->arena, "%.*s: %.*s transport succeeded", SL_ARG(a->text),
+		           SL_ARG(a->transport ? a->transport->name : SL("its"))));
 		arrow = "->";
 	}
 }
@@ -195,6 +243,7 @@ void line_failed(
 	strbuf_printf(&sb, ": %.*s", SL_ARG(why));
 	put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g ? g->took_us : 0);
 	write_line(t, &sb);
+	remember(t, without_sign(&sb));
 }
 
 int line_defer_number(const struct group *g, const struct outcome *o)
@@ -250,6 +299,7 @@ void line_deferred(
 	if (slice_eqs(why, "retry time not reached for any host"))
 		strbuf_printf(&sb, " for '%.*s'", SL_ARG(a->facts.domain));
 	write_line(t, &sb);
+	remember(t, without_sign(&sb));
 }
 
 void line_completed(struct attempt *t)

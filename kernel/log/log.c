@@ -340,23 +340,31 @@ static bool message_path(
 	return true;
 }
 
-void log_message(struct log *log, slice_t id, slice_t text)
+static bool append_timed(struct log *log, int fd, slice_t text)
 {
-	char path[PATH_MAX];
-	if (!message_path(log, "msglog", id, path, sizeof path))
-		return;
 	struct log_line l;
 	struct log_time now;
 	log_line_init(&l);
 	put_time(log, &l, &now);
 	log_line_escaped(&l, showable(text), log->cfg.print_topbitchars);
 	log_line_end(&l);
+	bool whole = write(fd, l.ptr, l.len) == (ssize_t)l.len;
+	log_line_fini(&l);
+	return whole;
+}
+
+void log_message(struct log *log, slice_t id, slice_t first, slice_t text)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	if (!message_path(log, "msglog", id, path, sizeof path))
+		return;
 	int fd = log_file_open(path, log->cfg.mode);
-	if (fd < 0 || write(fd, l.ptr, l.len) != (ssize_t)l.len)
+	bool is_new = !slice_is_absent(first) && fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0;
+	if (fd < 0 || (is_new && !append_timed(log, fd, first)) || !append_timed(log, fd, text))
 		count_failure(log);
 	if (fd >= 0)
 		(void)close(fd);
-	log_line_fini(&l);
 }
 
 enum rc log_message_text(

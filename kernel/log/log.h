@@ -60,8 +60,9 @@ enum log_where { LOG_TO_MAIN = 1, LOG_TO_REJECT = 2, LOG_TO_PANIC = 4 };
  * ABSENT. */
 void log_text(struct log *log, unsigned where, slice_t id, slice_t text, slice_t detail);
 
-/* SPOOL/msglog/ID: append a line; forget it (or set it aside) when the message is done. */
-void log_message(struct log *log, slice_t id, slice_t text);
+/* SPOOL/msglog/ID: append a line, behind `first` where the file is new (ABSENT: nothing); forget it
+ * (or set it aside) when the message is done. */
+void log_message(struct log *log, slice_t id, slice_t first, slice_t text);
 void log_message_done(struct log *log, slice_t id);
 /* What has been written there so far. */
 struct arena;
