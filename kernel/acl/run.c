@@ -30,11 +30,18 @@ enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, st
 		return RC_OK;
 	}
 	enum rc rc = expr_eval(st->ev, c->expr, out, err);
-	if (rc != RC_FAIL)
+	if (rc == RC_OK)
 		return rc;
-	st->ignored = true;
-	*out = SL("");
-	return RC_OK;
+	if (rc == RC_FAIL) {
+		st->ignored = true;
+		*out = SL("");
+		return RC_OK;
+	}
+	/* not a condition that could not be tested: warn does not pass over it */
+	char why[sizeof err->text];
+	memcpy(why, err ? err->text : "", err ? sizeof why : 1);
+	return error_set(
+	    err, RC_ERROR, "failed to expand ACL string \"%.*s\": %s", SL_ARG(c->source), why);
 }
 
 static enum rc check_one(struct acl_state *st, const struct acl_cond *c, struct error *err)
@@ -79,22 +86,38 @@ static enum rc check_conditions(struct acl_state *st, struct error *err)
 /* ---- messages
  * -------------------------------------------------------------------------------------------- */
 
-/* message and log_message of the statement, over what its condition said; ignored when they fail or
- * give nothing. */
+/* false: it gives nothing, or cannot be expanded, which is not worth a refusal. */
+static bool later_text(struct acl_state *st, const struct acl_cond *c, slice_t *out)
+{
+	struct error e = {0};
+	slice_t text = c->text;
+	enum rc rc = c->constant ? RC_OK : expr_eval(st->ev, c->expr, &text, &e);
+	if (rc == RC_DEFER || rc == RC_ERROR) {
+		slice_t line = arena_printf(st->ev->arena,
+		    "failed to expand ACL message \"%.*s\": %s", SL_ARG(c->source), e.text);
+		acl_log(st, line, true, false, true);
+	}
+	if (rc != RC_OK || !text.len)
+		return false;
+	*out = text;
+	return true;
+}
+
+/* message and log_message of the statement, over what its condition said. */
 static void expand_messages(struct acl_state *st)
 {
 	struct message_facts *m = st->ev->message;
 	slice_t text;
-	if (m && !slice_is_absent(st->verify_detail))
-		m->acl_verify_message = st->verify_detail;
-	else if (m && !slice_is_absent(st->user_msg))
-		m->acl_verify_message = st->user_msg;
 	slice_t before = st->log_msg;
-	if (st->message && acl_arg(st, st->message, &text, NULL) == RC_OK && text.len)
+	if (m)
+		m->acl_verify_message = st->user_msg;
+	if (st->message && later_text(st, st->message, &text))
 		st->user_msg = text;
-	if (st->log_message && acl_arg(st, st->log_message, &text, NULL) == RC_OK && text.len) {
+	if (m && !slice_is_absent(before)) /* what the log may say, the client need not know */
+		m->acl_verify_message = before;
+	if (st->log_message && later_text(st, st->log_message, &text)) {
 		st->log_msg = text;
-		if (before.len && !slice_eq(before, text)) {
+		if (before.len && !slice_eq(before, text) && st->stmt->verb != VERB_WARN) {
 			struct strbuf sb;
 			strbuf_init(&sb, st->ev->arena, 0);
 			strbuf_add(&sb, text);
@@ -205,10 +228,11 @@ static void warn(struct acl_state *st, enum rc rc, const struct error *err)
 			acl_log_warning(st, st->log_msg);
 		if (st->message && st->user_msg.len && WHERE_MESSAGE & WHERE(st->run->where))
 			acl_add_header(st, st->user_msg);
-	} else if (rc != RC_FAIL) {
+	} else if (rc == RC_DEFER) {
+		slice_t why = st->log_msg.len ? st->log_msg : slice_cstr(err->text);
 		slice_t text = arena_printf(st->ev->arena,
-		    "ACL \"warn\" statement skipped: condition test deferred%s%s",
-		    *err->text ? ": " : "", err->text);
+		    "ACL \"warn\" statement skipped: condition test deferred%s%.*s",
+		    why.len ? ": " : "", SL_ARG(why));
 		text.flags = 0;
 		acl_log_warning(st, text);
 	}
@@ -270,8 +294,7 @@ static void begin_statement(struct acl_state *st, const struct acl_stmt *s)
 	st->user_msg = st->log_msg = slice_absent();
 	st->message = st->log_message = NULL;
 	st->endpass = st->nested_drop = st->nested_discard = false;
-	st->sender_failed = st->recipient_failed = st->no_details = false;
-	st->verified_sender = st->verify_detail = slice_absent();
+	st->recipient_failed = false; /* of a sender who failed, the first refusal tells */
 	/* what a condition says about a failure is there until the next statement, and for who
 	 * answers the last one */
 	if (s && st->ev->message)
@@ -305,7 +328,7 @@ static enum rc run_statements(struct acl_state *st, struct acl_outcome *out)
 			    verb_names[s->verb]);
 		if ((rc == RC_OK || rc == RC_FAIL) && messages_count(st, rc))
 			expand_messages(st);
-		if (s->verb == VERB_WARN) {
+		if (s->verb == VERB_WARN && rc != RC_ERROR) {
 			warn(st, rc, &e);
 			continue;
 		}
@@ -335,6 +358,7 @@ enum rc acl_run_one(
 	    .verb_name = slice_absent(),
 	    .acl_name = acl->name};
 	st->acl = acl;
+	st->verified_sender = st->verify_detail = slice_absent();
 	st->ev->acl_run = st->run;
 	st->run->level++;
 	trace(st, "using ACL \"%.*s\"", SL_ARG(acl->name));

@@ -161,12 +161,11 @@ static enum rc verify_address(struct acl_state *st, const struct verify *v, slic
 			m->recipient_verify_failure = SL("route");
 		return rc;
 	}
-	st->sender_failed = true;
 	if (v->row->id == V_HEADER_SENDER) {
-		st->user_msg = user;
-		st->log_msg = log;
+		st->user_msg = log;
 		return rc;
 	}
+	st->sender_failed = true;
 	st->no_details = v->options.no_details;
 	st->verified_sender = address;
 	st->verify_detail = slice_is_absent(user) ? log : user;
@@ -203,21 +202,27 @@ static enum rc verify_recipient(struct acl_state *st, const struct verify *v, st
 
 static enum rc verify_header_sender(struct acl_state *st, const struct verify *v, struct error *err)
 {
-	slice_t address;
-	uint32_t at = 0;
-	enum rc worst = error_set(err, RC_FAIL, "there is no valid sender in any header line");
-	while (acl_header_sender_next(st, &at, &address)) {
+	slice_t address, name, why = slice_absent();
+	struct sender_walk walk = {0};
+	enum rc worst = RC_FAIL;
+	while (acl_header_sender_next(st, &walk, &name, &address)) {
 		enum rc rc = verify_address(st, v, address, true, err);
 		if (rc == RC_OK) {
-			st->user_msg = st->log_msg = slice_absent();
-			st->sender_failed = false;
+			st->user_msg = slice_absent();
 			return rc;
 		}
-		worst = rc;
+		why = arena_printf(st->ev->arena,
+		    "could not verify \"%.*s:\" header address\n%.*s: %.*s", SL_ARG(name),
+		    SL_ARG(address), SL_ARG(st->user_msg));
+		worst = rc == RC_DEFER ? rc : worst;
 	}
-	if (slice_is_absent(st->user_msg))
-		st->user_msg = SL("there is no valid sender in any header line");
-	return worst;
+	st->user_msg = slice_absent();
+	if (!slice_is_absent(walk.bad))
+		return acl_header_refused(st, walk.bad, walk.bad, err);
+	slice_t none = SL("there is no valid sender in any header line");
+	return acl_header_refused(st, none, slice_is_absent(why) ? none : why, err) == RC_FAIL
+	           ? worst
+	           : RC_ERROR;
 }
 
 static enum rc hook_or_error(struct acl_state *st, enum rc (*hook)(struct eval *, struct error *),
@@ -235,7 +240,13 @@ static enum rc verify_reverse(struct acl_state *st, const struct verify *v, stru
 {
 	const struct acl_hooks *h = st->run->hooks;
 	enum rc rc = hook_or_error(st, h ? h->verify_reverse_host : NULL, v->row->name, err);
-	return rc == RC_DEFER && v->options.defer_ok ? RC_OK : rc;
+	if (rc == RC_DEFER && v->options.defer_ok)
+		return RC_OK;
+	if (rc != RC_OK && err) {
+		st->log_msg = arena_printf(st->ev->arena, "%s", err->text);
+		st->log_msg.flags = 0;
+	}
+	return rc;
 }
 
 static enum rc check(struct acl_state *st, const struct verify *v, struct error *err)
@@ -281,7 +292,7 @@ ACL_FN(verify)
 	}
 	const struct verify *v = parsed;
 	if (!(v->row->allowed & WHERE(st->run->where)))
-		return error_set(err, RC_ERROR, "cannot test verify=%s in %s ACL", v->row->name,
+		return error_set(err, RC_ERROR, "cannot verify %s in ACL for %s", v->row->name,
 		    acl_where_name(st->run->where));
 	return check(st, v, err);
 }

@@ -76,6 +76,7 @@ struct message_facts {
 	int64_t recipients_count, rcpt_count, rcpt_fail_count, rcpt_defer_count;
 	int64_t message_size; /* while in MAIL/RCPT: the SIZE= value, or -1 */
 	int64_t body_size, body_linecount, body_zerocount, max_received_linelength, received_count;
+	int64_t header_linecount;     /* as it came; 0: that of the fields */
 	int64_t received_time_us;     /* wall clock; 0: unset */
 	struct header_list *headers;  /* NULL before DATA is read */
 	slice_t body_start, body_end; /* first and last message_body_visible bytes */

@@ -172,7 +172,9 @@ enum rc var_message_linecount(
 	(void)n, (void)err;
 	int64_t lines = 0;
 	if (ev->message && ev->message->headers)
-		lines = header_lines(ev->message->headers) + 1 + ev->message->body_linecount;
+		lines = (ev->message->header_linecount ? ev->message->header_linecount
+		                                       : header_lines(ev->message->headers)) +
+		        1 + ev->message->body_linecount;
 	*out = number_text(ev->arena, lines);
 	return RC_OK;
 }

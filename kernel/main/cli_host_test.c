@@ -88,6 +88,7 @@ static enum rc assemble(
 	    .budget = &t->budget,
 	    .eval_hooks = &eval_hooks,
 	    .verify_address = deliver_verify_address,
+	    .expand_address = deliver_expand_address,
 	    .played = facts};
 
 	t->budget.limit = BUDGET;

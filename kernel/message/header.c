@@ -24,7 +24,9 @@ static const struct type_row types[] = {
 uint32_t header_name_length(slice_t line)
 {
 	uint32_t n = 0;
-	while (n < line.len && line.ptr[n] > ' ' && line.ptr[n] < 127 && line.ptr[n] != ':')
+	/* bytes over 127 too, as Exim has it: verify = header_names_ascii can then refuse them */
+	while (n < line.len && (unsigned char)line.ptr[n] > ' ' && line.ptr[n] != 127 &&
+	       line.ptr[n] != ':')
 		n++;
 	uint32_t i = n;
 	while (i < line.len && (line.ptr[i] == ' ' || line.ptr[i] == '\t'))

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { WRAP_COLUMN = 75, WRAP_COLON_FROM = 40 }; /* as Exim's are */
+
 /* Outlives the run; replies of a session that is about to wait are rare enough for a malloc. */
 static void keep_unsent(struct session *s, const char *p, size_t n)
 {
@@ -82,27 +84,70 @@ void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text)
 		char head[8];
 		int n = snprintf(head, sizeof head, "%03d%c", code % 1000, last ? ' ' : '-');
 		slice_t line = slice_sub(rest, 0, last ? rest.len : nl);
-		if (last || !r->s->no_multiline) {
-			reply_raw(r, slice_of(head, (size_t)n, HEDDLE_CLEAN));
-			if (enhanced.len) {
-				reply_raw(r, enhanced);
-				reply_raw(r, SL(" "));
-			}
-			for (size_t at = 0;
-			     at < line.len;) { /* a CR of somebody's making would split the reply */
-				size_t cr = slice_find(slice_sub(line, at, line.len), '\r');
-				size_t end = cr == SIZE_MAX ? line.len : at + cr;
-				reply_raw(r, slice_sub(line, at, end - at));
-				at = end + 1;
-			}
-			reply_raw(r, SL("\r\n"));
+		reply_raw(r, slice_of(head, (size_t)n, HEDDLE_CLEAN));
+		if (enhanced.len) {
+			reply_raw(r, enhanced);
+			reply_raw(r, SL(" "));
 		}
+		for (size_t at = 0;
+		     at < line.len;) { /* a CR of somebody's making would split the reply */
+			size_t cr = slice_find(slice_sub(line, at, line.len), '\r');
+			size_t end = cr == SIZE_MAX ? line.len : at + cr;
+			reply_raw(r, slice_sub(line, at, end - at));
+			at = end + 1;
+		}
+		reply_raw(r, SL("\r\n"));
 		if (last)
 			return;
 		rest = slice_sub(rest, nl + 1, rest.len);
 		if (!rest.len)
 			rest = SL("");
 	}
+}
+
+/* Where a line of a site's words that is too long for one is broken: behind the last ": ", if that
+ * is not too far in front, else at the last space; 0: nowhere. */
+static uint32_t break_at(slice_t s)
+{
+	uint32_t space = 0, colon = 0;
+	for (uint32_t i = 1; i < s.len && i <= WRAP_COLUMN; i++)
+		if (s.ptr[i] == ' ') {
+			space = i;
+			if (s.ptr[i - 1] == ':' && i > WRAP_COLON_FROM)
+				colon = i;
+		}
+	for (uint32_t i = WRAP_COLUMN; !space && i < s.len; i++)
+		if (s.ptr[i] == ' ')
+			space = i;
+	return colon ? colon : space;
+}
+
+slice_t reply_wrapped(struct run *r, slice_t text)
+{
+	struct strbuf sb;
+	slice_t rest = text;
+	strbuf_init(&sb, r->scratch, 0);
+	while (rest.len) {
+		size_t nl = slice_find(rest, '\n');
+		slice_t line = slice_sub(rest, 0, nl == SIZE_MAX ? rest.len : nl);
+		uint32_t n = line.len > WRAP_COLUMN ? break_at(line) : 0;
+		strbuf_text(&sb, sb.len ? "\n" : "");
+		strbuf_add(&sb, slice_sub(line, 0, n ? n : line.len));
+		if (r->s->no_multiline)
+			break;
+		rest = slice_sub(rest, n ? n : line.len, rest.len);
+		while (rest.len && ascii_isspace(rest.ptr[0]))
+			rest = slice_sub(rest, 1, rest.len);
+	}
+	return strbuf_slice(&sb);
+}
+
+void reply_outcome(struct run *r, int code, const struct acl_outcome *out, slice_t usual)
+{
+	bool says = !slice_is_absent(out->user_text) && out->user_text.len;
+	reply_enhanced(r, says && out->smtp_code ? out->smtp_code : code,
+	    says && !slice_is_absent(out->enhanced) ? out->enhanced : SL(""),
+	    says ? reply_wrapped(r, out->user_text) : usual);
 }
 
 void reply(struct run *r, int code, slice_t text)

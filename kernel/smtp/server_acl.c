@@ -144,7 +144,11 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 		r->ev.address = NULL;
 		return out->verdict;
 	}
-	if (!rc) {
+	if (rc) {
+		struct error why = err;
+		(void)error_set(&err, rc, "failed to expand ACL string \"%.*s\": %s",
+		    SL_ARG(v->text), why.text);
+	} else {
 		if (!s->effects.arena)
 			s->effects.arena = s->arena;
 		struct acl_run run = {.where = where,
@@ -155,9 +159,10 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 	}
 	r->ev.address = NULL;
 	if (rc) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "%.*s ACL for %s: %s",
-		    SL_ARG(host_for_log(r, true)), row_of(where)->rejected, err.text);
 		outcome_clear(out, ACL_DEFER);
+		out->log_text = arena_printf(r->scratch, "%s", err.text);
+		out->log_text.flags = 0;
+		out->log_reject_panic = true;
 	}
 	take_effects(r);
 	return out->verdict;
@@ -170,8 +175,7 @@ static unsigned log_targets(const struct acl_outcome *out)
 	       (out->log_reject_panic ? LOG_TO_PANIC : 0u);
 }
 
-/* What the log shows: log_message, or message as it was written, its first line. */
-static slice_t logged_text(struct run *r, const struct acl_outcome *out)
+slice_t acl_logged_text(struct run *r, const struct acl_outcome *out)
 {
 	slice_t t = out->log_text;
 	if (slice_is_absent(t) || !t.len) {
@@ -188,7 +192,7 @@ static void log_refusal(
     struct run *r, const struct where_row *row, const struct acl_outcome *out, slice_t what)
 {
 	struct session *s = r->s;
-	slice_t text = logged_text(r, out), from = SL("");
+	slice_t text = acl_logged_text(r, out), from = SL("");
 	unsigned where = log_targets(out);
 	if (!where || (row->where == ACL_CONNECT && !log_selected(s->log, LOG_CONNECTION_REJECT)))
 		return;
@@ -207,16 +211,36 @@ static void explain_sender(struct run *r, const struct acl_outcome *out, slice_t
 	struct session *s = r->s;
 	bool defer = out->verdict == ACL_DEFER;
 	if (!out->sender_verify_failed || slice_is_absent(out->verify_detail) ||
-	    s->sender_explained)
+	    s->sender_explained || out->no_details)
 		return;
 	s->sender_explained = true;
 	if (log_selected(s->log, LOG_SENDER_VERIFY_FAIL))
 		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%.*s sender verify %s for <%.*s>: %.*s",
 		    SL_ARG(host_for_log(r, true)), defer ? "defer" : "fail",
 		    SL_ARG(out->verified_sender), SL_ARG(out->verify_detail));
-	if (!defer && !out->no_details)
+	if (s->no_multiline)
+		return;
+	if (!defer)
 		*text = arena_printf(r->scratch, "Verification failed for <%.*s>\n%.*s\n%.*s",
 		    SL_ARG(out->verified_sender), SL_ARG(out->verify_detail), SL_ARG(*text));
+	else if (config_bool(s->cfg, MO_smtp_return_error_details))
+		*text = arena_printf(
+		    r->scratch, "%.*s\n%.*s", SL_ARG(out->verify_detail), SL_ARG(*text));
+}
+
+/* What the client is told, of a failed verification by smtp_return_error_details only. */
+static slice_t told_text(struct run *r, const struct acl_outcome *out)
+{
+	bool defer = out->verdict == ACL_DEFER,
+	     verify = out->recipient_verify_failed || out->sender_verify_failed;
+	if (!slice_is_absent(out->user_text) && out->user_text.len)
+		return reply_wrapped(r, out->user_text);
+	if (!defer)
+		return SL("Administrative prohibition");
+	if (verify && !slice_is_absent(out->log_text) && out->log_text.len &&
+	    config_bool(r->s->cfg, MO_smtp_return_error_details))
+		return reply_wrapped(r, out->log_text);
+	return SL("Temporary local problem - please try later");
 }
 
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
@@ -226,11 +250,7 @@ bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *o
 	const struct where_row *row = row_of(where);
 	bool defer = out->verdict == ACL_DEFER;
 	int code = out->smtp_code ? out->smtp_code : defer ? 451 : row->code;
-	slice_t text = out->user_text;
-	if (slice_is_absent(text) || !text.len)
-		text = defer ? SL("Temporary local problem - please try later")
-		             : SL("Administrative prohibition");
-	slice_t told = text;
+	slice_t text = told_text(r, out), told = text;
 	explain_sender(r, out, &told);
 	log_refusal(r, row, out, what);
 	if (where == ACL_RCPT) {
@@ -263,8 +283,9 @@ enum rc server_verify_reverse_host(struct eval *ev, struct error *err)
 		(void)session_host_name(ev);
 	if (f->host_lookup == HOST_LOOKUP_OK)
 		return RC_OK;
-	return error_set(
-	    err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL, "host lookup failed");
+	return error_set(err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL,
+	    "host lookup %s for reverse lookup check (failed to find host name from IP address)",
+	    f->host_lookup == HOST_LOOKUP_DEFERRED ? "deferred" : "failed");
 }
 
 static enum rc helo_is_true(struct eval *ev, struct error *err)

@@ -225,6 +225,9 @@ void command_serve(struct run *r)
 	if (has_nul(r))
 		return;
 	r->arg = slice_absent();
+	s->after_rcpt = s->was_rcpt;
+	s->after_bad_mail = s->was_bad_mail;
+	s->was_rcpt = s->was_bad_mail = false;
 	r->command = recognise(r);
 	enum command c = r->command;
 	r->line = shown(r, c);

@@ -11,19 +11,19 @@
 static void no_recipients(struct run *r, const char *verb)
 {
 	struct session *s = r->s;
-	slice_t logged = arena_printf(r->scratch, "valid RCPT command must precede %s", verb);
-	slice_t plain =
-	    s->m ? arena_printf(r->scratch, "Valid RCPT command must precede %s", verb) : logged;
+	/* sent before the answers to RCPT: no error of its own */
+	bool pipelined = s->pipelining_advertised && s->after_rcpt;
+	slice_t plain = arena_printf(
+	    r->scratch, "%calid RCPT command must precede %s", pipelined ? 'V' : 'v', verb);
 	slice_t text = plain;
-	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs)
+	if (!slice_is_absent(s->rcpt_reply) && !s->rcpt_reply_differs && !s->no_multiline)
 		text = arena_printf(r->scratch,
 		    "All RCPT commands were rejected with this error:\n%.*s\n%.*s",
 		    SL_ARG(s->rcpt_reply), SL_ARG(plain));
-	if (s->m && s->mf.rcpt_count > 0)
+	if (pipelined)
 		reply(r, 503, text);
 	else
-		synprot_error_told(
-		    r, true, 503, logged, slice_is_absent(s->rcpt_reply) ? logged : text);
+		synprot_error_told(r, true, 503, plain, text);
 }
 
 static bool rejected_for_count(struct run *r)
@@ -76,6 +76,7 @@ void serve_data_command(struct run *r)
 {
 	struct session *s = r->s;
 	struct acl_outcome out;
+	slice_t usual = SL("Enter message, ending with \".\" on a line by itself");
 	if (!data_allowed(r, "DATA"))
 		return;
 	if (session_acl(r, ACL_PREDATA, MO_acl_smtp_predata, slice_absent(), &out) != ACL_ACCEPT &&
@@ -91,7 +92,10 @@ void serve_data_command(struct run *r)
 		s->discarding = true;
 	}
 	data_begin(s);
-	reply(r, 354, SL("Enter message, ending with \".\" on a line by itself"));
+	if (out.verdict == ACL_DISCARD)
+		reply(r, 354, usual);
+	else
+		reply_outcome(r, 354, &out, usual);
 	s->state = ST_DATA;
 }
 
@@ -272,12 +276,21 @@ static void set_facts(struct session *s)
 	struct message_facts *f = &s->mf;
 	int64_t visible = config_int(s->cfg, MO_message_body_visible);
 	f->headers = &m->headers;
+	slice_t came = strbuf_slice(&s->reader->header);
+	f->header_linecount = 0;
+	for (uint32_t i = 0; i < came.len; i++)
+		f->header_linecount += came.ptr[i] == '\n';
 	f->received_count = message_received_count(&m->headers);
 	f->body_size = (int64_t)s->body->bytes;
 	f->body_linecount = (int64_t)s->body->lines;
 	f->body_zerocount = (int64_t)s->body->zeros;
 	f->max_received_linelength = (int64_t)d->max_line_len;
 	f->message_size = (int64_t)(header_section_size(&m->headers) + 1 + s->body->bytes);
+	slice_t *to = ARENA_ARRAY(m->arena, slice_t, s->recipients.count + 1);
+	f->recipients_count = 0;
+	VEC_FOREACH(&s->recipients, struct recipient, it)
+	to[f->recipients_count++] = it->address;
+	f->recipients = to;
 	if (visible > 0 && config_main(s->cfg, MO_acl_smtp_data)->is_set) {
 		f->body_start = body_builder_start(m->arena, s->body, (size_t)visible);
 		f->body_end = body_builder_end(m->arena, s->body, (size_t)visible);
@@ -322,6 +335,7 @@ static void complete(struct session *s)
 	m->facts.recipients = addresses;
 	m->facts.recipients_count = m->recipient_count;
 	m->facts.received_time_us = now;
+	m->facts.header_linecount = 0;
 	m->facts.body_start = m->facts.body_end = slice_absent();
 }
 
@@ -329,26 +343,26 @@ static void say_accepted(struct run *r)
 {
 	struct session *s = r->s;
 	const struct acl_effects *e = &s->effects;
-	if (!e->fake_reject && !e->fake_defer) {
-		if (s->prdr_answered)
-			replyf(r, 250, "id=%s message accepted%s", s->m->id,
-			    s->prdr_some ? " for some recipients" : "");
-		else if (s->chunked)
-			replyf(r, 250, " %llu byte chunk, total %llu\nOK id=%s",
-			    (unsigned long long)s->chunk_size, (unsigned long long)s->chunk_total,
-			    s->m->id);
-		else
-			replyf(r, 250, "OK id=%s", s->m->id);
-		if (s->server->cfg.played)
-			reply_raw(r, SL("\n**** SMTP testing: that is not a real message id!\n\n"));
-		return;
-	}
 	slice_t text = e->fake_text;
-	if (slice_is_absent(text) || !text.len)
-		text = SL("Your message has been rejected but is being kept for evaluation.\n"
-		          "If it was a legitimate message, it may still be delivered to the target "
-		          "recipient(s).");
-	reply(r, e->fake_reject ? 550 : 450, text);
+	if (e->fake_reject || e->fake_defer) {
+		if (slice_is_absent(text) || !text.len)
+			text = SL("Your message has been rejected but is being kept for "
+			          "evaluation.\nIf it was a legitimate message, it may still be "
+			          "delivered to the target recipient(s).");
+		reply(r, e->fake_reject ? 550 : 450, reply_wrapped(r, text));
+	} else if (s->prdr_answered) {
+		replyf(r, 250, "id=%s message accepted%s", s->m->id,
+		    s->prdr_some ? " for some recipients" : "");
+	} else {
+		if (s->chunked) /* a line of its own in front */
+			reply_raw(
+			    r, arena_printf(r->scratch, "250- %llu byte chunk, total %llu\r\n",
+			           (unsigned long long)s->chunk_size,
+			           (unsigned long long)s->chunk_total));
+		reply_outcome(r, 250, &s->message, arena_printf(r->scratch, "OK id=%s", s->m->id));
+	}
+	if (s->server->cfg.played)
+		reply_raw(r, SL("\n**** SMTP testing: that is not a real message id!\n\n"));
 }
 
 static enum step accepted(struct run *r)
@@ -369,8 +383,13 @@ static enum step blackhole(struct run *r)
 	struct session *s = r->s;
 	complete(s);
 	log_arrival(r, s->m);
-	log_about(r, LOG_TO_MAIN, slice_absent(), "=> blackhole (%s ACL discarded recipients)",
-	    s->discarded_by_mail ? "MAIL" : "RCPT");
+	slice_t why = s->discarded_by_data ? acl_logged_text(r, &s->message) : SL("");
+	log_about(r, LOG_TO_MAIN, slice_absent(),
+	    "=> blackhole (%s ACL discarded recipients)%s%.*s",
+	    s->discarded_by_data   ? "DATA"
+	    : s->discarded_by_mail ? "MAIL"
+	                           : "RCPT",
+	    why.len ? ": " : "", SL_ARG(why));
 	log_about(r, LOG_TO_MAIN, slice_absent(), "Completed");
 	return accepted(r);
 }
@@ -424,6 +443,15 @@ static enum step hand_over(struct run *r)
 	return not_stored(r, rc, &err);
 }
 
+/* The answer is given when the message is stored. */
+static void keep_message(struct session *s, const struct acl_outcome *out)
+{
+	s->message = *out;
+	s->message.user_text = arena_dup(s->m->arena, out->user_text);
+	s->message.log_text = arena_dup(s->m->arena, out->log_text);
+	s->message.enhanced = arena_dup(s->m->arena, out->enhanced);
+}
+
 enum step data_end(struct run *r)
 {
 	struct session *s = r->s;
@@ -446,6 +474,8 @@ enum step data_end(struct run *r)
 		return refused(r);
 	}
 	apply_header_changes(s);
+	keep_message(s, &out);
+	s->discarded_by_data = v == ACL_DISCARD;
 	if (v == ACL_DISCARD)
 		s->recipients.count = 0;
 	if (!s->recipients.count)
@@ -504,7 +534,11 @@ enum step serve_commit(struct run *r)
 	if (done != 1 + RC_OK)
 		return not_stored(r, (enum rc)(done - 1), &s->commit_error);
 	log_arrival(r, s->m);
-	if (waits_for_queue_run(s))
+	if (s->m->deliver_freeze)
+		log_about(r, LOG_TO_MAIN, slice_absent(), "frozen by ACL");
+	else if (s->effects.queue_only)
+		log_about(r, LOG_TO_MAIN, slice_absent(), "no immediate delivery: queued by ACL");
+	else if (waits_for_queue_run(s))
 		log_about(r, LOG_TO_MAIN, slice_absent(),
 		    "no immediate delivery: more than %lld messages received in one connection",
 		    (long long)config_int(s->cfg, MO_smtp_accept_queue_per_connection));

@@ -159,6 +159,8 @@ void serve_greet(struct run *r)
 		session_close(r, "acl-drop");
 		return;
 	}
+	if (!slice_is_absent(out.user_text))
+		s->banner = arena_dup(s->arena, reply_wrapped(r, out.user_text));
 	s->state = ST_BANNER;
 }
 
@@ -167,8 +169,10 @@ void serve_banner(struct run *r)
 	struct session *s = r->s;
 	slice_t banner;
 	struct error err = {0};
-	enum rc rc = config_expand(&r->ev, MO_smtp_banner, &banner, &err);
-	if (rc) {
+	enum rc rc = s->banner.len ? RC_OK : config_expand(&r->ev, MO_smtp_banner, &banner, &err);
+	if (s->banner.len) {
+		banner = s->banner;
+	} else if (rc) {
 		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "expansion of smtp_banner: %s", err.text);
 		banner = s->facts.smtp_active_hostname;
 	}
@@ -273,12 +277,13 @@ static bool helo_verified(struct run *r, const char *verb)
 	enum rc rc = server_verify_helo(&r->ev, &err);
 	if (!rc || !must)
 		return true;
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s: %s",
+	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "%srejected \"%s %.*s\" from %.*s",
 	    rc == RC_DEFER ? "temporarily " : "", verb, SL_ARG(s->facts.sender_helo_name),
-	    SL_ARG(host_for_text(r)), err.text);
-	reply(r, rc == RC_DEFER ? 451 : 550,
-	    rc == RC_DEFER ? SL("Temporary local problem - please try later")
-	                   : SL("Access denied - Invalid HELO name"));
+	    SL_ARG(host_for_text(r)));
+	if (rc == RC_DEFER)
+		reply(r, 451, SL("Temporary local problem - please try later"));
+	else
+		replyf(r, 550, "%s argument does not match calling host", verb);
 	return false;
 }
 
@@ -457,7 +462,8 @@ void serve_ehlo(struct run *r)
 	s->prdr_advertised = config_bool(s->cfg, MO_prdr_enable);
 	if (s->prdr_advertised)
 		strbuf_text(&sb, "\nPRDR");
-	offer(r, &sb, MO_smtputf8_advertise_hosts, "SMTPUTF8", &s->smtputf8_advertised);
+	if (config_bool(s->cfg, MO_accept_8bitmime)) /* RFC 6531 needs it */
+		offer(r, &sb, MO_smtputf8_advertise_hosts, "SMTPUTF8", &s->smtputf8_advertised);
 	xclient_offer(r, &sb);
 	strbuf_text(&sb, "\nHELP");
 	reply(r, 250, strbuf_slice(&sb));

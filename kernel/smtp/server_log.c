@@ -230,7 +230,7 @@ void log_arrival(struct run *r, const struct message *m)
 	struct session *s = r->s;
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
-	strbuf_text(&sb, "<= ");
+	strbuf_text(&sb, s->effects.fake_reject ? "(= " : "<= ");
 	if (m->sender.len)
 		strbuf_add(&sb, m->sender);
 	else

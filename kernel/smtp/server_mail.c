@@ -46,7 +46,7 @@ static enum param take_parameter(struct run *r, slice_t name, slice_t value, voi
 	if (slice_eqis(name, "BODY") && config_bool(s->cfg, MO_accept_8bitmime)) {
 		if (slice_eqis(value, "8BITMIME"))
 			out->body_8bit = true;
-		else if (value.len && !slice_eqis(value, "7BIT")) {
+		else if (slice_is_absent(value) || (value.len && !slice_eqis(value, "7BIT"))) {
 			synprot_error(r, false, 501, SL("invalid data for BODY"));
 			return PARAM_BAD;
 		}
@@ -64,11 +64,14 @@ static enum param take_parameter(struct run *r, slice_t name, slice_t value, voi
 		out->utf8 = true;
 		return PARAM_TAKEN;
 	}
-	if (slice_eqis(name, "PRDR") && slice_is_absent(value) && s->prdr_advertised) {
-		out->prdr = true;
+	if (slice_eqis(name, "PRDR") && slice_is_absent(value)) {
+		out->prdr = s->prdr_advertised;
 		return PARAM_TAKEN;
 	}
-	return s->dsn_advertised ? dsn_mail_param(r, name, value, &out->dsn) : PARAM_UNKNOWN;
+	if (s->dsn_advertised)
+		return dsn_mail_param(r, name, value, &out->dsn);
+	/* who asks for what is not offered does not get it, as with Exim */
+	return slice_eqis(name, "RET") || slice_eqis(name, "ENVID") ? PARAM_TAKEN : PARAM_UNKNOWN;
 }
 
 static bool take_parameters(struct run *r, slice_t *text, struct mail_parameters *out)
@@ -150,9 +153,10 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 		out->flags = 0;
 		return true;
 	}
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s",
-	    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
-	replyf(r, 501, "<%.*s>: sender address must contain a domain", SL_ARG(*out));
+	if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s",
+		    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
+	replyf(r, 501, "%.*s: sender address must contain a domain", SL_ARG(text));
 	return false;
 }
 
@@ -177,6 +181,7 @@ void serve_mail(struct run *r)
 	struct session *s = r->s;
 	struct mail_parameters p;
 	slice_t text = r->arg, sender;
+	s->was_bad_mail = true;
 	if (!mail_allowed(r) || !take_parameters(r, &text, &p))
 		return;
 	struct message *m = message_new();
@@ -221,9 +226,8 @@ void serve_mail(struct run *r)
 	if (v == ACL_DISCARD)
 		s->mail_discard = s->discarding = true;
 	if (v == ACL_ACCEPT || v == ACL_DISCARD) {
-		slice_t usual = p.prdr ? SL("OK, PRDR Requested") : SL("OK");
-		reply(r, 250,
-		    slice_is_absent(out.user_text) || !out.user_text.len ? usual : out.user_text);
+		s->was_bad_mail = false;
+		reply_outcome(r, 250, &out, p.prdr ? SL("OK, PRDR Requested") : SL("OK"));
 		return;
 	}
 	/* the sender is forgotten, and with it the transaction */

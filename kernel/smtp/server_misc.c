@@ -46,8 +46,10 @@ void serve_vrfy(struct run *r)
 		return;
 	}
 	if (!address_split(address, &local, &domain)) {
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified verify rejected: <%.*s> %.*s",
-		    SL_ARG(address), SL_ARG(host_for_log(r, true)));
+		if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
+			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+			    "unqualified verify rejected: <%.*s> %.*s", SL_ARG(address),
+			    SL_ARG(host_for_log(r, true)));
 		replyf(r, 501, "%.*s: recipient address must contain a domain", SL_ARG(address));
 		return;
 	}
@@ -71,7 +73,10 @@ void serve_vrfy(struct run *r)
 		    SL_ARG(host_for_log(r, true)));
 		replyf(r, 550, "<%.*s> %.*s", SL_ARG(address), SL_ARG(why));
 	} else {
-		replyf(r, 451, "<%.*s> Cannot resolve at this time", SL_ARG(address));
+		slice_t now = !slice_is_absent(logged) && logged.len
+		                  ? logged
+		                  : SL("Cannot resolve at this time");
+		replyf(r, 451, "<%.*s> %.*s", SL_ARG(address), SL_ARG(now));
 	}
 }
 

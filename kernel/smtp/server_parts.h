@@ -54,6 +54,13 @@ void replyf(struct run *r, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The last line of a multi-line text gets code and space, these none: for EHLO, which builds its
  * own. */
 void reply_enhanced(struct run *r, int code, slice_t enhanced, slice_t text);
+/* What a site's ACL says, long lines broken into several; the first line only where an ACL wants
+ * that. */
+slice_t reply_wrapped(struct run *r, slice_t text);
+/* What the log shows: log_message, or message as it was written, its first line. */
+slice_t acl_logged_text(struct run *r, const struct acl_outcome *out);
+/* An ACL accepted: its message and code, or the usual ones. */
+void reply_outcome(struct run *r, int code, const struct acl_outcome *out, slice_t usual);
 /* Send what there is.  false: the client does not take it now (it is kept), or is gone. */
 bool reply_flush(struct run *r);
 

@@ -132,6 +132,12 @@ struct session {
 	bool pipelining_advertised, auth_advertised, esmtp, helo_seen, is_reserved, counted,
 	    queue_by_load, taken_limits;
 	bool no_multiline, allow_auth_unadvertised; /* by an ACL, for the rest of the connection */
+	/* what the command is, and the one before it was: a RCPT; a MAIL that was refused, or a
+	 * RCPT behind one */
+	bool was_rcpt, after_rcpt, was_bad_mail, after_bad_mail;
+	slice_t banner;             /* of the connect ACL; empty: smtp_banner */
+	struct acl_outcome message; /* what the ACL says to a message that is accepted */
+	bool discarded_by_data;
 	bool unqualified_sender_ok, unqualified_recipient_ok, enforce_sync, no_pipelining;
 	bool count_rset, count_helo, count_auth, rejected_rcpts_log, quit_seen, notquit_done,
 	    is_closing, discarding;

@@ -56,10 +56,12 @@ static bool recipient_address(struct run *r, slice_t arg, slice_t *out)
 		return true;
 	}
 	s->mf.rcpt_fail_count++;
-	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified recipient rejected: <%.*s> %.*s",
-	    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
-	slice_t text = arena_printf(
-	    r->scratch, "<%.*s>: recipient address must contain a domain", SL_ARG(*out));
+	if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
+		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
+		    "unqualified recipient rejected: <%.*s> %.*s", SL_ARG(*out),
+		    SL_ARG(host_for_log(r, true)));
+	slice_t text =
+	    arena_printf(r->scratch, "%.*s: recipient address must contain a domain", SL_ARG(arg));
 	remember_refusal(r, 501, text);
 	reply(r, 501, text);
 	return false;
@@ -86,8 +88,15 @@ void serve_rcpt(struct run *r)
 	slice_t address, arg = r->arg;
 	struct acl_outcome out;
 	struct dsn_params dsn;
+	s->was_rcpt = true;
 	if (!s->m) {
 		remember_refusal(r, 503, SL("sender not yet given"));
+		s->was_bad_mail = s->after_bad_mail && s->pipelining_advertised;
+		if (s->was_bad_mail) { /* sent before the answer to MAIL: that was error enough */
+			reply(r, 503, SL("sender not yet given"));
+			return;
+		}
+		s->was_rcpt = false;
 		synprot_error(r, true, 503, SL("sender not yet given"));
 		return;
 	}
@@ -116,17 +125,20 @@ void serve_rcpt(struct run *r)
 	if (v == ACL_ACCEPT) {
 		accept_recipient(r, address, &dsn);
 		s->mf.recipients_count = (int64_t)s->recipients.count;
-		reply(r, 250,
-		    slice_is_absent(out.user_text) || !out.user_text.len ? SL("Accepted")
-		                                                         : out.user_text);
+		reply_outcome(r, 250, &out, SL("Accepted"));
 	} else if (v == ACL_DISCARD) {
 		s->discarded++;
 		s->discarding = true;
 		s->discarded_by_mail = s->mail_discard;
+		slice_t why = s->mail_discard ? SL("") : acl_logged_text(r, &out);
 		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-		    "%.*s F=<%.*s> RCPT <%.*s>: discarded by %s ACL", SL_ARG(host_for_log(r, true)),
-		    SL_ARG(s->m->sender), SL_ARG(address), s->mail_discard ? "MAIL" : "RCPT");
-		reply(r, 250, SL("Accepted"));
+		    "%.*s F=<%.*s> RCPT <%.*s>: discarded by %s ACL%s%.*s",
+		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender), SL_ARG(address),
+		    s->mail_discard ? "MAIL" : "RCPT", why.len ? ": " : "", SL_ARG(why));
+		if (s->mail_discard)
+			reply(r, 250, SL("Accepted"));
+		else
+			reply_outcome(r, 250, &out, SL("Accepted"));
 	} else {
 		s->mf.rcpt_fail_count += v != ACL_DEFER;
 		s->mf.rcpt_defer_count += v == ACL_DEFER;

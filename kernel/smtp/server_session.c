@@ -99,7 +99,8 @@ void session_reset_transaction(struct session *s)
 	s->received = NULL;
 	s->recipients = (struct vec){0};
 	s->discarded = 0;
-	s->discarding = s->mail_discard = s->discarded_by_mail = false;
+	s->discarding = s->mail_discard = s->discarded_by_mail = s->discarded_by_data = false;
+	s->message = (struct acl_outcome){0};
 	s->rcpt_reply = slice_absent();
 	s->prdr = s->prdr_answered = s->prdr_some = false;
 	s->rcpt_reply_differs = s->rejected_rcpts_log = s->body_8bit = s->sender_explained = false;

@@ -53,10 +53,10 @@ with Site("acl_smtp_connect = check_connect\nauth_advertise_hosts =\nqueue_only\
     client.close()
     for hello in ("EHLO", "HELO"):
         client, text = begun("127.0.0.2", hello)
-        equal(text.count("\n"), 0, "one line even for EHLO")
+        equal(text.count("\n") > 3, hello == "EHLO", "what EHLO offers is no refusal")
         like(client.ask(f"AUTH PLAIN {TOKEN}"), "^235 ", f"AUTH that was not offered, after {hello}")
         client.ask("MAIL FROM:<a@client.example>")
-        equal(client.ask("RCPT TO:<bob@test.example>"), "550 third")
+        equal(client.ask("RCPT TO:<bob@test.example>"), "550 first")
         client.close()
     client, text = begun("127.0.0.3")
     unlike(text, "PIPELINING")
