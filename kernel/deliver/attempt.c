@@ -218,6 +218,23 @@ static void leave_waiting(
 		r->next_attempt_us = o->waits_until_us;
 }
 
+/* For the bounce: "host NAME [ADDRESS]", what went before the answer, the answer; and apart for its
+ * report. */
+static void quote_host(
+    struct attempt *t, struct address *a, const struct heddle_route_host *h, slice_t text)
+{
+	size_t at = 0;
+
+	while (at + 1 < text.len && !(text.ptr[at] == ':' && text.ptr[at + 1] == ' '))
+		at++;
+	if (at + 1 >= text.len)
+		return;
+	a->remote_host = h->name;
+	a->remote_reply = slice_sub(text, at + 2, text.len);
+	a->shown = arena_printf(t->arena, "host %.*s [%.*s]\n%.*s\n%.*s", SL_ARG(h->name),
+	    SL_ARG(h->address), SL_ARG(slice_sub(text, 0, at + 1)), SL_ARG(a->remote_reply));
+}
+
 static bool try_again(
     struct attempt *t, struct address *a, const struct group *g, const struct outcome *o)
 {
@@ -226,13 +243,26 @@ static bool try_again(
 	int64_t now = clock_wall_us(), next;
 
 	line_deferred(t, a, g, o);
+	/* only what a router wants to be said, and that a mailbox is full, is for the sender */
+	slice_t said = o && (o->about & HEDDLE_X_QUOTA)   ? SL("mailbox is full")
+	               : !o && !slice_is_absent(a->shown) ? a->shown
+	                                                  : SL("");
+	a->shown = said;
+	if (o && o->smtp && g && o->host >= 0 && (size_t)o->host < g->hosts->count)
+		quote_host(
+		    t, a, VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
+	if (o)
+		a->logged = o->text;
 	if (rs.first_failed_us == 0)
 		rs.first_failed_us = now;
 	rs.last_try_us = now;
 	rs.tries++;
 	rs.why = o ? o->text : a->logged;
 	if (!retry_failed(t, a, g, o, &rs, now, &next)) {
-		a->logged = a->shown = rs.why;
+		a->logged = rs.why;
+		a->shown = arena_printf(
+		    t->arena, "%.*s%sretry timeout exceeded", SL_ARG(said), said.len ? ": " : "");
+		a->is_untold = false;
 		return false;
 	}
 	r->retry = retry_encode(t->arena, &rs);
@@ -262,21 +292,16 @@ static void give_up_or_defer(
 	*VEC_PUSH(t->arena, &t->deferred, struct address *) = a;
 }
 
-/* For the bounce: "host NAME [ADDRESS]", what went before the answer, the answer; and apart for its
- * report. */
-static void quote_host(
-    struct attempt *t, struct address *a, const struct heddle_route_host *h, slice_t text)
+/* Of a delivery here the sender hears what the driver wants to be said, not what the log says. */
+static void show_local(struct address *a, const struct group *g)
 {
-	size_t at = 0;
+	slice_t rest = g->shown, line = slice_absent();
 
-	while (at + 1 < text.len && !(text.ptr[at] == ':' && text.ptr[at + 1] == ' '))
-		at++;
-	if (at + 1 >= text.len)
-		return;
-	a->remote_host = h->name;
-	a->remote_reply = slice_sub(text, at + 2, text.len);
-	a->shown = arena_printf(t->arena, "host %.*s [%.*s]\n%.*s\n%.*s", SL_ARG(h->name),
-	    SL_ARG(h->address), SL_ARG(slice_sub(text, 0, at + 1)), SL_ARG(a->remote_reply));
+	(void)slice_next(&rest, '\n', &line);
+	a->is_untold = slice_is_absent(line) || line.len == 0;
+	a->shown = line;
+	if (!slice_is_absent(rest))
+		a->output = rest;
 }
 
 static void fail_address(
@@ -292,6 +317,8 @@ static void fail_address(
 		if (o->smtp && g && o->host >= 0 && (size_t)o->host < g->hosts->count)
 			quote_host(t, a,
 			    VEC_AT(g->hosts, struct heddle_route_host, (size_t)o->host), o->text);
+		if (!o->smtp && g && g->is_local)
+			show_local(a, g);
 	}
 	*VEC_PUSH(t->arena, &t->failed, struct address *) = a;
 }
@@ -514,6 +541,8 @@ static void freeze_now(struct attempt *t)
 	if (queue_index_freeze(t->d->cfg.index, t->id, true, e.when_us) == RC_OK)
 		log_main(t->log, t->id_text, "%s",
 		    t->bounce_failed ? "Frozen (delivery error message)" : "Frozen");
+	if (t->m)
+		bounce_tell_frozen(t);
 }
 
 static void complete(struct attempt *t)

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Telling the sender: one message for each errors address, durable before the failure itself is
  * recorded. RFC 3464. */
-#include "deliver/deliver_private.h"
-#include "deliver/load.h"
+#include "deliver/bounce.h"
+#include "match/match.h"
 #include "message/fixups.h"
 #include "smtp/server.h"
 
-#define RETURN_MAX ((int64_t)4 << 20)
-#define OWN_NAME   "heddle" /* who sends bounces, as U= and Received: have it */
+#define OWN_NAME "heddle" /* who sends bounces, as U= and Received: have it */
 
-static slice_t errors_address(const struct attempt *t, const struct address *a)
+enum bounce_kind { BOUNCE_FAILED, BOUNCE_SUCCESS, BOUNCE_DELAYED, BOUNCE_FROZEN };
+struct notice {
+	enum bounce_kind kind;
+	slice_t to, boundary;
+	struct bounce_template given;
+};
+
+slice_t bounce_address(const struct attempt *t, const struct address *a)
 {
 	return slice_is_absent(a->errors_to) ? t->m->sender : a->errors_to;
 }
-
-enum bounce_kind { BOUNCE_FAILED, BOUNCE_SUCCESS, BOUNCE_DELAYED };
 
 /* RFC 3461: NOTIFY= without FAILURE.  Whom a redirection names instead of the sender has not asked
  * for that. */
@@ -25,16 +29,9 @@ static bool is_unwanted(const struct attempt *t, const struct address *a)
 	return asked && !(asked & HEDDLE_DSN_FAILURE) && slice_is_absent(a->errors_to);
 }
 
-static bool is_told(const struct attempt *t, const struct address *a, slice_t to)
+bool bounce_tells(const struct attempt *t, const struct address *a, slice_t to)
 {
-	return !is_unwanted(t, a) && slice_eq(errors_address(t, a), to);
-}
-
-static slice_t why(const struct address *a)
-{
-	if (!slice_is_absent(a->shown) && a->shown.len)
-		return a->shown;
-	return !slice_is_absent(a->logged) && a->logged.len ? a->logged : SL("delivery failed");
+	return !is_unwanted(t, a) && slice_eq(bounce_address(t, a), to);
 }
 
 static slice_t qualify_domain(const struct attempt *t)
@@ -43,262 +40,7 @@ static slice_t qualify_domain(const struct attempt *t)
 	return slice_is_absent(d) || d.len == 0 ? config_process(t->cfg)->primary_hostname : d;
 }
 
-static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
-{
-	VEC_FOREACH(&t->failed, struct address *, it)
-	{
-		const struct address *a = *it;
-		if (!is_told(t, a, to))
-			continue;
-		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
-		if (a->parent)
-			strbuf_printf(
-			    sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
-		slice_t rest = a->is_untold ? slice_absent() : why(a), line;
-		while (slice_next(&rest, '\n', &line))
-			strbuf_printf(sb, "    %.*s\n", SL_ARG(line));
-	}
-}
-
-static void put_reporter(const struct attempt *t, struct strbuf *sb)
-{
-	strbuf_printf(
-	    sb, "Reporting-MTA: dns; %.*s\n", SL_ARG(config_process(t->cfg)->primary_hostname));
-	if (t->m->facts.dsn_envid.len)
-		strbuf_printf(sb, "Original-Envelope-ID: %.*s\n", SL_ARG(t->m->facts.dsn_envid));
-	strbuf_char(sb, '\n');
-}
-
-static void put_original_recipient(const struct attempt *t, struct strbuf *sb, uint32_t i)
-{
-	if (t->m->recipients[i].orcpt.len)
-		strbuf_printf(sb, "Original-Recipient: %.*s\n", SL_ARG(t->m->recipients[i].orcpt));
-}
-
-static void put_report(struct attempt *t, struct strbuf *sb, slice_t to)
-{
-	put_reporter(t, sb);
-	VEC_FOREACH(&t->failed, struct address *, it)
-	{
-		const struct address *a = *it;
-		if (!is_told(t, a, to))
-			continue;
-		put_original_recipient(t, sb, a->recipient);
-		strbuf_printf(sb, "Action: failed\nFinal-Recipient: rfc822;%.*s\nStatus: %s\n",
-		    SL_ARG(a->text), a->status[0] ? a->status : "5.0.0");
-		if (a->remote_host.len)
-			strbuf_printf(sb, "Remote-MTA: dns; %.*s\n", SL_ARG(a->remote_host));
-		if (a->smtp_code) {
-			slice_t said = a->remote_reply.len ? a->remote_reply : why(a);
-			strbuf_printf(sb, "Diagnostic-Code: smtp; %.*s\n",
-			    SL_ARG(slice_sub(said, 0, slice_find(said, '\n'))));
-		}
-		strbuf_char(sb, '\n');
-	}
-}
-
-/* The header alone: so the configuration or RET= wants it. */
-static bool headers_only(const struct attempt *t)
-{
-	return !config_bool(t->cfg, MO_bounce_return_body) ||
-	       slice_eqs(t->m->facts.dsn_ret, "HDRS");
-}
-
-/* How much of the body goes back: bounce_return_size_limit, and never so much that a bounce becomes
- * a burden. */
-static uint64_t returned_bytes(const struct attempt *t)
-{
-	int64_t limit = config_int(t->cfg, MO_bounce_return_size_limit);
-	uint64_t most = limit > 0 && limit < RETURN_MAX ? (uint64_t)limit : RETURN_MAX;
-
-	if (!config_bool(t->cfg, MO_bounce_return_message) || headers_only(t))
-		return 0;
-	return t->m->body.bytes < most ? t->m->body.bytes : most;
-}
-
-/* From memory, or from the store; a body that cannot be read is left out, the bounce is not. */
-static slice_t original_body(struct attempt *t, uint64_t max)
-{
-	struct store_reader *r = NULL;
-	struct error err;
-	size_t have = 0, n = 1;
-
-	if (t->m->body.chunks || max == 0)
-		return load_text(t->arena, t->m, max);
-	if (store_reader_open(t->d->cfg.store, t->id, &r, &err) != RC_OK)
-		return SL("");
-	char *p = arena_bytes(t->arena, (size_t)max);
-	while (have < max && n > 0) {
-		if (store_reader_read(r, p + have, (size_t)max - have, &n, &err) != RC_OK)
-			n = have = 0;
-		have += n;
-	}
-	store_reader_close(&r);
-	return slice_tainted(p, have);
-}
-
-static void put_headers(const struct attempt *t, struct strbuf *sb)
-{
-	strbuf_printf(sb, "Return-path: <%.*s>\n", SL_ARG(t->m->sender));
-	for (const struct header *h = t->m->headers.first; h; h = h->next)
-		if (h->type != '*')
-			strbuf_add(sb, h->text);
-	strbuf_char(sb, '\n');
-}
-
-static void put_original(struct attempt *t, struct strbuf *sb)
-{
-	bool part = headers_only(t);
-
-	strbuf_printf(sb, "Content-type: %s\n\n", part ? "text/rfc822-headers" : "message/rfc822");
-	put_headers(t, sb);
-	if (!part)
-		strbuf_add(sb, original_body(t, returned_bytes(t)));
-}
-
-static void put_truncation(const struct attempt *t, struct strbuf *sb)
-{
-	uint64_t returned = returned_bytes(t);
-
-	if (returned > 0 && returned < t->m->body.bytes)
-		strbuf_printf(sb,
-		    "\nThe body of the message is %llu characters long; only the first\n%llu or so "
-		    "are included here.\n",
-		    (unsigned long long)t->m->body.bytes, (unsigned long long)returned);
-}
-
-static slice_t make_body(struct attempt *t, struct arena *a, slice_t to, slice_t boundary)
-{
-	struct strbuf sb;
-
-	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(
-	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
-	strbuf_text(&sb,
-	    "This message was created automatically by mail delivery software.\n\n"
-	    "A message that you sent could not be delivered to one or more of its\n"
-	    "recipients. This is a permanent error. The following address(es) failed:\n\n");
-	put_addresses(t, &sb, to);
-	put_truncation(t, &sb);
-	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
-	put_report(t, &sb, to);
-	if (config_bool(t->cfg, MO_bounce_return_message)) {
-		strbuf_printf(&sb, "--%.*s\n", SL_ARG(boundary));
-		put_original(t, &sb);
-	}
-	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
-	return strbuf_slice(&sb);
-}
-
-/* ---- what went well ---- */
-
-static const char *how(const struct good_news *n)
-{
-	return n->relayed ? "relayed to non-DSN-aware mailer"
-	                  : "relayed via non \"Remote SMTP\" router";
-}
-
-static bool is_good(const struct attempt *t, uint32_t i)
-{
-	return t->good[i].is_due;
-}
-
-static void put_success_report(struct attempt *t, struct strbuf *sb, uint32_t i)
-{
-	const struct good_news *n = &t->good[i];
-
-	put_original_recipient(t, sb, i);
-	strbuf_printf(sb, "Action: %s\nFinal-Recipient: rfc822;%.*s\nStatus: 2.0.0\n",
-	    n->relayed ? "relayed" : "delivered", SL_ARG(t->m->recipients[i].address));
-	if (n->relayed && n->host.len)
-		strbuf_printf(
-		    sb, "Remote-MTA: dns; %.*s\nDiagnostic-Code: smtp; 250 Ok\n", SL_ARG(n->host));
-	else if (!n->relayed)
-		strbuf_text(sb, "Diagnostic-Code: X-Heddle; relayed via non SMTP router\n");
-	strbuf_char(sb, '\n');
-}
-
-static slice_t make_success_body(struct attempt *t, struct arena *a, slice_t boundary)
-{
-	struct strbuf sb;
-
-	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(
-	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
-	strbuf_text(&sb,
-	    "This message was created automatically by mail delivery software.\n"
-	    " ----- The following addresses had successful delivery notifications -----\n");
-	for (uint32_t i = 0; i < t->state.n_recipients; i++)
-		if (is_good(t, i))
-			strbuf_printf(&sb, "<%.*s> (%s)\n", SL_ARG(t->m->recipients[i].address),
-			    how(&t->good[i]));
-	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
-	put_reporter(t, &sb);
-	for (uint32_t i = 0; i < t->state.n_recipients; i++)
-		if (is_good(t, i))
-			put_success_report(t, &sb, i);
-	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
-	put_headers(t, &sb);
-	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
-	return strbuf_slice(&sb);
-}
-
-/* ---- what takes long: the specification's delay_warning ---- */
-
 #define WARNINGS_MAX 10
-
-static bool is_slow(const struct attempt *t, const struct address *a)
-{
-	uint32_t asked = t->m->recipients[a->recipient].dsn_flags;
-
-	return (!asked || (asked & HEDDLE_DSN_DELAY)) &&
-	       slice_eq(errors_address(t, a), t->m->sender);
-}
-
-static slice_t make_delay_body(struct attempt *t, struct arena *a, slice_t boundary)
-{
-	const struct header *subject = header_find(&t->m->headers, SL("Subject"), NULL);
-	struct strbuf sb;
-
-	strbuf_init(&sb, a, RETURN_MAX * 2);
-	strbuf_printf(
-	    &sb, "--%.*s\nContent-type: text/plain; charset=us-ascii\n\n", SL_ARG(boundary));
-	strbuf_printf(&sb,
-	    "This message was created automatically by mail delivery software.\n"
-	    "A message that you sent has not yet been delivered to one or more of its\n"
-	    "recipients after more than %.*s on the queue on %.*s.\n\n"
-	    "The message identifier is:     %.*s\n",
-	    SL_ARG(t->delayed), SL_ARG(config_process(t->cfg)->primary_hostname),
-	    SL_ARG(t->id_text));
-	if (subject)
-		strbuf_printf(
-		    &sb, "The subject of the message is: %.*s\n", SL_ARG(header_value(subject)));
-	strbuf_text(
-	    &sb, "\nThe addresses to which the message has not yet been delivered are:\n\n");
-	VEC_FOREACH(&t->deferred, struct address *, it)
-	if (is_slow(t, *it))
-		strbuf_printf(&sb, "  %.*s\n", SL_ARG((*it)->text));
-	strbuf_text(&sb,
-	    "\nNo action is required on your part. Delivery attempts will continue for\n"
-	    "some time, and this warning may be repeated at intervals if the message\n"
-	    "remains undelivered. Eventually the mail delivery software will give up,\n"
-	    "and when that happens, the message will be returned to you.\n");
-	strbuf_printf(&sb, "\n--%.*s\nContent-type: message/delivery-status\n\n", SL_ARG(boundary));
-	put_reporter(t, &sb);
-	VEC_FOREACH(&t->deferred, struct address *, it)
-	{
-		if (!is_slow(t, *it))
-			continue;
-		put_original_recipient(t, &sb, (*it)->recipient);
-		strbuf_printf(&sb,
-		    "Action: delayed\nFinal-Recipient: rfc822;%.*s\nStatus: 4.0.0\n\n",
-		    SL_ARG((*it)->text));
-	}
-	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
-	put_headers(t, &sb);
-	strbuf_printf(&sb, "\n--%.*s--\n", SL_ARG(boundary));
-	return strbuf_slice(&sb);
-}
 
 /* How many warnings a message of this age has had, and the age that the last of them was for. */
 static int64_t warnings_due(const struct attempt *t, int64_t age_ms, int64_t *out_at_ms)
@@ -374,7 +116,7 @@ static void put_failed(struct attempt *t, struct message *b, slice_t to)
 	strbuf_init(&sb, b->arena, 0);
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
-		if (!is_told(t, *it, to))
+		if (!bounce_tells(t, *it, to))
 			continue;
 		strbuf_text(&sb, between);
 		strbuf_add(&sb, (*it)->text);
@@ -389,60 +131,129 @@ static void add(struct message *b, slice_t field)
 	(void)header_append(b->arena, &b->headers, field);
 }
 
-static void make_received(struct attempt *t, struct message *b, slice_t to)
+static void make_received(struct attempt *t, struct message *b)
 {
 	const struct process_facts *p = config_process(t->cfg);
+	slice_t text = arena_printf(b->arena,
+	    "Received: from " OWN_NAME " by %.*s with local (Heddle %.*s)\n\tid %s",
+	    SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version), b->id);
 
-	add(b, arena_printf(b->arena,
-	           "Received: from " OWN_NAME
-	           " by %.*s with local (Heddle %.*s)\n\tid %s\n\tfor %.*s;\n\t%.*s\n",
-	           SL_ARG(p->primary_hostname), SL_ARG(p->heddle_version), b->id, SL_ARG(to),
+	if (b->recipient_count == 1)
+		text = arena_printf(
+		    b->arena, "%.*s\n\tfor %.*s", SL_ARG(text), SL_ARG(b->recipients->address));
+	add(b, arena_printf(b->arena, "%.*s;\n\t%.*s\n", SL_ARG(text),
 	           SL_ARG(clock_rfc5322(b->arena, b->received_us))));
 }
 
-/* From "From:" to "Date:"; good news have their subject before the rest, as Exim's have. */
-static void make_headers(
-    struct attempt *t, struct message *b, slice_t to, slice_t boundary, enum bounce_kind kind)
+/* From "To:" to the subject. */
+static void make_about(struct attempt *t, struct message *b, const struct notice *n)
 {
+	slice_t about = message_header_id(&t->m->headers);
 	struct arena *a = b->arena;
-	slice_t reply = config_text(t->cfg, MO_errors_reply_to),
-	        about = message_header_id(&t->m->headers);
 
-	bool success = kind == BOUNCE_SUCCESS;
-	make_received(t, b, to);
-	if (kind == BOUNCE_FAILED)
-		put_failed(t, b, to);
-	if (!success)
-		add(b, SL("Auto-Submitted: auto-replied\n"));
-	add(b, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
-	if (!slice_is_absent(reply) && reply.len)
-		add(b, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
-	if (success)
-		add(b, SL("Auto-Submitted: auto-generated\n"));
-	add(b, arena_printf(a, "To: %.*s\n", SL_ARG(to)));
-	if (success)
+	add(b, arena_printf(a, "To: %.*s\n", SL_ARG(n->to)));
+	if (n->kind == BOUNCE_SUCCESS)
 		add(b, SL("Subject: Delivery Status Notification\n"));
 	if (!slice_is_absent(about))
 		add(b, arena_printf(a, "References: <%.*s>\n", SL_ARG(about)));
-	add(b, arena_printf(a,
-	           "Content-Type: multipart/report; report-type=delivery-status; boundary=%.*s\n",
-	           SL_ARG(boundary)));
-	add(b, SL("MIME-Version: 1.0\n"));
-	if (kind == BOUNCE_FAILED)
-		add(b, SL("Subject: Mail delivery failed: returning message to sender\n"));
-	if (kind == BOUNCE_DELAYED)
+	if (n->kind != BOUNCE_FROZEN) {
+		add(b, arena_printf(a,
+		           "Content-Type: multipart/report; report-type=delivery-status; "
+		           "boundary=%.*s\n",
+		           SL_ARG(n->boundary)));
+		add(b, SL("MIME-Version: 1.0\n"));
+	}
+	if (!slice_is_absent(n->given.item[0])) {
+		header_parse(a, arena_dup(a, n->given.item[0]), &b->headers);
+		return;
+	}
+	if (n->kind == BOUNCE_FAILED)
+		add(b, slice_eq(n->to, t->m->sender)
+		           ? SL("Subject: Mail delivery failed: returning message to sender\n")
+		           : SL("Subject: Mail delivery failed\n"));
+	else if (n->kind == BOUNCE_DELAYED)
 		add(b, arena_printf(a, "Subject: Warning: message %.*s delayed %.*s\n",
 		           SL_ARG(t->id_text), SL_ARG(t->delayed)));
+	else if (n->kind == BOUNCE_FROZEN)
+		add(b, SL("Subject: Message frozen\n"));
+}
+
+/* Good news have their subject and Auto-Submitted: elsewhere, as Exim's have. */
+static void make_headers(struct attempt *t, struct message *b, const struct notice *n)
+{
+	slice_t reply = config_text(t->cfg, MO_errors_reply_to);
+	bool success = n->kind == BOUNCE_SUCCESS, replied = !slice_is_absent(reply) && reply.len;
+	struct arena *a = b->arena;
+
+	make_received(t, b);
+	if (n->kind == BOUNCE_FAILED)
+		put_failed(t, b, n->to);
+	if (replied && !success && n->kind != BOUNCE_FROZEN)
+		add(b, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
+	if (!success)
+		add(b, SL("Auto-Submitted: auto-replied\n"));
+	add(b, arena_printf(a, "From: %.*s\n", SL_ARG(dsn_from(t))));
+	if (replied && success)
+		add(b, arena_printf(a, "Reply-To: %.*s\n", SL_ARG(reply)));
+	if (success)
+		add(b, SL("Auto-Submitted: auto-generated\n"));
+	make_about(t, b, n);
 	add(b, arena_printf(a, "Message-Id: <E%s@%.*s>\n", b->id,
 	           SL_ARG(config_process(t->cfg)->primary_hostname)));
 	add(b, arena_printf(a, "Date: %.*s\n", SL_ARG(clock_rfc5322(a, b->received_us))));
 }
 
-static struct message *make_bounce(
+/* Who gets it, and what a site's template says. */
+static void prepare(struct attempt *t, struct message *b, struct notice *n)
+{
+	struct arena *a = b->arena;
+	struct vec to = {0};
+
+	if (n->kind == BOUNCE_FROZEN)
+		bounce_addresses(t, a, n->to, &to);
+	else
+		*VEC_PUSH(a, &to, slice_t) = arena_dup(a, n->to);
+	if (n->kind == BOUNCE_FAILED)
+		bounce_copies(t, a, n->to, &to);
+	b->recipients = ARENA_ARRAY(a, struct recipient, to.count + 1);
+	b->recipient_count = (uint32_t)to.count;
+	for (uint32_t i = 0; i < b->recipient_count; i++) {
+		b->recipients[i].address = *VEC_AT(&to, slice_t, i);
+		b->recipients[i].errors_to = b->recipients[i].orcpt = slice_absent();
+	}
+	for (size_t i = 0; i < BOUNCE_ITEMS; i++)
+		n->given.item[i] = slice_absent();
+	t->facts.bounce_recipient = t->facts.warn_message_recipients = n->to;
+	t->facts.warn_message_delay = t->delayed;
+	if (n->kind == BOUNCE_FAILED)
+		bounce_template_read(t, MO_bounce_message_file, &n->given);
+	else if (n->kind == BOUNCE_DELAYED)
+		bounce_template_read(t, MO_warn_message_file, &n->given);
+	n->boundary = arena_printf(
+	    a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
+}
+
+static slice_t make_body(struct attempt *t, struct arena *a, const struct notice *n)
+{
+	switch (n->kind) {
+	case BOUNCE_SUCCESS:
+		return bounce_success_body(t, a, n->boundary);
+	case BOUNCE_DELAYED:
+		return bounce_delay_body(t, a, n->boundary, &n->given);
+	case BOUNCE_FROZEN:
+		return bounce_frozen_body(t, a);
+	case BOUNCE_FAILED:
+		break;
+	}
+	return bounce_failure_body(t, a, n->to, n->boundary, &n->given);
+}
+
+static struct message *make_notice(
     struct attempt *t, slice_t to, struct queue_id id, enum bounce_kind kind)
 {
 	struct message *b = message_new();
 	struct arena *a = b->arena;
+	struct notice n = {.kind = kind, .to = to};
 
 	queue_id_text(id, b->id);
 	b->sender = SL("");
@@ -451,17 +262,10 @@ static struct message *make_bounce(
 	b->session.received_protocol = SL("local");
 	b->facts.authenticated_sender =
 	    arena_dup(a, config_text(t->cfg, MO_bounce_sender_authentication));
-	b->recipients = ARENA_NEW(a, struct recipient);
-	b->recipients->address = arena_dup(a, to);
-	b->recipients->errors_to = b->recipients->orcpt = slice_absent();
-	b->recipient_count = 1;
-	slice_t boundary = arena_printf(
-	    a, "%lld-heddlebounce-%s", (long long)(b->received_us / US_PER_SEC), b->id);
-	make_headers(t, b, to, boundary, kind);
+	prepare(t, b, &n);
+	make_headers(t, b, &n);
 	slice_t *chunk = ARENA_NEW(a, slice_t);
-	*chunk = kind == BOUNCE_SUCCESS   ? make_success_body(t, a, boundary)
-	         : kind == BOUNCE_DELAYED ? make_delay_body(t, a, boundary)
-	                                  : make_body(t, a, to, boundary);
+	*chunk = make_body(t, a, &n);
 	b->body = (struct body){.chunks = chunk, .chunk_count = 1, .fd = -1, .bytes = chunk->len};
 	for (uint32_t i = 0; i < chunk->len; i++)
 		b->body.lines += chunk->ptr[i] == '\n';
@@ -473,10 +277,11 @@ static struct message *make_bounce(
 static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind, struct error *err)
 {
 	struct queue_id id = store_next_id(t->d->cfg.store);
-	struct message *b = make_bounce(t, to, id, kind);
+	struct message *b = make_notice(t, to, id, kind);
 	struct queue_message q;
 	struct queue_entry *e = NULL;
-	enum rc rc = smtp_queue_message(b, &q, err);
+	enum rc rc = b->recipient_count ? smtp_queue_message(b, &q, err)
+	                                : error_set(err, RC_FAIL, "nobody to send it to");
 
 	if (rc == RC_OK)
 		rc = store_append_wait(t->d->cfg.store, b->arena, &q, err);
@@ -514,7 +319,7 @@ enum rc bounce_send(struct attempt *t, struct map *told, struct error *err)
 
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
-		slice_t to = errors_address(t, *it);
+		slice_t to = bounce_address(t, *it);
 		if (is_unwanted(t, *it)) {
 			slice_t key = arena_printf(t->arena, "- %.*s", SL_ARG((*it)->text));
 			if (!map_put(told, key, t))
@@ -566,7 +371,7 @@ enum rc bounce_send_warning(struct attempt *t, struct error *err)
 		return RC_OK;
 	VEC_FOREACH(&t->deferred, struct address *, it)
 	{
-		if (!is_slow(t, *it))
+		if (!bounce_is_slow(t, *it))
 			continue;
 		first = first ? first : *it;
 		one_domain = one_domain && slice_eqi(first->facts.domain, (*it)->facts.domain);
@@ -578,4 +383,16 @@ enum rc bounce_send_warning(struct attempt *t, struct error *err)
 	if (rc == RC_OK)
 		strbuf_printf(&t->note, "W %lld\n", (long long)due);
 	return rc;
+}
+
+/* Not of a bounce of our own: that could go round in circles. */
+void bounce_tell_frozen(struct attempt *t)
+{
+	slice_t to = config_text(t->cfg, MO_freeze_tell);
+	struct error err;
+
+	if (slice_is_absent(to) || !to.len || (t->m->sender.len == 0 && t->m->local_message))
+		return;
+	if (queue_bounce(t, to, BOUNCE_FROZEN, &err) != RC_OK)
+		log_panic(t->log, t->id_text, "freeze_tell: %s", err.text);
 }

@@ -6,7 +6,7 @@
  *	group.c      addresses that go together; job.c what a driver sees of a group
  *	local.c      who a local delivery runs as; render.c the message as a transport sends it
  *	retry.c      times, retry_rule.c which rule, retry_hints.c what is known across messages;
- *bounce.c telling the sender; lines.c the log
+ *	bounce*.c telling the sender; lines.c the log
  */
 #ifndef HEDDLE_DELIVER_PRIVATE_H
 #define HEDDLE_DELIVER_PRIVATE_H
@@ -80,6 +80,7 @@ struct group {
 	bool is_local;
 	int64_t took_us;
 	slice_t reason; /* of deliver()'s own result */
+	slice_t shown;  /* the same for the sender: a line, behind it what a command wrote */
 	struct arena *
 	    arena; /* of a group that another thread ran: outcomes' texts; freed with the attempt */
 };
@@ -240,6 +241,8 @@ enum rc bounce_send(struct attempt *t, struct map *told, struct error *err);
 enum rc bounce_send_success(struct attempt *t, struct error *err);
 /* One message to the sender about what is deferred, where delay_warning wants one now. */
 enum rc bounce_send_warning(struct attempt *t, struct error *err);
+/* freeze_tell: the message has been frozen. */
+void bounce_tell_frozen(struct attempt *t);
 /* lines.c */
 void line_delivered(struct attempt *t, const struct group *g);
 void line_discarded(struct attempt *t, const struct address *a);

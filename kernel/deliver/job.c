@@ -254,6 +254,7 @@ void attempt_deliver_group(struct attempt *t, struct group *g)
 	slice_t why = c.reason_given && !slice_is_absent(c.reason_logged) ? c.reason_logged
 	                                                                  : slice_cstr(err.text);
 	g->reason = arena_dup(t->arena, why);
+	g->shown = c.reason_given ? arena_dup(t->arena, c.reason_shown) : slice_absent();
 	/* OK without an outcome is no delivery */
 	all_get(g, rc == RC_OK ? RC_DEFER : rc,
 	    rc == RC_OK ? SL("the transport recorded no outcome") : g->reason);

@@ -225,6 +225,18 @@ static bool errors_to_verifies(struct route_step *s, slice_t to)
 	return ok;
 }
 
+static enum rc apply_errors_to(struct route_step *s, struct address *a, struct error *err)
+{
+	slice_t v;
+	enum rc rc = expand_option(s, RO_errors_to, &v, err);
+
+	if (rc != RC_OK && rc != RC_FAIL)
+		return rc;
+	if (rc == RC_OK && !slice_is_absent(v) && (v.len == 0 || errors_to_verifies(s, v)))
+		a->errors_to = v;
+	return RC_OK;
+}
+
 /* What an accepting router adds: errors_to and headers. */
 static enum rc apply_generic(struct route_step *s, struct address *a, struct error *err)
 {
@@ -233,11 +245,9 @@ static enum rc apply_generic(struct route_step *s, struct address *a, struct err
 
 	if (s->run->flags & ROUTE_VERIFY)
 		return RC_OK;
-	rc = expand_option(s, RO_errors_to, &v, err);
-	if (rc != RC_OK && rc != RC_FAIL)
+	rc = apply_errors_to(s, a, err);
+	if (rc != RC_OK)
 		return rc;
-	if (rc == RC_OK && !slice_is_absent(v) && (v.len == 0 || errors_to_verifies(s, v)))
-		a->errors_to = v;
 	rc = route_expand_items(s->run->eval, &s->router->generic[RO_headers_add], '\n', &v, err);
 	if (rc != RC_OK)
 		return error_wrap(
@@ -495,6 +505,9 @@ static enum walk driver_failed(struct route_step *s, enum rc rc, const struct er
 	if (slice_is_absent(logged))
 		logged = shown;
 	a->smtp_code = c->reason_smtp;
+	struct error none;
+	if (!(s->run->flags & ROUTE_VERIFY))
+		(void)(apply_errors_to(s, a, &none) == RC_OK); /* its bounce goes there too */
 	(void)fail(a, rc == RC_FAIL ? ROUTE_FAILED : ROUTE_DEFERRED, shown, logged);
 	return WALK_DONE;
 }

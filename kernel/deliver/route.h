@@ -60,6 +60,7 @@ struct address {
 	slice_t shown;    /* for the bounce or the SMTP reply */
 	slice_t logged;   /* for the log */
 	bool is_untold;   /* the bounce names the address, and not the reason */
+	slice_t output;   /* what a command wrote, for the bounce; empty: nothing */
 	int smtp_code;    /* of shown; 0: none */
 	char status[12];  /* of a failure of our own making: "5.6.7"; empty: none in particular */
 	slice_t remote_host, remote_reply; /* smtp_code: who said it, and what; ABSENT */

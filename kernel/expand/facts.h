@@ -81,7 +81,7 @@ struct message_facts {
 	struct header_list *headers;  /* NULL before DATA is read */
 	slice_t body_start, body_end; /* first and last message_body_visible bytes */
 	slice_t headers_added;
-	slice_t return_path, bounce_recipient;
+	slice_t return_path, bounce_recipient, warn_message_delay, warn_message_recipients;
 	slice_t acl_verify_message, sender_verify_failure, recipient_verify_failure;
 	slice_t dsn_envid, dsn_ret; /* of MAIL: xtext; FULL or HDRS */
 	bool prdr_requested;        /* by MAIL, and offered */

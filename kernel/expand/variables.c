@@ -211,6 +211,8 @@ static const struct var_row rows[] = {
     {"value", E(value)},
     {"verify_mode", A(verify_mode)},
     {"version_number", P(version_number)},
+    {"warn_message_delay", M(warn_message_delay)},
+    {"warn_message_recipients", M(warn_message_recipients)},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -233,8 +235,7 @@ static const char *const unsupported[] = {"arc_domains", "arc_oldest_pass", "arc
     "sender_helo_dnssec", "sender_host_dnssec", "sender_rate", "sender_rate_limit",
     "sender_rate_period", "smtp_command_history", "spam_action", "spam_bar", "spam_report",
     "spam_score", "spam_score_int", "spf_header_comment", "spf_received", "spf_result",
-    "spf_result_guessed", "spf_smtp_comment", "tls_out_dane", "tls_out_tlsa_usage",
-    "warn_message_delay", "warn_message_recipients", NULL};
+    "spf_result_guessed", "spf_smtp_comment", "tls_out_dane", "tls_out_tlsa_usage", NULL};
 
 const struct var_row *var_row_at(uint32_t i)
 {

@@ -280,8 +280,7 @@ enum rc var_main_option(struct eval *ev, const struct node *n, slice_t *out, str
 	if (!row || !ev->cfg)
 		return RC_OK;
 	if (row->number) {
-		int64_t v = config_int(ev->cfg, row->option);
-		*out = number_text(ev->arena, (v + 999) / 1000 * 1000);
+		*out = number_text(ev->arena, config_int(ev->cfg, row->option));
 		return RC_OK;
 	}
 	*out = config_text(ev->cfg, row->option);

@@ -217,6 +217,10 @@ static inline struct queue_id mill_post_body(
 	slice_t *chunk = ARENA_NEW(msg->arena, slice_t);
 	*chunk = body;
 	msg->body = (struct body){.chunks = chunk, .chunk_count = 1, .fd = -1, .bytes = body.len};
+	slice_t lines = body, line;
+	while (slice_next(&lines, '\n', &line))
+		if ((int64_t)line.len > msg->facts.max_received_linelength)
+			msg->facts.max_received_linelength = (int64_t)line.len;
 	msg->size_bytes = header_section_size(&msg->headers) + 1 + body.len;
 	MUST(smtp_queue_message(msg, &q, &err) == RC_OK);
 	MUST(store_append_wait(m->store, msg->arena, &q, &err) == RC_OK);
