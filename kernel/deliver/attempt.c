@@ -17,6 +17,7 @@
 #define SHORTEST_WAIT (US_PER_SEC / 5)
 #define LONGEST_WAIT  (30 * US_PER_SEC)
 #define NEVER         INT64_MAX
+#define AS_IT_WAS     (-1) /* struct queue_progress: the message's next attempt */
 
 const struct address *address_top(const struct address *a)
 {
@@ -120,16 +121,6 @@ static void set_up_eval(struct attempt *t)
 	t->ev.deadline_us = t->began_us + ATTEMPT_TIME;
 }
 
-static bool is_held(struct attempt *t, slice_t address)
-{
-	struct match_list *l = config_list(t->cfg, MO_hold_domains);
-	slice_t local, domain;
-	struct error err;
-
-	return l && address_split(address, &local, &domain) &&
-	       match_domain(&t->ev, l, domain, NULL, &err) == RC_OK;
-}
-
 /* Its time has come, or somebody does not want to wait: a forced attempt, a queue run since it was
  * last tried. */
 static bool is_due(
@@ -155,9 +146,6 @@ static void decide_early(struct attempt *t, struct address *a)
 		a->result = ROUTE_FAILED;
 		a->logged = SL("Too many \"Received\" headers - suspected mail loop");
 		a->is_untold = true;
-	} else if (is_held(t, a->text)) {
-		a->result = ROUTE_DEFERRED;
-		a->shown = a->logged = SL("domain is held");
 	}
 }
 
@@ -168,6 +156,7 @@ static void route(struct attempt *t)
 
 	routing_init(&t->routing, t->arena, &t->ev, 0);
 	t->left = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
+	t->immediate = ARENA_ARRAY(t->arena, bool, t->state.n_recipients + 1);
 	t->good = ARENA_ARRAY(t->arena, struct good_news, t->state.n_recipients + 1);
 	for (uint32_t i = 0; i < t->state.n_recipients; i++) {
 		struct queue_recipient *r = &t->state.recipients[i];
@@ -177,6 +166,8 @@ static void route(struct attempt *t)
 			t->left[i]++; /* not yet: stays as it is */
 			continue;
 		}
+		if (waiting_recipient(t, i, forced))
+			continue;
 		if (retry_address_waits(t, r, &r->next_attempt_us)) {
 			if (log_selected(t->log, LOG_RETRY_DEFER))
 				log_main(t->log, t->id_text,
@@ -362,6 +353,8 @@ static void after_routing(struct attempt *t)
 			if (map_get(t->done, child_key(t->arena, a)))
 				a->result =
 				    ROUTE_DUPLICATE; /* an earlier attempt has delivered it */
+			else if (waiting_routed(t, a))
+				a->result = ROUTE_DEFERRED;
 			break;
 		case ROUTE_UNDONE:
 		case ROUTE_REDIRECTED:
@@ -490,7 +483,7 @@ static enum rc record(
 	struct queue_progress p = {.id = t->id,
 	    .outcomes = o,
 	    .n_outcomes = n,
-	    .next_attempt_us = next == NEVER ? -1 : next,
+	    .next_attempt_us = next,
 	    .note = strbuf_slice(&t->note)};
 
 	return insist(t, "the attempt could not be recorded", progress_step, &p, err);
@@ -517,7 +510,7 @@ static bool record_between(struct attempt *t)
 		    open[i] == 0 && t->failed.count == 0)
 			o[n++] =
 			    (struct queue_outcome){.recipient = i, .state = QUEUE_RCPT_DELIVERED};
-	if (record(t, o, n, NEVER, &err) != RC_OK) {
+	if (record(t, o, n, AS_IT_WAS, &err) != RC_OK) {
 		log_panic(t->log, t->id_text, "delivery could not be recorded: %s", err.text);
 		return false;
 	}
@@ -607,7 +600,7 @@ static void finish(struct attempt *t)
 	}
 	if (t->deferred.count && bounce_send_warning(t, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "a warning could not be queued: %s", err.text);
-	if (n && record(t, o, n, next, &err) != RC_OK)
+	if (n && record(t, o, n, all_done ? AS_IT_WAS : next, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "the attempt could not be recorded: %s", err.text);
 	if (t->freeze)
 		freeze_now(t);
@@ -653,7 +646,8 @@ static void deliver_groups(struct attempt *t)
 	if (remote == 0)
 		return;
 	if (!t->unrecorded)
-		parallel_deliver(t, far, remote);
+		waiting_sort(t, far, remote);
+	parallel_deliver(t, far, remote);
 	for (size_t i = 0; t->unrecorded && i < remote; i++)
 		all_wait(far[i]);
 	for (size_t i = 0; i < remote; i++)

@@ -115,6 +115,7 @@ struct attempt {
 	bool forced, freeze;
 	bool unrecorded;    /* what was delivered cannot be put on record: nothing more is begun */
 	bool bounce_failed; /* why it is frozen */
+	bool *immediate;    /* for each recipient: reception began this, no queue run */
 	uint32_t *left;     /* addresses still undelivered, for each recipient */
 	struct good_news *good; /* for each recipient */
 	slice_t delayed;        /* "24 hours", for a warning */
@@ -162,6 +163,12 @@ bool scheduler_pause(struct deliverer *d, int64_t us) EXCLUDES(lk_deliver);
 int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
 /* edit.c: timeout_frozen_after and auto_thaw, looked at by queue runs and every few minutes. */
 void edit_expire_frozen(struct deliverer *d) EXCLUDES(lk_deliver);
+/* waiting.c.  The recipient is left alone until a queue run: it has been noted and logged. */
+bool waiting_recipient(struct attempt *t, uint32_t i, int64_t forced_us);
+/* The same once it is known that it goes to another host. */
+bool waiting_routed(struct attempt *t, struct address *a);
+/* In the order of remote_sort_domains. */
+void waiting_sort(struct attempt *t, struct group **groups, size_t count);
 /* group.c */
 void groups_make(struct attempt *t);
 /* local.c */

@@ -262,6 +262,7 @@ int line_defer_number(const struct group *g, const struct outcome *o)
 	    {"SMTP error from remote mail server after pipelined DATA", -46},
 	    {"SMTP error from remote mail server after end of data", -46},
 	    {"retry time not reached", -54},
+	    {"first-pass only routing", -1},
 	    {"TLS session:", -37},
 	    {"mailbox is full (MTA-imposed", -22},
 	    {"a TLS session is required", -38},
