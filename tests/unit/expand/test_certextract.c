@@ -183,11 +183,14 @@ TEST(hostile_certificates_give_nothing_false)
 	if (!CHECK(make_certs()))
 		return;
 	fixture_init(&f);
-	f.session.tls_in_peercert = load(f.arena, "nul.pem");
+	f.session.tls_in_peercert = load(f.arena, "nulonly.pem");
 	/* "mx.example.org\0.evil.example" is not mx.example.org, and nothing else either */
 	CHECK_EQ_STR(fixture_result(
 	                 &f, "${certextract{subj_altname,dns,>:}{$tls_in_peercert}{$value}{none}}"),
 	    "none");
+	f.session.tls_in_peercert = load(f.arena, "nul.pem");
+	CHECK_EQ_STR(fixture_result(&f, "${certextract{subj_altname,dns,>:}{$tls_in_peercert}}"),
+	    "mx.example.org"); /* which is there besides, whole */
 	f.session.tls_in_peercert = load(f.arena, "many.pem");
 	CHECK_EQ_STR(fixture_result(&f, "${reduce{${certextract{subj_altname,dns,>:}{$tls_in_"
 	                                "peercert}}}{0}{${eval:$value+1}}}"),
