@@ -150,6 +150,9 @@ MUST_USE enum rc acl_verify_parse(
     struct arena *a, slice_t text, const void **out, struct error *err);
 MUST_USE enum rc acl_control_parse(
     struct arena *a, slice_t text, const void **out, struct error *err);
+/* The same of c's expression, whether or not the text is constant. */
+MUST_USE enum rc acl_expand(
+    struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err);
 uint32_t acl_verify_allowed(const void *parsed);
 uint32_t acl_control_allowed(const void *parsed);
 const char *acl_verify_word(const void *parsed);

@@ -7,11 +7,9 @@
 ACL_FN(set)
 {
 	slice_t value;
-	enum rc rc = expr_eval(st->ev, c->expr, &value, err);
-	if (rc == RC_FAIL) {
-		st->ignored = true;
+	enum rc rc = acl_expand(st, c, &value, err);
+	if (st->ignored)
 		return RC_OK;
-	}
 	return rc == RC_OK ? expand_variable_set(st->ev, c->text, value, err) : rc;
 }
 

@@ -29,6 +29,11 @@ enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, st
 		*out = c->text;
 		return RC_OK;
 	}
+	return acl_expand(st, c, out, err);
+}
+
+enum rc acl_expand(struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err)
+{
 	enum rc rc = expr_eval(st->ev, c->expr, out, err);
 	if (rc == RC_OK)
 		return rc;
@@ -177,6 +182,9 @@ static void take_code(struct acl_state *st, slice_t text, char first, struct acl
 	    SL_ARG(text));
 	line.flags = text.flags;
 	acl_log(st, line, false, false, true);
+	if (first != '2' && !st->log_msg.len) /* the log shows the code that is used */
+		st->log_msg = arena_printf(
+		    st->ev->arena, "%s %.*s", first == '4' ? "451" : "550", SL_ARG(out->user_text));
 }
 
 static char first_digit(enum acl_verdict v)
@@ -229,7 +237,9 @@ static void warn(struct acl_state *st, enum rc rc, const struct error *err)
 		if (st->message && st->user_msg.len && WHERE_MESSAGE & WHERE(st->run->where))
 			acl_add_header(st, st->user_msg);
 	} else if (rc == RC_DEFER) {
-		slice_t why = st->log_msg.len ? st->log_msg : slice_cstr(err->text);
+		slice_t why = st->log_msg.len    ? st->log_msg
+		              : st->user_msg.len ? st->user_msg
+		                                 : slice_cstr(err->text);
 		slice_t text = arena_printf(st->ev->arena,
 		    "ACL \"warn\" statement skipped: condition test deferred%s%.*s",
 		    why.len ? ": " : "", SL_ARG(why));
