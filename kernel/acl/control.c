@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* control = WORD[/option...]: what an ACL may switch for the session or the message. */
 #include "acl/acl_private.h"
+#include "log/log.h"
 
 enum control_id {
 	CTL_NOTHING, /* permits something that this program does not do anyway */
 	CTL_ALLOW_AUTH,
 	CTL_CASEFUL,
+	CTL_DEBUG,
 	CTL_CASELOWER,
 	CTL_ENFORCE_SYNC,
 	CTL_NO_ENFORCE_SYNC,
@@ -22,7 +24,7 @@ enum control_id {
 	CTL_DOWNCONVERT,
 	CTL_NOT_YET, /* only permits something: loads, and defers where it is met */
 };
-enum { OPT_NONE, OPT_TEXT, OPT_DOWNCONVERT, OPT_FREEZE, OPT_QUEUE, OPT_SUBMISSION };
+enum { OPT_NONE, OPT_TEXT, OPT_DEBUG, OPT_DOWNCONVERT, OPT_FREEZE, OPT_QUEUE, OPT_SUBMISSION };
 
 struct control_row {
 	const char *name;
@@ -42,7 +44,7 @@ static const struct control_row rows[] = {
     {"caseful_local_part", CTL_CASEFUL, OPT_NONE, WHERE(ACL_RCPT)},
     {"caselower_local_part", CTL_CASELOWER, OPT_NONE, WHERE(ACL_RCPT)},
     {"cutthrough_delivery", CTL_NOT_YET, OPT_TEXT, WHERE(ACL_RCPT) | WHERE(ACL_PREDATA)},
-    {"debug", CTL_NOTHING, OPT_TEXT, 0},
+    {"debug", CTL_DEBUG, OPT_DEBUG, ANY},
     {"dkim_disable_verify", CTL_NOTHING, OPT_NONE,
         SMTP_MESSAGE | WHERE(ACL_CONNECT) | WHERE(ACL_HELO)},
     {"dmarc_disable_verify", CTL_NOTHING, OPT_NONE,
@@ -72,10 +74,39 @@ struct control {
 	bool no_tell, sender_retain;
 	slice_t domain, name; /* submission */
 	int downconvert;
+	bool stop, kill; /* debug */
+	slice_t tag;
+	uint64_t debug;
 };
+
+static enum rc parse_debug(struct control *ctl, slice_t option, struct error *err)
+{
+	if (slice_eqs(option, "stop") || slice_eqs(option, "kill")) {
+		ctl->stop = true;
+		ctl->kill |= slice_eqs(option, "kill");
+	} else if (slice_starts(option, "tag=")) {
+		ctl->tag = slice_sub(option, 4, option.len);
+		if (!log_debug_tag_ok(ctl->tag))
+			return error_set(err, RC_ERROR,
+			    "\"%.*s\" cannot be the end of a file's name in \"control=debug\"",
+			    SL_ARG(slice_sub(ctl->tag, 0, 60)));
+	} else if (slice_starts(option, "opts=")) {
+		if (log_debug_parse(slice_sub(option, 5, option.len), &ctl->debug, err) != RC_OK)
+			return RC_ERROR;
+	} else if (slice_starts(option, "pretrigger=") || slice_starts(option, "trigger=")) {
+		return error_set(err, RC_ERROR, "not supported yet: control = debug/%.*s",
+		    (int)slice_find(option, '='), option.ptr);
+	} else {
+		return error_set(err, RC_ERROR, "unknown option \"%.*s\" in \"control=debug\"",
+		    SL_ARG(slice_sub(option, 0, 60)));
+	}
+	return RC_OK;
+}
 
 static enum rc parse_option(struct control *ctl, slice_t whole, slice_t option, struct error *err)
 {
+	if (ctl->row->options == OPT_DEBUG)
+		return parse_debug(ctl, option, err);
 	if (ctl->row->options == OPT_FREEZE && slice_eqs(option, "no_tell"))
 		ctl->no_tell = true;
 	else if (ctl->row->options == OPT_SUBMISSION && slice_eqs(option, "sender_retain"))
@@ -94,6 +125,8 @@ static enum rc parse_options(struct control *ctl, slice_t whole, slice_t rest, s
 {
 	slice_t option;
 	ctl->downconvert = 1;
+	if (ctl->row->options == OPT_DEBUG && log_debug_parse(SL(""), &ctl->debug, err) != RC_OK)
+		return RC_ERROR;
 	if (slice_is_absent(rest))
 		return RC_OK;
 	if (ctl->row->options == OPT_DOWNCONVERT &&
@@ -138,7 +171,7 @@ enum rc acl_control_parse(struct arena *a, slice_t text, const void **out, struc
 			    err, RC_ERROR, "not supported yet: control = %s", rows[i].name);
 		struct control *ctl = ARENA_NEW(a, struct control);
 		ctl->row = &rows[i];
-		ctl->text = ctl->domain = ctl->name = slice_absent();
+		ctl->text = ctl->domain = ctl->name = ctl->tag = slice_absent();
 		*out = ctl;
 		return parse_options(ctl, text, rest, err);
 	}
@@ -173,11 +206,25 @@ static void submission(struct acl_effects *fx, const struct control *ctl)
 		fx->submission_name = arena_dup(fx->arena, ctl->name);
 }
 
+/* For what is left of the connection, and for the messages that come over it. */
+static void debug_output(struct eval *ev, const struct control *ctl)
+{
+	struct session_facts *f = ev->session;
+	if (!f)
+		return;
+	if (ctl->kill && f->debug_bits)
+		log_debug_remove(ev->log, f->debug_tag);
+	f->debug_bits = ctl->stop ? 0 : (int64_t)ctl->debug;
+	if (!slice_is_absent(ctl->tag))
+		f->debug_tag = arena_dup(f->arena, ctl->tag);
+}
+
 static void apply(struct acl_effects *fx, const struct control *ctl)
 {
 	switch (ctl->row->id) {
 	case CTL_NOTHING:
 	case CTL_NOT_YET:
+	case CTL_DEBUG:
 		break;
 	case CTL_DOWNCONVERT:
 		fx->has_downconvert = true;
@@ -251,6 +298,8 @@ ACL_FN(control)
 		    ctl->row->name, acl_where_name(st->run->where));
 	if (ctl->row->id == CTL_NOT_YET)
 		return error_set(err, RC_DEFER, "not supported yet: control = %s", ctl->row->name);
+	if (ctl->row->id == CTL_DEBUG)
+		debug_output(st->ev, ctl);
 	apply(st->run->effects, ctl);
 	return RC_OK;
 }

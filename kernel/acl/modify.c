@@ -127,21 +127,9 @@ void acl_log(struct acl_state *st, slice_t text, bool to_main, bool reject, bool
 		h->log_line(st->ev, st->run->where, text, to_main, reject, panic);
 }
 
-/* "H=(helo) [1.2.3.4] U=ident", as lines about a client begin. */
 slice_t acl_host_and_ident(struct eval *ev)
 {
-	const struct session_facts *s = ev->session;
-	struct strbuf sb;
-	strbuf_init(&sb, ev->arena, 0);
-	if (s && s->sender_fullhost.len) {
-		strbuf_text(&sb, "H=");
-		strbuf_add(&sb, s->sender_fullhost);
-	}
-	if (s && s->sender_ident.len) {
-		strbuf_text(&sb, sb.len ? " U=" : "U=");
-		strbuf_add(&sb, s->sender_ident);
-	}
-	return strbuf_slice(&sb);
+	return session_host_text(ev->arena, ev->session, true);
 }
 
 void acl_log_warning(struct acl_state *st, slice_t text)

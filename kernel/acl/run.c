@@ -5,6 +5,7 @@
  * the eval's arena.
  */
 #include "acl/acl_private.h"
+#include "log/log.h"
 
 enum { LEVEL_MAX = 20 };
 
@@ -15,12 +16,16 @@ static void trace(const struct acl_state *st, const char *fmt, ...) PRINTF_LIKE(
 static void trace(const struct acl_state *st, const char *fmt, ...)
 {
 	const struct acl_hooks *h = st->run->hooks;
-	if (!h || !h->trace)
+	bool heard = h && h->trace;
+	if (!heard && !eval_debugging(st->ev, LOG_D_ACL))
 		return;
 	va_list ap;
 	va_start(ap, fmt);
-	h->trace(st->ev, arena_vprintf(st->ev->arena, fmt, ap));
+	slice_t line = arena_vprintf(st->ev->arena, fmt, ap);
 	va_end(ap);
+	if (heard)
+		h->trace(st->ev, line);
+	eval_debug(st->ev, LOG_D_ACL, "%.*s", SL_ARG(line));
 }
 
 enum rc acl_arg(struct acl_state *st, const struct acl_cond *c, slice_t *out, struct error *err)
@@ -236,7 +241,7 @@ static void warn(struct acl_state *st, enum rc rc, const struct error *err)
 			acl_log_warning(st, st->log_msg);
 		if (st->message && st->user_msg.len && WHERE_MESSAGE & WHERE(st->run->where))
 			acl_add_header(st, st->user_msg);
-	} else if (rc == RC_DEFER) {
+	} else if (rc == RC_DEFER && log_selected(st->ev->log, LOG_ACL_WARN_SKIPPED)) {
 		slice_t why = st->log_msg.len    ? st->log_msg
 		              : st->user_msg.len ? st->user_msg
 		                                 : slice_cstr(err->text);

@@ -202,9 +202,28 @@ static void derive_names(struct loader *l)
 		cfg->facts.spool_directory = spool->text;
 }
 
+/* An unknown name is an error here, and not only where the log is opened. */
+static void check_log_selector(struct loader *l)
+{
+	const struct option_value *v = &l->cfg->main.values[MO_log_selector];
+	struct log_selector bits = log_selector_default();
+	struct error e = {0};
+	unsigned at = 0;
+	const char *name;
+
+	if (!v->is_set || slice_is_absent(v->text))
+		return;
+	if (log_selector_parse(v->text, &bits, &e) != RC_OK)
+		loader_problem(l, v->file, v->line, "%s", e.text);
+	while ((name = log_selector_later(v->text, &at)) != NULL)
+		loader_warning(l, v->file, v->line,
+		    "not supported yet: log_selector: +%s: it says nothing", name);
+}
+
 void main_compile(struct loader *l)
 {
 	derive_names(l);
+	check_log_selector(l);
 	options_compile(l, &l->cfg->main, "");
 	driver_options_compile(l);
 }

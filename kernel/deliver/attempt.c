@@ -116,6 +116,7 @@ static void set_up_eval(struct attempt *t)
 	t->ev.process = config_process(t->cfg);
 	t->ev.hooks = t->d->cfg.eval_hooks;
 	t->ev.services = t->d->cfg.services;
+	t->ev.log = t->log;
 	t->ev.worker = t->worker;
 	t->ev.cancel = &t->d->cancel;
 	t->ev.deadline_us = t->began_us + ATTEMPT_TIME;
@@ -169,10 +170,7 @@ static void route(struct attempt *t)
 		if (waiting_recipient(t, i, forced))
 			continue;
 		if (retry_address_waits(t, r, &r->next_attempt_us)) {
-			if (log_selected(t->log, LOG_RETRY_DEFER))
-				log_main(t->log, t->id_text,
-				    "== %.*s routing defer (-52): retry time not reached",
-				    SL_ARG(r->address));
+			line_waits(t, r->address);
 			t->left[i]++;
 			continue;
 		}

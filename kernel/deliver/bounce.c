@@ -3,6 +3,7 @@
  * recorded. RFC 3464. */
 #include "deliver/bounce.h"
 #include "match/match.h"
+#include "message/arrival.h"
 #include "message/fixups.h"
 #include "smtp/server.h"
 
@@ -274,6 +275,17 @@ static struct message *make_notice(
 	return b;
 }
 
+static void log_bounce(struct attempt *t, const struct message *b)
+{
+	struct strbuf sb;
+
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_printf(&sb, "<= <> R=%.*s U=%s P=local S=%llu", SL_ARG(t->id_text), OWN_NAME,
+	    (unsigned long long)b->size_bytes);
+	arrival_fields(&sb, t->log, t->cfg, b, b->recipients, b->recipient_count);
+	log_text(t->log, LOG_TO_MAIN, slice_cstr(b->id), strbuf_slice(&sb), slice_absent());
+}
+
 static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind, struct error *err)
 {
 	struct queue_id id = store_next_id(t->d->cfg.store);
@@ -286,8 +298,7 @@ static enum rc queue_bounce(struct attempt *t, slice_t to, enum bounce_kind kind
 	if (rc == RC_OK)
 		rc = store_append_wait(t->d->cfg.store, b->arena, &q, err);
 	if (rc == RC_OK) {
-		log_main(t->log, slice_cstr(b->id), "<= <> R=%.*s U=%s P=local S=%llu",
-		    SL_ARG(t->id_text), OWN_NAME, (unsigned long long)b->size_bytes);
+		log_bounce(t, b);
 		rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
 	}
 	if (rc == RC_OK && !deliver_now(t->d, b, &e))

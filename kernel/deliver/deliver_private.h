@@ -16,6 +16,8 @@
 #include "log/log.h"
 #include "thread/cancel.h"
 
+struct queue_run; /* queue_run.c */
+
 struct deliverer {
 	struct deliver_config cfg;
 	struct cancel cancel; /* set by deliver_stop */
@@ -25,6 +27,8 @@ struct deliverer {
 	bool enabled GUARDED_BY(lk_deliver);    /* recovery is through */
 	bool stopping GUARDED_BY(lk_deliver);
 	bool ticking GUARDED_BY(lk_deliver);
+	struct queue_run *runs GUARDED_BY(lk_deliver); /* whose end is not logged yet */
+	bool looking GUARDED_BY(lk_deliver);           /* somebody has taken them */
 	int64_t forced_us GUARDED_BY(lk_deliver); /* the last queue run that ignores retry times */
 	struct condvar changed;
 	int64_t expire_at_us;         /* the ticking worker's */
@@ -78,6 +82,8 @@ struct group {
 	const struct vec *hosts; /* of the first address */
 	struct vec host_tries;   /* struct host_try: those whose turn came */
 	bool is_local;
+	bool took_it; /* its transport was given it, with this return path */
+	slice_t return_path;
 	int64_t took_us;
 	slice_t reason; /* of deliver()'s own result */
 	slice_t shown;  /* the same for the sender: a line, behind it what a command wrote */
@@ -161,6 +167,13 @@ void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
 bool scheduler_pause(struct deliverer *d, int64_t us) EXCLUDES(lk_deliver);
 /* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
 int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
+/* The log of the present snapshot. */
+struct log *scheduler_log(struct deliverer *d);
+/* queue_run.c: log the end of those queue runs whose messages have all been tried. */
+void queue_runs_look(struct deliverer *d) EXCLUDES(lk_deliver);
+void queue_runs_free(struct deliverer *d);
+/* edit.c: for a delivery that is forced. */
+void edit_thaw(struct deliverer *d, struct queue_id id);
 /* edit.c: timeout_frozen_after and auto_thaw, looked at by queue runs and every few minutes. */
 void edit_expire_frozen(struct deliverer *d) EXCLUDES(lk_deliver);
 /* waiting.c.  The recipient is left alone until a queue run: it has been noted and logged. */
@@ -257,6 +270,7 @@ void line_failed(
     struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
 void line_deferred(
     struct attempt *t, const struct address *a, const struct group *g, const struct outcome *o);
+void line_waits(struct attempt *t, slice_t address);
 void line_completed(struct attempt *t);
 /* The message stays: what happened to it goes into its own log (-Mvl). */
 void lines_keep(struct attempt *t);

@@ -5,6 +5,7 @@
  * that it is on stable storage. Source: Exim specification, chapter 27; RFC 3834.
  */
 #include "deliver/deliver_private.h"
+#include "message/arrival.h"
 #include "message/fixups.h"
 #include "smtp/server.h"
 
@@ -153,15 +154,18 @@ static enum rc queue(struct attempt *t, struct message *m, slice_t who, struct e
 {
 	struct queue_message q;
 	struct queue_entry *e = NULL;
+	struct strbuf sb;
 	enum rc rc = smtp_queue_message(m, &q, err);
 
 	if (rc == RC_OK)
 		rc = store_append_wait(t->d->cfg.store, m->arena, &q, err);
 	if (rc != RC_OK)
 		return rc;
-	log_main(t->log, slice_cstr(m->id), "<= %s%.*s%s R=%.*s U=%.*s P=local S=%llu",
-	    m->sender.len ? "" : "<>", SL_ARG(m->sender), "", SL_ARG(t->id_text), SL_ARG(who),
-	    (unsigned long long)m->size_bytes);
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_printf(&sb, "<= %s%.*s R=%.*s U=%.*s P=local S=%llu", m->sender.len ? "" : "<>",
+	    SL_ARG(m->sender), SL_ARG(t->id_text), SL_ARG(who), (unsigned long long)m->size_bytes);
+	arrival_fields(&sb, t->log, t->cfg, m, m->recipients, m->recipient_count);
+	log_text(t->log, LOG_TO_MAIN, slice_cstr(m->id), strbuf_slice(&sb), slice_absent());
 	rc = queue_index_insert(t->d->cfg.index, &q, true, &e, err);
 	if (rc == RC_OK && !deliver_now(t->d, m, &e))
 		queue_index_release(t->d->cfg.index, &e, 0);

@@ -23,6 +23,19 @@ static enum rc freeze(struct deliverer *d, struct queue_id id, bool on, struct e
 	return rc == RC_OK ? queue_index_freeze(d->cfg.index, id, on, e.when_us) : rc;
 }
 
+void edit_thaw(struct deliverer *d, struct queue_id id)
+{
+	char text[QUEUE_ID_LEN + 1];
+	struct error err = {.text = ""};
+	struct log *log = scheduler_log(d);
+
+	queue_id_text(id, text);
+	if (freeze(d, id, false, &err) == RC_OK)
+		log_main(log, slice_cstr(text), "Unfrozen by forced delivery");
+	else
+		log_panic(log, slice_cstr(text), "thawing could not be recorded: %s", err.text);
+}
+
 /* Gone from the store first; only then from memory. */
 static enum rc drop(struct deliverer *d, struct queue_id id, struct error *err)
 {

@@ -237,7 +237,8 @@ void attempt_deliver_group(struct attempt *t, struct group *g)
 	if (g->is_local)
 		local_set_home(t, g);
 	j.sender = render_sender(&j);
-	t->facts.return_path = j.sender;
+	t->facts.return_path = g->return_path = j.sender;
+	g->took_it = true;
 	print_debug(t, g);
 	call_init(&c, &t->ev, g->transport);
 	c.job = &j;

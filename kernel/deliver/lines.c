@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The delivery lines of the main log: specification, chapter 53. */
 #include "deliver/deliver_private.h"
+#include "message/arrival.h"
 #include "smtp/client.h"
 
 #include <errno.h>
@@ -22,10 +23,15 @@ static void put_address(
 			strbuf_printf(sb, " (%.*s)", SL_ARG(p->text));
 	if (!slice_eq(shown, top->text))
 		strbuf_printf(sb, " <%.*s>", SL_ARG(top->text));
+}
+
+/* From whom it was, and from whom a transport says that it is. */
+static void put_senders(const struct attempt *t, struct strbuf *sb, const struct group *g)
+{
 	if (log_selected(t->log, LOG_SENDER_ON_DELIVERY))
 		strbuf_printf(sb, " F=<%.*s>", SL_ARG(t->m->sender));
-	if (log_selected(t->log, LOG_RETURN_PATH_ON_DELIVERY))
-		strbuf_printf(sb, " P=<%.*s>", SL_ARG(t->facts.return_path));
+	if (g && g->took_it && log_selected(t->log, LOG_RETURN_PATH_ON_DELIVERY))
+		strbuf_printf(sb, " P=<%.*s>", SL_ARG(g->return_path));
 }
 
 /* log_as_local: only the local part, also for what an accept or smtp transport takes elsewhere. */
@@ -82,7 +88,7 @@ static void put_tls(const struct attempt *t, struct strbuf *sb, const struct out
 	if (log_selected(t->log, LOG_TLS_CERTIFICATE_VERIFIED))
 		strbuf_printf(sb, " CV=%s", v->verified ? "yes" : "no");
 	if (log_selected(t->log, LOG_TLS_PEERDN) && !slice_is_absent(v->peerdn))
-		strbuf_printf(sb, " DN=\"%.*s\"", SL_ARG(v->peerdn));
+		log_quoted(sb, "DN", v->peerdn);
 }
 
 static void put_via(const struct attempt *t, struct strbuf *sb, const struct outcome_via *v)
@@ -108,14 +114,8 @@ static void put_via(const struct attempt *t, struct strbuf *sb, const struct out
 static void put_duration(
     const struct attempt *t, struct strbuf *sb, enum log_item item, const char *name, int64_t us)
 {
-	if (!log_selected(t->log, item))
-		return;
-	if (log_selected(t->log, LOG_MILLISEC))
-		strbuf_printf(sb, " %s=%lld.%03llds", name, (long long)(us / US_PER_SEC),
-		    (long long)(us / 1000 % 1000));
-	else
-		strbuf_printf(
-		    sb, " %s=%.*s", name, SL_ARG(clock_interval(sb->arena, us / US_PER_SEC)));
+	if (log_selected(t->log, item))
+		log_duration(sb, t->log, name, us);
 }
 
 /* Since it was accepted; with the time that it took to come in unless that is excluded. */
@@ -189,6 +189,7 @@ void line_delivered(struct attempt *t, const struct group *g)
 		strbuf_init(&sb, t->arena, 0);
 		strbuf_printf(&sb, "%s ", arrow);
 		put_address(t, &sb, a, shown_local(a, g->is_local));
+		put_senders(t, &sb, g);
 		put_names(&sb, a, true);
 		if (log_selected(t->log, LOG_DELIVERY_SIZE))
 			strbuf_printf(&sb, " S=%llu", (unsigned long long)t->m->size_bytes);
@@ -233,6 +234,7 @@ void line_failed(
 	strbuf_init(&sb, t->arena, 0);
 	strbuf_text(&sb, "** ");
 	put_address(t, &sb, a, false);
+	put_senders(t, &sb, g);
 	if (g) {
 		put_names(&sb, a, true);
 		put_host(t, &sb, g, o);
@@ -291,16 +293,33 @@ void line_deferred(
 	strbuf_text(&sb, "== ");
 	put_address(t, &sb, a, false); /* whole, also for a local delivery, as a failure is */
 	put_names(&sb, a, g != NULL);
-	strbuf_printf(&sb, " defer (%d)", line_defer_number(g, o));
+	int number = line_defer_number(g, o);
+	strbuf_printf(&sb, " defer (%d)", number);
+	if (number > 0) /* the system's words belong to its number */
+		strbuf_printf(&sb, ": %.*s", SL_ARG(why));
 	if (g && o && o->smtp)
 		put_host(t, &sb, g, o);
 	put_duration(t, &sb, LOG_DELIVER_TIME, "DT", g ? g->took_us : 0);
-	if (why.len)
+	if (number <= 0 && why.len)
 		strbuf_printf(&sb, ": %.*s", SL_ARG(why));
 	if (slice_eqs(why, "retry time not reached for any host"))
 		strbuf_printf(&sb, " for '%.*s'", SL_ARG(a->facts.domain));
 	write_line(t, &sb);
 	remember(t, without_sign(&sb));
+}
+
+/* Its time has not come. */
+void line_waits(struct attempt *t, slice_t address)
+{
+	struct strbuf sb;
+
+	if (!log_selected(t->log, LOG_RETRY_DEFER))
+		return;
+	strbuf_init(&sb, t->arena, 0);
+	strbuf_printf(&sb, "== %.*s routing defer (-52)", SL_ARG(address));
+	put_duration(t, &sb, LOG_DELIVER_TIME, "DT", 0);
+	strbuf_text(&sb, ": retry time not reached");
+	write_line(t, &sb);
 }
 
 void line_completed(struct attempt *t)

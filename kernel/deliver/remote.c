@@ -69,8 +69,10 @@ static void log_host(
 	strbuf_text(&sb, "H=");
 	if (h->name.len)
 		strbuf_printf(&sb, "%.*s ", SL_ARG(h->name));
-	strbuf_printf(
-	    &sb, "[%.*s]%s %.*s", SL_ARG(h->address), is_reply ? ":" : "", SL_ARG(o->text));
+	strbuf_printf(&sb, "[%.*s]", SL_ARG(h->address));
+	if (log_selected(j->attempt->log, LOG_OUTGOING_PORT))
+		strbuf_printf(&sb, ":%lld", (long long)j->host_facts.host_port);
+	strbuf_printf(&sb, "%s %.*s", is_reply ? ":" : "", SL_ARG(o->text));
 	log_text(
 	    j->attempt->log, LOG_TO_MAIN, j->attempt->id_text, strbuf_slice(&sb), slice_absent());
 }
@@ -182,6 +184,7 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
 	enum rc rc = remote_target(c, j, h, lmtp != 0, &t, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
+	j->host_facts.host_port = t.to.port;
 	if (!retry_host_may_try(j->attempt, j->group, i, t.to.port, &t.is_due))
 		return call_refuse(c, HEDDLE_DEFER, "%s", NOT_YET " for any host");
 	c->services->host.block_begin(c);

@@ -40,11 +40,22 @@ void deliver_free(struct deliverer **d)
 	if (!*d)
 		return;
 	smtp_clients_free(&(*d)->clients);
+	queue_runs_free(*d);
 	condvar_fini(&(*d)->changed);
 	mutex_fini(&(*d)->lock);
 	cancel_fini(&(*d)->cancel);
 	free(*d);
 	*d = NULL;
+}
+
+struct log *scheduler_log(struct deliverer *d)
+{
+	struct config *cfg =
+	    d->cfg.snapshot && d->cfg.snapshot_log ? d->cfg.snapshot(d->cfg.ctx) : NULL;
+	struct log *log = cfg ? d->cfg.snapshot_log(d->cfg.ctx, cfg) : d->cfg.log;
+
+	config_unref(&cfg);
+	return log;
 }
 
 /* Room for one more attempt?  What is delivered while nothing can be recorded would come again
@@ -68,6 +79,7 @@ void scheduler_finished(struct deliverer *d)
 	condvar_broadcast(&d->changed);
 	deliverer_unlock(d);
 	scheduler_pump(d);
+	queue_runs_look(d);
 }
 
 int64_t scheduler_forced_at(struct deliverer *d)
@@ -125,6 +137,7 @@ static void tick(void *arg, enum wake why, struct worker *w)
 	}
 	smtp_clients_tidy(d->clients);
 	scheduler_pump(d);
+	queue_runs_look(d);
 	(void)timer_add(d->cfg.reactor, clock_mono_us() + TICK, tick, d, NULL);
 }
 
@@ -176,68 +189,17 @@ bool deliver_now(struct deliverer *d, struct message *m, struct queue_entry **en
 bool deliver_message(struct deliverer *d, struct queue_id id, bool force)
 {
 	struct queue_entry *e = queue_index_take(d->cfg.index, id, force);
+	struct queue_view v;
 
 	if (!e)
 		return false;
+	queue_entry_view(e, &v);
+	if (v.flags & QUEUE_MSG_FROZEN)
+		edit_thaw(d, id);
 	if (!take_slot(d)) {
 		queue_index_release(d->cfg.index, &e, 0);
 		return true;
 	}
 	attempt_start(d, e, NULL, force);
 	return true;
-}
-
-/* In any case of letters. */
-static bool contains(slice_t s, slice_t part)
-{
-	for (uint32_t i = 0; i + part.len <= s.len; i++)
-		if (slice_eqi(slice_sub(s, i, part.len), part))
-			return true;
-	return false;
-}
-
-static bool is_selected(
-    const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
-{
-	enum queue_recipient_state st;
-
-	if (!slice_is_absent(r->select_sender) && !contains(v->sender, r->select_sender))
-		return false;
-	if (slice_is_absent(r->select_recipient))
-		return true;
-	for (uint32_t i = 0; i < v->n_recipients; i++)
-		if (contains(queue_entry_recipient(e, i, &st), r->select_recipient) &&
-		    st == QUEUE_RCPT_PENDING)
-			return true;
-	return false;
-}
-
-/* What waits for a queue run, or (force) for any time at all, becomes due; the pump does the rest.
- */
-void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
-{
-	struct queue_list l;
-	int64_t now = clock_wall_us();
-
-	edit_expire_frozen(d);
-	if (r->force) {
-		deliverer_lock(d);
-		d->forced_us = now;
-		deliverer_unlock(d);
-	}
-	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
-	for (size_t i = 0; i < l.count; i++) {
-		struct queue_view v;
-		queue_entry_view(l.entries[i], &v);
-		bool due = v.next_attempt_us <= now || v.next_attempt_us == NEVER || r->force;
-		if (v.state == QUEUE_ACTIVE || !is_selected(l.entries[i], &v, r))
-			continue;
-		if (v.state == QUEUE_FROZEN && r->force_frozen)
-			(void)deliver_message(d, v.id, true);
-		else if (v.state == QUEUE_DEFERRED && due)
-			(void)(queue_index_set_next(d->cfg.index, v.id, 0) ==
-			       RC_OK); /* gone meanwhile: nothing to do */
-	}
-	queue_list_free(&l);
-	scheduler_pump(d);
 }

@@ -10,6 +10,7 @@
 #ifndef HEDDLE_EXPAND_EXPAND_H
 #define HEDDLE_EXPAND_EXPAND_H
 #include "expand/facts.h"
+#include "log/log.h"
 
 struct expr;
 struct config;
@@ -71,7 +72,8 @@ struct eval {
 	const struct eval_hooks *hooks;
 	void *hooks_ctx;
 	struct services
-	    *services; /* resolver, lookup handles, log: driver/services.h; may be NULL */
+	    *services;   /* resolver, lookup handles, log: driver/services.h; may be NULL */
+	struct log *log; /* the snapshot's; NULL: nowhere, and Exim's default selectors */
 	struct heddle_call *call; /* the driver call this runs under, or NULL */
 	struct cancel *cancel;    /* or NULL */
 	struct worker *worker;    /* who runs this, for waits; NULL: a thread that is no worker */
@@ -100,6 +102,11 @@ struct eval {
 };
 void eval_init(struct eval *ev, struct arena *a, const struct config *cfg);
 
+/* Debug output about what this evaluation belongs to: to stderr as -d says, and to the file that an
+ * ACL's control = debug has named.  What costs something to say is asked for first. */
+bool eval_debugging(const struct eval *ev, enum log_debug what);
+void eval_debug(const struct eval *ev, enum log_debug what, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* RC_OK; RC_FAIL: forced failure ("fail"); RC_DEFER: a lookup deferred; RC_ERROR: the expansion
  * failed. For all but OK err says why.  The result lives in ev->arena (or is a borrowed constant or
  * fact). */
@@ -127,4 +134,8 @@ bool expand_is_true_lax(slice_t text);
 bool expand_list_next(struct arena *a, slice_t list, uint64_t *pos, slice_t *out_item);
 /* RFC 2047 encoded words, said to be in headers_charset, if the text needs them. */
 slice_t rfc2047_encode(struct arena *a, const struct config *cfg, slice_t s);
+/* Encoded words become what they mean, converted to headers_charset if asked for.  RC_ERROR: one
+ * is in a character set that is not known; with err NULL its bytes stay. */
+MUST_USE enum rc rfc2047_decode(
+    const struct eval *ev, slice_t s, bool convert, slice_t *out, struct error *err);
 #endif

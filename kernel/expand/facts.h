@@ -60,10 +60,20 @@ struct session_facts {
 	    authentication_failed;
 	int64_t connection_start_us; /* wall clock */
 	enum host_lookup_state host_lookup;
-	bool helo_verified;                                   /* what HELO said is true */
+	slice_t host_lookup_msg; /* why its name is not known, for logs; ABSENT */
+	/* control = debug: categories (enum log_debug; 0: off) and the end of the file's name */
+	int64_t debug_bits;
+	slice_t debug_tag;
+	bool host_dnssec;             /* what the name rests on was validated */
+	bool log_port, log_interface; /* log_selector: how a host is named */
+	bool helo_verified;           /* what HELO said is true */
 	bool unqualified_sender_ok, unqualified_recipient_ok; /* sender_unqualified_hosts, ... */
 	struct map *acl_c; /* name without "acl_c" -> slice_t *, or NULL */
 };
+
+/* "(helo) [1.2.3.4]:25 I=[...]:25", as sentences about a client have it; with_h: "H=... U=ident",
+ * as lines about it begin.  Empty where there is no host. */
+slice_t session_host_text(struct arena *a, const struct session_facts *f, bool with_h);
 
 struct message_facts {
 	struct arena *arena;    /* of the transaction or delivery */

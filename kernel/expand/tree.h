@@ -287,10 +287,6 @@ MUST_USE enum rc header_text(struct eval *ev, char form, slice_t name, slice_t *
 /* "h_subject", "header_subject:": the form and the name; 0: neither. */
 char header_split(slice_t text, slice_t *out_name);
 bool header_exists(const struct eval *ev, slice_t name);
-/* Encoded words become what they mean, converted to headers_charset if asked for.  RC_ERROR: one
- * is in a character set that is not known; with err NULL its bytes stay. */
-MUST_USE enum rc rfc2047_decode(
-    const struct eval *ev, slice_t s, bool convert, slice_t *out, struct error *err);
 MUST_USE bool parse_address_text(
     struct arena *a, slice_t s, slice_t *out_address, size_t *out_domain);
 MUST_USE enum rc eval_lookup_quote(

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DEBUG_TAG_MAX 128
+
 struct log {
 	struct arena *arena; /* of the strings */
 	struct log_config cfg;
@@ -81,6 +83,24 @@ static const char *pattern_of(struct log *log, slice_t path)
 	if (spool.len)
 		return arena_printf(log->arena, "%.*s/log/%%slog", SL_ARG(spool)).ptr;
 	return NULL;
+}
+
+/* The debug log's pattern has its own end of the name. */
+static bool debug_path(
+    const struct log *log, slice_t tag, const struct log_time *now, char *out, size_t cap)
+{
+	if (!log || log->cfg.testing || !log->main.pattern || !log_debug_tag_ok(tag))
+		return false;
+	size_t n = 0;
+	if (!log_file_name(log->main.pattern, "debug", now, out, cap))
+		return false;
+	n = strlen(out);
+	if (n + tag.len >= cap)
+		return false;
+	if (tag.len)
+		memcpy(out + n, tag.ptr, tag.len);
+	out[n + tag.len] = '\0';
+	return true;
 }
 
 static enum rc open_files(struct log *log, const char *pattern, struct error *err)
@@ -398,6 +418,48 @@ void log_message_done(struct log *log, slice_t id)
 
 /* ---- debug output -----------------------------------------------------------------------------
  */
+
+bool log_debug_tag_ok(slice_t tag)
+{
+	if (tag.len > DEBUG_TAG_MAX)
+		return false;
+	for (uint32_t i = 0; i < tag.len; i++)
+		if (tag.ptr[i] == '/' || (unsigned char)tag.ptr[i] <= ' ' || tag.ptr[i] == 127)
+			return false;
+	return true;
+}
+
+void log_debug_file(struct log *log, slice_t tag, slice_t text)
+{
+	char path[PATH_MAX];
+	struct log_line l;
+	struct log_time now;
+	log_line_init(&l);
+	put_time(log, &l, &now);
+	if (!debug_path(log, tag, &now, path, sizeof path)) {
+		log_line_fini(&l);
+		return;
+	}
+	put_number(&l, "", (long)getpid(), " ");
+	log_line_escaped(&l, showable(text), true);
+	log_line_end(&l);
+	int fd = log_file_open(path, log->cfg.mode);
+	if (fd < 0 || write(fd, l.ptr, l.len) != (ssize_t)l.len)
+		count_failure(log);
+	if (fd >= 0)
+		(void)close(fd);
+	log_line_fini(&l);
+}
+
+void log_debug_remove(struct log *log, slice_t tag)
+{
+	char path[PATH_MAX];
+	struct log_zone none = {0};
+	struct log_time now;
+	log_time_of(log ? &log->zone : &none, clock_wall_us(), log && log->cfg.utc, &now);
+	if (debug_path(log, tag, &now, path, sizeof path) && unlink(path) != 0 && errno != ENOENT)
+		count_failure(log);
+}
 
 bool log_debugging(const struct log *log, enum log_debug what)
 {

@@ -73,6 +73,14 @@ bool log_debugging(const struct log *log, enum log_debug what);
 /* To stderr when -d asked for this category; arguments are evaluated in any case. */
 void log_debug(const struct log *log, enum log_debug what, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* control = debug: a line for the log "debug" with tag behind its name, opened for this line alone,
+ * so that nobody has to close it. */
+void log_debug_file(struct log *log, slice_t tag, slice_t text);
+/* control = debug/kill */
+void log_debug_remove(struct log *log, slice_t tag);
+/* A tag that can be the end of a file's name. */
+bool log_debug_tag_ok(slice_t tag);
+
 /* Lines that did not reach their file. */
 uint64_t log_failures(const struct log *log);
 #endif

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "log/selector.h"
 
+#include <string.h>
+
 struct row {
 	const char *name;
-	bool by_default;
+	bool by_default, later;
 };
 
-#define ROW(name, NAME, on) {#name, on},
-static const struct row items[] = {LOG_ITEMS(ROW)};
+#define ITEM_ROW(name, NAME, on, later) {#name, on, later},
+static const struct row items[] = {LOG_ITEMS(ITEM_ROW)};
+#undef ITEM_ROW
+#define ROW(name, NAME, on) {#name, on, false},
 static const struct row debugs[] = {LOG_DEBUGS(ROW)};
 #undef ROW
 
@@ -94,6 +98,21 @@ enum rc log_selector_parse(slice_t text, struct log_selector *io, struct error *
 	const uint64_t all = (UINT64_C(1) << LOG_ITEM_COUNT) - 1;
 	const struct vocabulary voc = {"log_selector", item_named, all, all};
 	return parse(&voc, text, &io->bits, err);
+}
+
+const char *log_selector_later(slice_t text, unsigned *at)
+{
+	for (unsigned i = *at; i < LOG_ITEM_COUNT; i++) {
+		const char *name = items[i].name;
+		size_t n = strlen(name);
+		for (uint32_t k = 0; items[i].later && k + 1 + n <= text.len; k++)
+			if (text.ptr[k] == '+' && slice_eqs(slice_sub(text, k + 1U, n), name) &&
+			    (k + 1 + n == text.len || !in_name(text.ptr[k + 1 + n]))) {
+				*at = i + 1;
+				return name;
+			}
+	}
+	return NULL;
 }
 
 enum rc log_debug_parse(slice_t text, uint64_t *out_bits, struct error *err)

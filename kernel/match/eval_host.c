@@ -2,6 +2,7 @@
 /* Items of host lists that have to be evaluated: names forward, names backward, addresses as keys.
  */
 #include "driver/call.h"
+#include "log/log.h"
 #include "match/match_private.h"
 #include "net/dns/dns.h"
 
@@ -10,7 +11,7 @@
 static enum rc unknown(struct run *r, struct error *err, const char *what, slice_t about)
 {
 	r->unknown = true;
-	return error_set(err, RC_FAIL, "no %s found for \"%.*s\"", what, SL_ARG(about));
+	return error_set(err, RC_FAIL, "failed to find %s for %.*s", what, SL_ARG(about));
 }
 
 /* The name of the client, looked up once for each check. */
@@ -81,6 +82,12 @@ static enum rc forward(struct run *r, slice_t name, struct error *err)
 			    SL_ARG(name), answer ? dns_status_text(answer->status) : "no answer");
 		if (answer && answer->status != DNS_NODATA)
 			break;
+	}
+	if (log_selected(ev->log, LOG_HOST_LOOKUP_FAILED) && ev->log) {
+		slice_t from = session_host_text(ev->arena, ev->session, false);
+		log_main(ev->log, slice_absent(), "no IP address found for host %.*s%s%.*s%s",
+		    SL_ARG(name), from.len ? " (during SMTP connection from " : "", SL_ARG(from),
+		    from.len ? ")" : "");
 	}
 	return unknown(r, err, "IP address", name);
 }

@@ -4,6 +4,7 @@
  * kind of subject; all of them end in match_list_run.
  */
 #include "config/config.h"
+#include "log/log.h"
 #include "match/match_private.h"
 
 static const struct item *earlier(const struct item *a, const struct item *b)
@@ -85,8 +86,10 @@ static enum rc find_in_file(struct run *r, const struct match_list *l, const str
 }
 
 /* An item that could not be answered: what the +words say about that. */
-static enum rc unanswered(const struct item *it, enum rc rc, enum hit *out_hit)
+static enum rc unanswered(
+    struct run *r, const struct item *it, enum rc rc, enum hit *out_hit, const struct error *err)
 {
+	struct log *log = r->ev->log;
 	bool defer = rc == RC_DEFER;
 	if (it->flags & (defer ? ITEM_IGNORE_DEFER : ITEM_IGNORE_UNKNOWN))
 		*out_hit = HIT_NONE;
@@ -96,6 +99,8 @@ static enum rc unanswered(const struct item *it, enum rc rc, enum hit *out_hit)
 		return rc;
 	else
 		*out_hit = HIT_NO_AT_ONCE;
+	if (*out_hit == HIT_NO_AT_ONCE && log && err && log_selected(log, LOG_UNKNOWN_IN_LIST))
+		log_main(log, slice_absent(), "list matching forced to fail: %s", err->text);
 	return RC_OK;
 }
 
@@ -115,7 +120,7 @@ static enum rc try_item(struct run *r, const struct match_list *l, const struct 
 			rc = RC_OK;
 	}
 	if (rc == RC_FAIL || rc == RC_DEFER)
-		rc = unanswered(it, rc, &hit);
+		rc = unanswered(r, it, rc, &hit, err);
 	if (rc == RC_OK)
 		*out_hit = hit;
 	return rc;

@@ -34,6 +34,8 @@ static void set_fault(struct data_reader *r, enum data_fault f)
 		return;
 	r->fault = f;
 	body_builder_drop(r->body);
+	if (f == DATA_TOO_BIG && !r->in_header)
+		return; /* the reject log shows it */
 	strbuf_reset(&r->header);
 	data_reader_release(r);
 }

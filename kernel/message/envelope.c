@@ -67,6 +67,8 @@ static const struct field_row rows[] = {
     {42, TEXT, F(dsn_envid)},
     {43, WORD, F(dsn_ret)},
     {44, NUMBER, M(downconvert)},
+    {45, NUMBER, S(debug_bits)},
+    {46, TEXT, S(debug_tag)},
 };
 #undef S
 #undef F
@@ -245,7 +247,7 @@ void message_take_session(struct message *m, const struct session_facts *f)
 	}
 	slice_t no = slice_absent(); /* what only means something while the client is there */
 	m->session.smtp_command = m->session.smtp_command_argument =
-	    m->session.smtp_notquit_reason = no;
+	    m->session.smtp_notquit_reason = m->session.host_lookup_msg = no;
 	m->session.authenticated_fail_id = m->session.auth[0] = m->session.auth[1] =
 	    m->session.auth[2] = no;
 	m->session.acl_c = f->acl_c ? vars_copy(m->arena, f->acl_c) : NULL;

@@ -47,7 +47,7 @@ struct message {
 	int64_t received_us;    /* wall clock */
 	int64_t received_in_us; /* for RT= */
 	uint64_t size_bytes;    /* as S= in the log: headers and body in LF form */
-	bool deliver_freeze, manual_thaw, queue_only, body_8bit, local_message, smtputf8,
+	bool deliver_freeze, manual_thaw, queue_only, body_8bit, body_7bit, local_message, smtputf8,
 	    sender_local;
 	int64_t downconvert; /* utf8_downconvert of an ACL, and 2; 0: none */
 	slice_t origin_user; /* caller's login for local messages (U=), or ABSENT */

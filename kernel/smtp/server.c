@@ -165,6 +165,8 @@ static void set_addresses(struct session *s)
 	char buf[NET_ADDR_TEXT];
 	struct net_addr local;
 	session_facts_clear(&s->facts, s->arena);
+	s->facts.log_port = log_selected(s->log, LOG_INCOMING_PORT);
+	s->facts.log_interface = log_selected(s->log, LOG_INCOMING_INTERFACE);
 	if (s->local) {
 		s->facts.sender_ident = s->local->login;
 		if (!s->local->trusted) /* whoever may say who it is has not said it */

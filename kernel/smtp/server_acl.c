@@ -194,7 +194,9 @@ static void log_refusal(
 	struct session *s = r->s;
 	slice_t text = acl_logged_text(r, out), from = SL("");
 	unsigned where = log_targets(out);
-	if (!where || (row->where == ACL_CONNECT && !log_selected(s->log, LOG_CONNECTION_REJECT)))
+	if (row->where == ACL_CONNECT)
+		where = log_where(r, LOG_CONNECTION_REJECT, where);
+	if (!where)
 		return;
 	if (row->sender && s->m)
 		from = arena_printf(r->scratch, "F=<%.*s> ", SL_ARG(s->m->sender));
@@ -283,9 +285,9 @@ enum rc server_verify_reverse_host(struct eval *ev, struct error *err)
 		(void)session_host_name(ev);
 	if (f->host_lookup == HOST_LOOKUP_OK)
 		return RC_OK;
-	return error_set(err, f->host_lookup == HOST_LOOKUP_DEFERRED ? RC_DEFER : RC_FAIL,
-	    "host lookup %s for reverse lookup check (failed to find host name from IP address)",
-	    f->host_lookup == HOST_LOOKUP_DEFERRED ? "deferred" : "failed");
+	if (f->host_lookup == HOST_LOOKUP_DEFERRED)
+		return error_set(err, RC_DEFER, "host lookup deferred for reverse lookup check");
+	return error_set(err, RC_FAIL, "host lookup failed%.*s", SL_ARG(f->host_lookup_msg));
 }
 
 static enum rc helo_is_true(struct eval *ev, struct error *err)

@@ -102,7 +102,7 @@ void synprot_error_told(struct run *r, bool protocol, int code, slice_t logged, 
 	replyf(r, code, "%.*s\nToo many syntax or protocol errors", SL_ARG(text));
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
 	    "SMTP call from %.*s dropped: too many syntax or protocol errors (last command was "
-	    "\"%.*s\",  %.*s)",
+	    "\"%.*s\", %.*s)",
 	    SL_ARG(host_for_text(r)), SL_ARG(r->line), SL_ARG(log_history(r)));
 	session_close(r, "bad-commands");
 }
@@ -145,6 +145,7 @@ bool sync_violated(struct run *r)
 			strbuf_char(&sb, c);
 	}
 	reply(r, 554, SL("SMTP synchronization error"));
+	log_transaction_cut(r, "sync failure");
 	log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
 	    "SMTP protocol synchronization error (next input sent too soon: pipelining was%s "
 	    "advertised): rejected \"%.*s\" "
@@ -179,6 +180,7 @@ static bool too_many_nonmail(struct run *r)
 	    !host_matches(r, MO_smtp_accept_max_nonmail_hosts))
 		return false;
 	reply(r, 554, SL("Too many nonmail commands"));
+	log_transaction_cut(r, "too many non-mail commands");
 	size_t sp = slice_find(r->line, ' ');
 	too_many(r, "nonmail commands", sp == SIZE_MAX ? r->line : slice_sub(r->line, 0, sp));
 	return true;
@@ -235,16 +237,17 @@ void command_serve(struct run *r)
 	s->facts.smtp_command_argument =
 	    c == CMD_AUTH ? slice_sub(r->line, r->line.len < 5 ? r->line.len : 5, r->line.len)
 	                  : r->arg;
-	if (c < CMD_COUNT)
-		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
 	bool may_pipeline = c < CMD_COUNT && !commands[c].sync && s->pipelining_advertised;
-	if (may_pipeline && run_pending(r).len)
+	if (may_pipeline && c != CMD_BDAT && run_pending(r).len)
 		s->pipelining_used = true;
 	if (c == CMD_EHLO && !s->helo_seen) /* PIPECONNECT: it knows already what it will be told */
 		may_pipeline =
 		    !s->no_pipelining && host_matches(r, MO_pipelining_connect_advertise_hosts);
 	/* what follows BDAT is no command: server_bdat.c looks behind the chunk */
-	if (c != CMD_QUIT && c != CMD_BDAT && !may_pipeline && sync_violated(r)) {
+	bool too_soon = c != CMD_QUIT && c != CMD_BDAT && !may_pipeline && sync_violated(r);
+	if (c < CMD_COUNT && !too_soon)
+		s->history[s->history_count++ % HISTORY] = (uint8_t)c;
+	if (too_soon) {
 		/* closed */
 	} else if (chunks_forbid(r)) {
 		/* answered */

@@ -102,7 +102,7 @@ void serve_data_command(struct run *r)
 void data_lost(struct run *r, bool timeout)
 {
 	struct session *s = r->s;
-	const char *where = s->reader->in_header ? " (header)" : "";
+	const char *where = s->reader->in_header || s->chunked ? "" : " (after header)";
 	if (timeout) {
 		if (s->reader->in_header)
 			s->m->id[0] = '\0'; /* as Exim, which has no id yet then */
@@ -128,6 +128,21 @@ static enum step refused(struct run *r)
 	return STEP_AGAIN;
 }
 
+/* With the header as far as it was read; the interface is not named, as in Exim. */
+static void log_too_big(struct run *r)
+{
+	struct session *s = r->s;
+	bool interface = s->facts.log_interface;
+	if (!s->m->headers.first && !s->reader->in_header)
+		header_parse(s->m->arena, strbuf_slice(&s->reader->header), &s->m->headers);
+	s->facts.log_interface = false;
+	log_about(r, log_where(r, LOG_SIZE_REJECT, LOG_TO_MAIN | LOG_TO_REJECT),
+	    log_header_detail(r), "rejected from <%.*s> %.*s: message too big: read=%llu max=%lld",
+	    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)),
+	    (unsigned long long)s->reader->bytes, (long long)s->size_limit);
+	s->facts.log_interface = interface;
+}
+
 enum step data_faulty(struct run *r)
 {
 	struct session *s = r->s;
@@ -137,10 +152,7 @@ enum step data_faulty(struct run *r)
 	switch (d->fault) {
 	case DATA_TOO_BIG:
 		reply(r, 552, SL("Message size exceeds maximum permitted"));
-		log_about(r, both, log_header_detail(r),
-		    "rejected from <%.*s> %.*s: message too big: read=%llu max=%lld",
-		    SL_ARG(s->m->sender), SL_ARG(host_for_log(r, true)),
-		    (unsigned long long)d->bytes, (long long)s->size_limit);
+		log_too_big(r);
 		break;
 	case DATA_HEADER_TOO_LONG:
 		reply(r, 552, SL("Message header is ridiculously long"));
@@ -305,10 +317,17 @@ static bool waits_for_queue_run(const struct session *s)
 }
 
 /* To be held until a queue run asks for it: on record too, so that a restart does not let it go. */
-static bool queue_only(const struct session *s)
+static bool queue_only(struct session *s)
 {
-	return s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
-	       s->effects.queue_only || s->queue_by_load || waits_for_queue_run(s);
+	s->delay_reason = DELAY_NONE;
+	if (s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
+	    s->effects.queue_only)
+		return true;
+	if (s->queue_by_load)
+		s->delay_reason = s->load > 0 ? DELAY_LOAD : DELAY_CONNECTIONS;
+	else if (waits_for_queue_run(s))
+		s->delay_reason = DELAY_MESSAGES;
+	return s->delay_reason != DELAY_NONE;
 }
 
 /* The message as it goes to the queue; only its body is missing. */
@@ -324,6 +343,7 @@ static void complete(struct session *s)
 	m->received_in_us = clock_mono_us() - s->data_started_us;
 	m->size_bytes = header_section_size(&m->headers) + 1 + s->body->bytes;
 	m->body_8bit = s->body_8bit;
+	m->body_7bit = s->body_7bit;
 	m->downconvert = s->effects.has_downconvert ? s->effects.downconvert + 2 : 0;
 	m->deliver_freeze = s->effects.freeze;
 	m->queue_only = queue_only(s);
@@ -413,6 +433,9 @@ static void heed_load(struct run *r)
 	double load = 0;
 	if (!load_is_above(r, MO_queue_only_load, &load))
 		return;
+	if (!r->s->m->queue_only)
+		r->s->delay_reason = DELAY_LOAD;
+	r->s->load = load;
 	r->s->m->queue_only = true;
 	r->s->queue_by_load =
 	    r->s->queue_by_load || config_bool(r->s->cfg, MO_queue_only_load_latch);
@@ -465,6 +488,7 @@ enum step data_end(struct run *r)
 		return refused(r);
 	apply_header_changes(s);
 	set_facts(s);
+	s->recipients_given = s->recipients.count;
 	if (!prdr_check(r))
 		return refused(r);
 	enum acl_verdict v = session_acl(r, ACL_DATA, MO_acl_smtp_data, slice_absent(), &out);
@@ -524,6 +548,33 @@ enum step serve_sync_body(struct run *r)
 	return next;
 }
 
+/* Not what was asked for, but what the moment demands: why nothing is delivered now. */
+static void log_delay(struct run *r)
+{
+	struct session *s = r->s;
+	if (!s->m->queue_only || !log_selected(s->log, LOG_DELAY_DELIVERY))
+		return;
+	switch ((enum delay_reason)s->delay_reason) {
+	case DELAY_NONE:
+		break;
+	case DELAY_CONNECTIONS:
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "no immediate delivery: too many connections (%lld, max %lld)",
+		    (long long)s->facts.smtp_count_at_connection_start,
+		    (long long)config_int(s->cfg, MO_smtp_accept_queue));
+		break;
+	case DELAY_MESSAGES:
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "no immediate delivery: more than %lld messages received in one connection",
+		    (long long)config_int(s->cfg, MO_smtp_accept_queue_per_connection));
+		break;
+	case DELAY_LOAD:
+		log_about(r, LOG_TO_MAIN, slice_absent(),
+		    "no immediate delivery: load average %.2f", s->load);
+		break;
+	}
+}
+
 enum step serve_commit(struct run *r)
 {
 	struct session *s = r->s;
@@ -538,10 +589,9 @@ enum step serve_commit(struct run *r)
 		log_about(r, LOG_TO_MAIN, slice_absent(), "frozen by ACL");
 	else if (s->effects.queue_only)
 		log_about(r, LOG_TO_MAIN, slice_absent(), "no immediate delivery: queued by ACL");
-	else if (waits_for_queue_run(s))
-		log_about(r, LOG_TO_MAIN, slice_absent(),
-		    "no immediate delivery: more than %lld messages received in one connection",
-		    (long long)config_int(s->cfg, MO_smtp_accept_queue_per_connection));
+	log_delay(r);
+	if (s->m->deliver_freeze && !s->m->queue_only && log_selected(s->log, LOG_SKIP_DELIVERY))
+		log_about(r, LOG_TO_MAIN, slice_absent(), "Message is frozen");
 	if (q->accepted)
 		q->accepted(q->ctx, s->m, !s->m->queue_only && !s->m->deliver_freeze);
 	return accepted(r);

@@ -178,6 +178,7 @@ void serve_banner(struct run *r)
 	}
 	if (spoke_too_soon(r))
 		return;
+	s->greeted = true;
 	reply(r, 220, banner);
 	s->state = ST_COMMAND;
 	s->deadline_us = 0;
@@ -308,7 +309,7 @@ static bool greeted(struct run *r, const char *verb)
 			replyf(r, 501, "Syntactically invalid %s argument(s)", verb);
 			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
 			    "SMTP call from %.*s dropped: too many syntax or protocol errors (last "
-			    "command was \"%.*s\",  %.*s)",
+			    "command was \"%.*s\", %.*s)",
 			    SL_ARG(host_for_text(r)), SL_ARG(r->line), SL_ARG(log_history(r)));
 			session_close(r, "bad-commands");
 			return false;

@@ -122,9 +122,12 @@ bool ident_done(struct run *r, bool io)
 {
 	struct session *s = r->s;
 	struct ident *q = s->ident;
-	bool over = clock_mono_us() >= q->deadline_us;
+	bool late = clock_mono_us() >= q->deadline_us, over = late;
 	if (!over && io)
 		over = q->asked ? read_answer(s, q) : !ask(s, q);
+	if (late && !q->asked && log_selected(s->log, LOG_IDENT_TIMEOUT))
+		log_line(r, LOG_TO_MAIN, "ident connection to %.*s timed out",
+		    SL_ARG(s->facts.sender_host_address));
 	if (over)
 		ident_drop(s);
 	return over;

@@ -20,8 +20,10 @@ static enum io_result read_socket(struct run *r, char *buf, size_t room, size_t 
 			r->read_dry = (size_t)n < room;
 			return IO_DONE;
 		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+			r->s->read_error = n < 0 ? errno : 0;
 			return IO_ENDED;
+		}
 		if (errno == EAGAIN) {
 			r->read_dry = true;
 			return IO_WAIT;

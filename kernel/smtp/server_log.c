@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the log says of sessions, in Exim's forms (specification, chapter 53). */
+#include "message/arrival.h"
 #include "smtp/server_private.h"
 
 static void add_address(struct strbuf *sb, const struct session_facts *f)
@@ -7,6 +8,8 @@ static void add_address(struct strbuf *sb, const struct session_facts *f)
 	strbuf_char(sb, '[');
 	strbuf_add(sb, f->sender_host_address);
 	strbuf_char(sb, ']');
+	if (f->log_port && f->sender_host_port)
+		strbuf_printf(sb, ":%lld", (long long)f->sender_host_port);
 }
 
 static bool has(slice_t s)
@@ -56,26 +59,10 @@ void session_update_host(struct session_facts *f)
 slice_t host_for_log(struct run *r, bool with_h)
 {
 	struct session *s = r->s;
-	struct strbuf sb;
-	strbuf_init(&sb, r->scratch, 0);
-	if (s->local) {
-		strbuf_text(&sb, with_h ? "U=" : "");
-		strbuf_add(&sb, s->facts.sender_ident);
-		return strbuf_slice(&sb);
-	}
-	strbuf_text(&sb, with_h ? "H=" : "");
-	strbuf_add(&sb, s->facts.sender_fullhost);
-	if (s->peer.port && log_selected(s->log, LOG_INCOMING_PORT))
-		strbuf_printf(&sb, ":%u", s->peer.port);
-	if (with_h && log_selected(s->log, LOG_INCOMING_INTERFACE) &&
-	    has(s->facts.interface_address))
-		strbuf_printf(&sb, " I=[%.*s]:%lld", SL_ARG(s->facts.interface_address),
-		    (long long)s->facts.interface_port);
-	if (with_h && has(s->facts.sender_ident)) {
-		strbuf_text(&sb, " U=");
-		strbuf_add(&sb, s->facts.sender_ident);
-	}
-	return strbuf_slice(&sb);
+	if (s->local)
+		return arena_printf(
+		    r->scratch, "%s%.*s", with_h ? "U=" : "", SL_ARG(s->facts.sender_ident));
+	return session_host_text(r->scratch, &s->facts, with_h);
 }
 
 slice_t host_for_text(struct run *r)
@@ -91,6 +78,11 @@ slice_t session_age(struct run *r)
 static slice_t message_id(const struct session *s)
 {
 	return s->m && s->m->id[0] ? slice_cstr(s->m->id) : slice_absent();
+}
+
+unsigned log_where(const struct run *r, enum log_item item, unsigned where)
+{
+	return log_selected(r->s->log, item) ? where : where & ~(unsigned)LOG_TO_MAIN;
 }
 
 void log_line(struct run *r, unsigned where, const char *fmt, ...)
@@ -117,12 +109,40 @@ slice_t log_history(struct run *r)
 	struct strbuf sb;
 	strbuf_init(&sb, r->scratch, 0);
 	uint32_t n = s->history_count, from = n > HISTORY ? n - HISTORY : 0;
-	strbuf_text(&sb, from ? "C=..." : "C=");
+	if (!n)
+		return SL("");
+	strbuf_text(&sb, from ? " C=..." : " C=");
 	for (uint32_t i = from; i < n; i++) {
-		strbuf_text(&sb, i || from ? "," : "");
+		strbuf_text(&sb, i > from ? "," : "");
 		strbuf_text(&sb, command_name((enum command)s->history[i % HISTORY]));
 	}
 	return strbuf_slice(&sb);
+}
+
+void log_connection_end(struct run *r, const char *text)
+{
+	if (log_selected(r->s->log, LOG_SMTP_CONNECTION))
+		log_line(
+		    r, LOG_TO_MAIN, "SMTP connection from %.*s %s", SL_ARG(host_for_text(r)), text);
+}
+
+/* A transaction is given up. */
+void log_transaction_cut(struct run *r, const char *why)
+{
+	struct session *s = r->s;
+	struct strbuf sb;
+	if (!s->m || !log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
+		return;
+	strbuf_init(&sb, r->scratch, 0);
+	strbuf_add(&sb, host_for_log(r, true));
+	strbuf_printf(&sb, " incomplete transaction (%s) from <%.*s>", why, SL_ARG(s->m->sender));
+	bool first = true;
+	VEC_FOREACH(&s->recipients, struct recipient, it)
+	{
+		strbuf_printf(&sb, "%s %.*s", first ? " for" : "", SL_ARG(it->address));
+		first = false;
+	}
+	log_text(s->log, LOG_TO_MAIN, slice_absent(), strbuf_slice(&sb), slice_absent());
 }
 
 slice_t log_header_detail(struct run *r)
@@ -151,48 +171,30 @@ slice_t log_header_detail(struct run *r)
 	return strbuf_slice(&sb);
 }
 
-static void add_quoted(struct strbuf *sb, const char *key, slice_t v)
+/* " A=NAME:ID:SENDER" */
+static void add_auth(struct strbuf *sb, const struct session *s)
 {
-	strbuf_text(sb, key);
-	strbuf_char(sb, '"');
-	for (uint32_t i = 0; i < v.len; i++) {
-		if (v.ptr[i] == '"' || v.ptr[i] == '\\')
-			strbuf_char(sb, '\\');
-		strbuf_char(sb, v.ptr[i]);
+	if (!has(s->facts.sender_host_authenticated))
+		return;
+	strbuf_text(sb, " A=");
+	strbuf_add(sb, s->facts.sender_host_authenticated);
+	if (has(s->facts.authenticated_id)) {
+		strbuf_char(sb, ':');
+		strbuf_add(sb, s->facts.authenticated_id);
 	}
-	strbuf_char(sb, '"');
+	if (log_selected(s->log, LOG_SMTP_MAILAUTH) && has(s->mf.authenticated_sender)) {
+		strbuf_char(sb, ':');
+		strbuf_add(sb, s->mf.authenticated_sender);
+	}
 }
 
-static void add_selected(struct strbuf *sb, struct run *r, const struct message *m)
+slice_t log_identity_fields(struct run *r)
 {
-	struct session *s = r->s;
-	slice_t id = message_header_id(&m->headers);
-	if (log_selected(s->log, LOG_M8BITMIME))
-		strbuf_printf(sb, " M8S=%d", m->body_8bit ? 8 : 0);
-	if (log_selected(s->log, LOG_RECEIVE_TIME) && log_selected(s->log, LOG_MILLISEC))
-		strbuf_printf(sb, " RT=%lld.%03llds", (long long)(m->received_in_us / US_PER_SEC),
-		    (long long)(m->received_in_us / 1000 % 1000));
-	else if (log_selected(s->log, LOG_RECEIVE_TIME))
-		strbuf_printf(sb, " RT=%.*s",
-		    SL_ARG(clock_interval(sb->arena, m->received_in_us / US_PER_SEC)));
-	/* one that was added has the message's own id in it */
-	bool made = id.len > 1 && id.ptr[0] == 'E' && slice_starts(slice_sub(id, 1, id.len), m->id);
-	if (has(id) && log_selected(s->log, made ? LOG_MSG_ID_CREATED : LOG_MSG_ID)) {
-		strbuf_text(sb, made ? " id*=" : " id=");
-		strbuf_add(sb, id);
-	}
-	const struct header *subject;
-	if (log_selected(s->log, LOG_SUBJECT) &&
-	    (subject = header_find(&m->headers, SL("Subject"), NULL)) != NULL) {
-		add_quoted(sb, " T=", header_value(subject));
-	}
-	if (log_selected(s->log, LOG_RECEIVED_SENDER))
-		strbuf_printf(sb, " from <%.*s>", SL_ARG(m->sender));
-	if (log_selected(s->log, LOG_RECEIVED_RECIPIENTS)) {
-		strbuf_text(sb, " for");
-		for (uint32_t i = 0; i < m->recipient_count; i++)
-			strbuf_printf(sb, " %.*s", SL_ARG(m->recipients[i].address));
-	}
+	struct strbuf sb;
+	strbuf_init(&sb, r->scratch, 0);
+	add_auth(&sb, r->s);
+	strbuf_add(&sb, log_tls_fields(r));
+	return strbuf_slice(&sb);
 }
 
 slice_t log_tls_fields(struct run *r)
@@ -211,7 +213,7 @@ slice_t log_tls_fields(struct run *r)
 	if (log_selected(s->log, LOG_TLS_CERTIFICATE_VERIFIED))
 		strbuf_text(&sb, f->tls_in_certificate_verified ? " CV=yes" : " CV=no");
 	if (has(f->tls_in_peerdn) && log_selected(s->log, LOG_TLS_PEERDN))
-		add_quoted(&sb, " DN=", f->tls_in_peerdn);
+		log_quoted(&sb, "DN", f->tls_in_peerdn);
 	if (has(f->tls_in_sni) && log_selected(s->log, LOG_TLS_SNI)) {
 		strbuf_text(&sb, " SNI=");
 		strbuf_add(&sb, f->tls_in_sni);
@@ -239,28 +241,19 @@ void log_arrival(struct run *r, const struct message *m)
 	strbuf_add(&sb, host_for_log(r, true));
 	strbuf_text(&sb, " P=");
 	strbuf_add(&sb, s->facts.received_protocol);
-	strbuf_add(&sb, log_tls_fields(r));
-	if (has(s->facts.sender_host_authenticated)) {
-		strbuf_text(&sb, " A=");
-		strbuf_add(&sb, s->facts.sender_host_authenticated);
-		if (has(s->facts.authenticated_id)) {
-			strbuf_char(&sb, ':');
-			strbuf_add(&sb, s->facts.authenticated_id);
-		}
-		if (log_selected(s->log, LOG_SMTP_MAILAUTH) && has(s->mf.authenticated_sender)) {
-			strbuf_char(&sb, ':');
-			strbuf_add(&sb, s->mf.authenticated_sender);
-		}
-	}
 	if (s->pipelining_advertised && log_selected(s->log, LOG_PIPELINING))
 		strbuf_printf(&sb, " L%s%s",
 		    s->pipeconnect_used      ? "*"
 		    : s->pipeconnect_offered ? "."
 		                             : "",
 		    s->pipelining_used ? "" : "-");
+	strbuf_add(&sb, log_tls_fields(r));
+	add_auth(&sb, s);
 	strbuf_text(&sb, s->prdr_answered ? " PRDR" : "");
 	strbuf_text(&sb, s->chunked ? " K" : "");
 	strbuf_printf(&sb, " S=%llu", (unsigned long long)m->size_bytes);
-	add_selected(&sb, r, m);
+	bool same = s->recipients_given && !s->prdr_answered;
+	arrival_fields(&sb, s->log, s->cfg, m, same ? s->recipients.items : m->recipients,
+	    same ? s->recipients_given : m->recipient_count);
 	log_text(s->log, LOG_TO_MAIN, slice_cstr(m->id), strbuf_slice(&sb), slice_absent());
 }

@@ -19,7 +19,7 @@ struct lookup {
 	slice_t names[NAMES_MAX];
 	unsigned name_count, name; /* name_count 0: PTR is being asked for */
 	int64_t deadline_us;
-	bool deferred, mismatch;
+	bool deferred;
 };
 
 static void answered(void *arg, struct dns_answer *answer)
@@ -106,21 +106,24 @@ static void set_result(struct session_facts *f, enum host_lookup_state state, sl
 	session_update_host(f);
 }
 
+/* name: what it is not; ABSENT: it has none. */
+static void set_failure(struct session_facts *f, bool deferred, slice_t name)
+{
+	if (!slice_is_absent(name))
+		f->host_lookup_msg =
+		    arena_printf(f->arena, " (%.*s does not match any IP address for %.*s)",
+		        SL_ARG(f->sender_host_address), SL_ARG(name));
+	else if (!deferred)
+		f->host_lookup_msg = SL(" (failed to find host name from IP address)");
+	set_result(f, deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
+}
+
 static bool give_up(struct run *r, struct lookup *l)
 {
 	struct session *s = r->s;
-	set_result(
-	    &s->facts, l->deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
-	if (!log_selected(s->log, LOG_HOST_LOOKUP_FAILED))
-		return true;
-	if (l->mismatch)
-		log_line(r, LOG_TO_MAIN, "%.*s does not match any IP address for %.*s",
-		    SL_ARG(s->facts.sender_host_address), SL_ARG(l->names[0]));
-	else if (l->name_count)
-		log_line(r, LOG_TO_MAIN,
-		    "no IP address found for host %.*s (during SMTP connection from %.*s)",
-		    SL_ARG(l->names[0]), SL_ARG(host_for_text(r)));
-	else
+	set_failure(&s->facts, l->deferred, l->name_count ? l->names[0] : slice_absent());
+	/* as Exim, which tells of a name that is false where somebody minds */
+	if (!l->deferred && !l->name_count && log_selected(s->log, LOG_HOST_LOOKUP_FAILED))
 		log_line(r, LOG_TO_MAIN, "no host name found for IP address %.*s",
 		    SL_ARG(s->facts.sender_host_address));
 	return true;
@@ -144,7 +147,6 @@ static bool take_answer(struct run *r, struct lookup *l, struct dns_answer *ans)
 			set_result(&s->facts, HOST_LOOKUP_OK, l->names[l->name]);
 			return true;
 		}
-		l->mismatch |= !rc && ans->count;
 		if (++l->name >= l->name_count)
 			return give_up(r, l);
 	}
@@ -196,7 +198,7 @@ enum rc smtp_host_name_hook(struct eval *ev)
 			return RC_OK;
 		}
 	}
-	set_result(f, deferred ? HOST_LOOKUP_DEFERRED : HOST_LOOKUP_FAILED, slice_absent());
+	set_failure(f, deferred, n ? names[0] : slice_absent());
 	return deferred ? RC_DEFER : RC_FAIL;
 }
 

@@ -27,7 +27,7 @@ bool spool_has_room(struct run *r, int64_t extra)
 
 struct mail_parameters {
 	int64_t size; /* -1: not given */
-	bool body_8bit;
+	bool body_8bit, body_7bit;
 	slice_t auth, auth_raw; /* decoded, as it came; ABSENT: not given, or <> */
 	bool utf8, prdr;
 	struct dsn_params dsn;
@@ -46,7 +46,9 @@ static enum param take_parameter(struct run *r, slice_t name, slice_t value, voi
 	if (slice_eqis(name, "BODY") && config_bool(s->cfg, MO_accept_8bitmime)) {
 		if (slice_eqis(value, "8BITMIME"))
 			out->body_8bit = true;
-		else if (slice_is_absent(value) || (value.len && !slice_eqis(value, "7BIT"))) {
+		else if (slice_eqis(value, "7BIT"))
+			out->body_7bit = true;
+		else if (slice_is_absent(value) || value.len) {
 			synprot_error(r, false, 501, SL("invalid data for BODY"));
 			return PARAM_BAD;
 		}
@@ -123,11 +125,10 @@ static bool size_acceptable(struct run *r, slice_t sender, int64_t size)
 	struct session *s = r->s;
 	if (s->size_limit > 0 && size > s->size_limit) {
 		reply(r, 552, SL("Message size exceeds maximum permitted"));
-		if (log_selected(s->log, LOG_SIZE_REJECT))
-			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-			    "rejected MAIL FROM:<%.*s> %.*s: message too big: size=%lld max=%lld",
-			    SL_ARG(sender), SL_ARG(host_for_log(r, true)), (long long)size,
-			    (long long)s->size_limit);
+		log_line(r, log_where(r, LOG_SIZE_REJECT, LOG_TO_MAIN | LOG_TO_REJECT),
+		    "rejected MAIL FROM:<%.*s> %.*s: message too big: size=%lld max=%lld",
+		    SL_ARG(sender), SL_ARG(host_for_log(r, true)), (long long)size,
+		    (long long)s->size_limit);
 		return false;
 	}
 	return spool_has_room(
@@ -153,9 +154,9 @@ static bool sender_address(struct run *r, slice_t text, struct arena *a, slice_t
 		out->flags = 0;
 		return true;
 	}
-	if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT, "unqualified sender rejected: <%.*s> %.*s",
-		    SL_ARG(*out), SL_ARG(host_for_log(r, true)));
+	log_line(r, log_where(r, LOG_SMTP_SYNTAX_ERROR, LOG_TO_MAIN | LOG_TO_REJECT),
+	    "unqualified sender rejected: <%.*s> %.*s", SL_ARG(*out),
+	    SL_ARG(host_for_log(r, true)));
 	replyf(r, 501, "%.*s: sender address must contain a domain", SL_ARG(text));
 	return false;
 }
@@ -220,6 +221,7 @@ void serve_mail(struct run *r)
 		    arena_printf(m->arena, "utf8%.*s", SL_ARG(session_protocol(s)));
 	s->declared_size = p.size;
 	s->body_8bit = p.body_8bit;
+	s->body_7bit = p.body_7bit;
 	s->count_rset = s->count_helo = true;
 	struct acl_outcome out;
 	enum acl_verdict v = session_acl(r, ACL_MAIL, MO_acl_smtp_mail, slice_absent(), &out);

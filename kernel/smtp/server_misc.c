@@ -4,6 +4,7 @@
 
 void serve_rset(struct run *r)
 {
+	log_transaction_cut(r, "RSET");
 	session_reset_transaction(r->s);
 	reply(r, 250, SL("Reset OK"));
 }
@@ -22,16 +23,12 @@ void serve_quit(struct run *r)
 		(void)session_acl(r, ACL_QUIT, MO_acl_smtp_quit, slice_absent(), &out);
 		text = out.user_text;
 	}
-	if (s->m && log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
-		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (QUIT) from <%.*s>",
-		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender));
+	log_transaction_cut(r, "QUIT");
 	if (slice_is_absent(text) || !text.len)
 		text = arena_printf(
 		    r->scratch, "%.*s closing connection", SL_ARG(s->facts.smtp_active_hostname));
 	reply(r, 221, text);
-	if (log_selected(s->log, LOG_SMTP_CONNECTION))
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by QUIT",
-		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
+	log_connection_end(r, "closed by QUIT");
 	session_close(r, NULL);
 }
 
@@ -46,10 +43,9 @@ void serve_vrfy(struct run *r)
 		return;
 	}
 	if (!address_split(address, &local, &domain)) {
-		if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
-			log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-			    "unqualified verify rejected: <%.*s> %.*s", SL_ARG(address),
-			    SL_ARG(host_for_log(r, true)));
+		log_line(r, log_where(r, LOG_SMTP_SYNTAX_ERROR, LOG_TO_MAIN | LOG_TO_REJECT),
+		    "unqualified verify rejected: <%.*s> %.*s", SL_ARG(address),
+		    SL_ARG(host_for_log(r, true)));
 		replyf(r, 501, "%.*s: recipient address must contain a domain", SL_ARG(address));
 		return;
 	}

@@ -115,15 +115,24 @@ void session_update_host(struct session_facts *f);
 slice_t host_for_log(struct run *r, bool with_h);
 /* "(helo) [ip]" for sentences. */
 slice_t host_for_text(struct run *r);
+/* Exim's selectors are about the main log alone: what of `where` is left. */
+unsigned log_where(const struct run *r, enum log_item item, unsigned where);
 void log_line(struct run *r, unsigned where, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void log_about(struct run *r, unsigned where, slice_t detail, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 void log_arrival(struct run *r, const struct message *m);
 /* " X=... CV=... DN=... SNI=...", as selected; empty in clear. */
 slice_t log_tls_fields(struct run *r);
+/* " A=... X=..." */
+slice_t log_identity_fields(struct run *r);
+/* smtp_incomplete_transaction: a transaction ends without a message. */
+void log_transaction_cut(struct run *r, const char *why);
+/* "[TLS ]SMTP connection from HOST TEXT", as smtp_connection says. */
+void log_connection_end(struct run *r, const char *text);
 void log_tls_error(struct run *r, const char *where, slice_t text);
 /* Envelope and header for the reject log. */
 slice_t log_header_detail(struct run *r);
+/* " C=EHLO,QUIT"; nothing before the first command */
 slice_t log_history(struct run *r);
 slice_t session_age(struct run *r);
 

@@ -52,6 +52,9 @@ enum command {
 	CMD_UNKNOWN = CMD_COUNT,
 };
 
+/* Why a message that was accepted waits for a queue run, other than that it was wished for. */
+enum delay_reason { DELAY_NONE, DELAY_CONNECTIONS, DELAY_MESSAGES, DELAY_LOAD };
+
 struct smtp_client { /* one address and its sessions */
 	slice_t key;
 	struct smtp_client *next;
@@ -122,6 +125,10 @@ struct session {
 	int64_t deadline_us;    /* of the present wait for input */
 	bool skipping;          /* the rest of an overlong line */
 	/* what the client may do, worked out once */
+	uint8_t delay_reason; /* enum delay_reason, of the present message */
+	double load;          /* that made it wait; 0: none did */
+	bool greeted;
+	int read_error;       /* errno of the end of the input; 0: the client closed it */
 	int64_t connected_us; /* monotonic */
 	int64_t mail_limit, nonmail_limit, rcpt_limit, size_limit, command_timeout_us;
 	struct rate_limit mail_rate, rcpt_rate,
@@ -152,7 +159,8 @@ struct session {
 	bool rcpt_reply_differs;
 	bool sender_explained; /* why its verification failed: that is said once */
 	int64_t declared_size;
-	bool body_8bit;
+	bool body_8bit, body_7bit; /* BODY= */
+	size_t recipients_given;   /* before the ACL for DATA; for the log */
 	bool prdr, prdr_answered,
 	    prdr_some; /* asked for; each recipient has its answer; not all were taken */
 	/* DATA */

@@ -56,10 +56,9 @@ static bool recipient_address(struct run *r, slice_t arg, slice_t *out)
 		return true;
 	}
 	s->mf.rcpt_fail_count++;
-	if (log_selected(s->log, LOG_SMTP_SYNTAX_ERROR))
-		log_line(r, LOG_TO_MAIN | LOG_TO_REJECT,
-		    "unqualified recipient rejected: <%.*s> %.*s", SL_ARG(*out),
-		    SL_ARG(host_for_log(r, true)));
+	log_line(r, log_where(r, LOG_SMTP_SYNTAX_ERROR, LOG_TO_MAIN | LOG_TO_REJECT),
+	    "unqualified recipient rejected: <%.*s> %.*s", SL_ARG(*out),
+	    SL_ARG(host_for_log(r, true)));
 	slice_t text =
 	    arena_printf(r->scratch, "%.*s: recipient address must contain a domain", SL_ARG(arg));
 	remember_refusal(r, 501, text);

@@ -29,6 +29,7 @@ void session_begin_eval(struct run *r)
 	r->ev.hooks = &s->server->eval_hooks;
 	r->ev.hooks_ctx = r;
 	r->ev.services = c->services;
+	r->ev.log = s->log;
 	r->ev.deadline_us = clock_mono_us() + s->command_timeout_us;
 }
 
@@ -77,6 +78,8 @@ void session_facts_clear(struct session_facts *f, struct arena *a)
 	    .authenticated_fail_id = no,
 	    .auth = {no, no, no},
 	    .host_data = no,
+	    .host_lookup_msg = no,
+	    .debug_tag = no,
 	    .tls_in_cipher = no,
 	    .tls_in_cipher_std = no,
 	    .tls_in_ver = no,
@@ -103,7 +106,9 @@ void session_reset_transaction(struct session *s)
 	s->message = (struct acl_outcome){0};
 	s->rcpt_reply = slice_absent();
 	s->prdr = s->prdr_answered = s->prdr_some = false;
-	s->rcpt_reply_differs = s->rejected_rcpts_log = s->body_8bit = s->sender_explained = false;
+	s->rcpt_reply_differs = s->rejected_rcpts_log = s->sender_explained = false;
+	s->body_8bit = s->body_7bit = false;
+	s->recipients_given = 0;
 	s->declared_size = -1;
 	if (s->mf.smtputf8)
 		s->facts.received_protocol = session_protocol(s);
@@ -149,12 +154,14 @@ void session_close(struct run *r, const char *why)
 	s->state = ST_CLOSING;
 	s->deadline_us = clock_mono_us() + CLOSE_WAIT_US;
 	bool began = !s->tls_on_connect || s->layer == LAYER_TLS || s->history_count;
-	if (!s->mails && began && log_selected(s->log, LOG_SMTP_NO_MAIL))
-		log_line(r, LOG_TO_MAIN, "no MAIL in SMTP connection from %.*s D=%.*s%.*s %.*s",
-		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)), SL_ARG(log_tls_fields(r)),
-		    SL_ARG(log_history(r)));
+	if (s->greeted && !s->mails && began && log_selected(s->log, LOG_SMTP_NO_MAIL))
+		log_line(r, LOG_TO_MAIN, "no MAIL in %sSMTP connection from %.*s D=%.*s%.*s%.*s",
+		    s->tls_on_connect ? "TLS-on-connect " : "", SL_ARG(host_for_text(r)),
+		    SL_ARG(session_age(r)), SL_ARG(log_identity_fields(r)), SL_ARG(log_history(r)));
 	if (!why || s->notquit_done)
 		return;
+	if (strcmp(why, "acl-drop") == 0)
+		log_connection_end(r, "closed by DROP in ACL");
 	s->notquit_done = true;
 	s->facts.smtp_notquit_reason = slice_cstr(why);
 	struct acl_outcome out;
@@ -162,9 +169,25 @@ void session_close(struct run *r, const char *why)
 		(void)session_acl(r, ACL_NOTQUIT, MO_acl_smtp_notquit, slice_absent(), &out);
 }
 
-static const char *drop_reason(const struct session *s)
+/* In a transaction it is not expected. */
+static void log_lost(struct run *r)
 {
-	return s->state == ST_DATA ? "data" : "command";
+	struct session *s = r->s;
+	char buf[128];
+	const char *error = "";
+	log_transaction_cut(r, "connection lost");
+	if (s->read_error)
+		error = arena_printf(
+		    r->scratch, " (error: %s)", strerror_r(s->read_error, buf, sizeof buf))
+		            .ptr;
+	if (s->m && log_selected(s->log, LOG_LOST_INCOMING_CONNECTION))
+		log_line(r, LOG_TO_MAIN,
+		    "unexpected %s while reading SMTP command from %.*s%s D=%.*s",
+		    s->local ? "EOF" : "disconnection", SL_ARG(host_for_text(r)), error,
+		    SL_ARG(session_age(r)));
+	else if (!s->m && log_selected(s->log, LOG_SMTP_CONNECTION))
+		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s lost%s D=%.*s",
+		    SL_ARG(host_for_text(r)), error, SL_ARG(session_age(r)));
 }
 
 /* A message is being sent. */
@@ -183,15 +206,10 @@ static void lost(struct run *r)
 		session_tls_failed(r, SL("TCP connection closed by peer"));
 		return;
 	}
-	if (in_message(s)) {
+	if (in_message(s))
 		data_lost(r, false);
-	} else if (s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_BDAT) {
-		if (s->m &&
-		    log_selected(s->log, LOG_LOST_INCOMING_CONNECTION)) /* a message was begun */
-			log_line(r, LOG_TO_MAIN,
-			    "unexpected disconnection while reading SMTP %s from %.*s D=%.*s",
-			    drop_reason(s), SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
-	}
+	else if (s->state == ST_COMMAND || s->state == ST_AUTH || s->state == ST_BDAT)
+		log_lost(r);
 	session_close(r, "connection-lost");
 }
 

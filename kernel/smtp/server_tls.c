@@ -200,9 +200,7 @@ void serve_starttls(struct run *r)
 		reply(r, 454, SL("TLS currently unavailable"));
 		return;
 	}
-	if (s->m && log_selected(s->log, LOG_SMTP_INCOMPLETE_TRANSACTION))
-		log_line(r, LOG_TO_MAIN, "%.*s incomplete transaction (STARTTLS) from <%.*s>",
-		    SL_ARG(host_for_log(r, true)), SL_ARG(s->m->sender));
+	log_transaction_cut(r, "STARTTLS");
 	session_reset_transaction(s);
 	reply(r, 220, SL("TLS go ahead"));
 	await_hello(s);
@@ -214,9 +212,8 @@ static void end_failed(struct run *r)
 	struct session *s = r->s;
 	s->layer = LAYER_NONE;
 	s->lost = true;
-	if (!s->tls_on_connect && log_selected(s->log, LOG_SMTP_CONNECTION))
-		log_line(r, LOG_TO_MAIN, "SMTP connection from %.*s D=%.*s closed by EOF",
-		    SL_ARG(host_for_text(r)), SL_ARG(session_age(r)));
+	if (!s->tls_on_connect)
+		log_connection_end(r, "closed by EOF");
 	session_close(r, "tls-failed");
 }
 

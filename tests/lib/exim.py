@@ -19,14 +19,14 @@ MAIN = "spool_directory = DIR/exim\nlog_file_path = DIR/exim/log/%slog\nkeep_env
 CONFIG = "/etc/exim4/exim4.conf"
 
 
-def enter():
-    """From here on the scenario is where exim4 can run; it is skipped if that is nowhere."""
+def enter(files=None):
+    """From here on the scenario is where exim4 can run; it is skipped if that is nowhere.  files: as namespace.enter has them."""
     if not IS_ROOT:
         skip("exim4 delivers only when root starts it")
     program, why = packages.program("exim4", "exim4-daemon-light")
     if program is None:
         skip(why)
-    namespace.enter(ACCOUNT)
+    namespace.enter(dict(ACCOUNT, **(files or {})))
 
 
 class Exim:

@@ -130,6 +130,9 @@ static int32_t judge(struct delivery *d, int32_t status, int has_output)
 		           ? say(d, HEDDLE_FAIL, "return message generated")
 		           : HEDDLE_OK;
 	int later = !(in->return_output && has_output) && is_temporary(in, code);
+	const char *space = cmd.len ? memchr(cmd.ptr, ' ', cmd.len) : NULL;
+	if (space)
+		cmd.len = (uint32_t)(space - cmd.ptr); /* its arguments are not named */
 	return say(d, later ? HEDDLE_DEFER : HEDDLE_FAIL,
 	    "Child process of %.*s transport returned %d%s from command: %.*s", (int)name.len,
 	    name.ptr, code, status_meaning(code, meaning, sizeof meaning), (int)d->argv[0].len,

@@ -135,7 +135,6 @@ TEST(names)
 		CHECK_LOGGED(&g, " H=good.test (x) [192.0.2.1] unrecognized command\n");
 		hello("192.0.2.2", "250 mx.test.example Hello x [192.0.2.2]");
 		CHECK_LOGGED(&g, " H=(x) [192.0.2.2] unrecognized command\n");
-		CHECK_LOGGED(&g, " 192.0.2.2 does not match any IP address for forged.test\n");
 		hello("192.0.2.3", "250 mx.test.example Hello x [192.0.2.3]");
 		CHECK_LOGGED(&g, " no host name found for IP address 192.0.2.3\n");
 		for (int i = 0; i < 100 && smtp_server_count(g.server) > 1; i++)
