@@ -23,6 +23,9 @@ struct heddle_route { /* FAIL: the address fails; DEFER: deferred; OK: by verdic
 };
 enum { HEDDLE_C_ADDRESS = 1, HEDDLE_C_FILE, HEDDLE_C_DIRECTORY, HEDDLE_C_PIPE, HEDDLE_C_REPLY };
 enum { HEDDLE_S_PROCEED = 1, HEDDLE_S_PASS, HEDDLE_S_FAIL, HEDDLE_S_DEFER, HEDDLE_S_REROUTE, HEDDLE_S_SEND };
+enum { /* flags of a child: it becomes a recipient of its own if it is deferred; bounces do not show it */
+    HEDDLE_CHILD_ONE_TIME = 1, HEDDLE_CHILD_HIDDEN = 2
+};
 struct heddle_route_child {
     uint32_t struct_size, kind, flags, reserved;
     struct heddle_slice text, errors_to, headers_add, headers_remove;

@@ -28,7 +28,7 @@ const struct address *address_top(const struct address *a)
 
 /* What an address is called in the notes: recipient, where it ends and through which transport; of
  * commands and replies also who made it, as the same command for two of them is two deliveries. */
-static slice_t child_key(struct arena *a, const struct address *x)
+slice_t address_note(struct arena *a, const struct address *x)
 {
 	slice_t by = x->transport ? x->transport->name : SL("-");
 	slice_t of = x->parent && (x->kind == ADDRESS_PIPE || x->kind == ADDRESS_REPLY)
@@ -156,6 +156,7 @@ static void route(struct attempt *t)
 	int64_t now = clock_wall_us(), forced = scheduler_forced_at(t->d);
 
 	routing_init(&t->routing, t->arena, &t->ev, 0);
+	t->routing.attempt = t;
 	t->left = ARENA_ARRAY(t->arena, uint32_t, t->state.n_recipients + 1);
 	t->immediate = ARENA_ARRAY(t->arena, bool, t->state.n_recipients + 1);
 	t->good = ARENA_ARRAY(t->arena, struct good_news, t->state.n_recipients + 1);
@@ -316,7 +317,7 @@ static void fail_address(
 static void note_final(struct attempt *t, const struct address *a)
 {
 	if (a->parent || a->is_copied) {
-		strbuf_add(&t->note, child_key(t->arena, a));
+		strbuf_add(&t->note, address_note(t->arena, a));
 		strbuf_char(&t->note, '\n');
 	}
 }
@@ -329,7 +330,7 @@ static void after_routing(struct attempt *t)
 			retry_forget(t, a, NULL);
 		switch (a->result) {
 		case ROUTE_FAILED:
-			if (map_get(t->done, child_key(t->arena, a)))
+			if (map_get(t->done, address_note(t->arena, a)))
 				a->result = ROUTE_DUPLICATE; /* its sender has been told */
 			else
 				fail_address(t, a, NULL, NULL);
@@ -342,13 +343,13 @@ static void after_routing(struct attempt *t)
 			give_up_or_defer(t, a, NULL, NULL);
 			break;
 		case ROUTE_DISCARDED:
-			if (!map_get(t->done, child_key(t->arena, a))) {
+			if (!map_get(t->done, address_note(t->arena, a))) {
 				line_discarded(t, a);
 				note_final(t, a);
 			}
 			break;
 		case ROUTE_DELIVER:
-			if (map_get(t->done, child_key(t->arena, a)))
+			if (map_get(t->done, address_note(t->arena, a)))
 				a->result =
 				    ROUTE_DUPLICATE; /* an earlier attempt has delivered it */
 			else if (waiting_routed(t, a))
@@ -581,8 +582,8 @@ static void tell_sender(struct attempt *t)
 static void finish(struct attempt *t)
 {
 	struct error err = {.text = ""};
-	struct queue_outcome *o =
-	    ARENA_ARRAY(t->arena, struct queue_outcome, t->state.n_recipients + 1);
+	struct queue_outcome *o = ARENA_ARRAY(
+	    t->arena, struct queue_outcome, t->state.n_recipients + t->deferred.count + 1);
 	bool all_done;
 	int64_t next;
 
@@ -598,6 +599,7 @@ static void finish(struct attempt *t)
 	}
 	if (t->deferred.count && bounce_send_warning(t, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "a warning could not be queued: %s", err.text);
+	one_time_settle(t, o, &n);
 	if (n && record(t, o, n, all_done ? AS_IT_WAS : next, &err) != RC_OK)
 		log_panic(t->log, t->id_text, "the attempt could not be recorded: %s", err.text);
 	if (t->freeze)

@@ -112,17 +112,19 @@ static slice_t dsn_from(struct attempt *t)
 static void put_failed(struct attempt *t, struct message *b, slice_t to)
 {
 	struct strbuf sb;
-	const char *between = "X-Failed-Recipients: ";
+	const char *first = "X-Failed-Recipients: ", *between = first;
 
 	strbuf_init(&sb, b->arena, 0);
 	VEC_FOREACH(&t->failed, struct address *, it)
 	{
-		if (!bounce_tells(t, *it, to))
+		if (!bounce_tells(t, *it, to) || (*it)->is_hidden)
 			continue;
 		strbuf_text(&sb, between);
 		strbuf_add(&sb, (*it)->text);
 		between = ",\n  ";
 	}
+	if (between == first)
+		return;
 	strbuf_char(&sb, '\n');
 	(void)header_append(b->arena, &b->headers, strbuf_slice(&sb));
 }

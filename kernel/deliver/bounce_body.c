@@ -16,6 +16,12 @@ static slice_t why(const struct address *a)
 	return !slice_is_absent(a->logged) && a->logged.len ? a->logged : SL("delivery failed");
 }
 
+/* hide_child_in_errmsg: neither the address nor what went wrong with it. */
+static slice_t shown_as(const struct address *a)
+{
+	return a->is_hidden ? SL("an undisclosed address") : a->text;
+}
+
 /* Those of whom this sender is told. */
 static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 {
@@ -24,11 +30,11 @@ static void put_addresses(struct attempt *t, struct strbuf *sb, slice_t to)
 		const struct address *a = *it;
 		if (!bounce_tells(t, a, to))
 			continue;
-		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
+		strbuf_printf(sb, "  %.*s\n", SL_ARG(shown_as(a)));
 		if (a->parent)
 			strbuf_printf(
 			    sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
-		slice_t rest = a->is_untold ? slice_absent() : why(a), line;
+		slice_t rest = a->is_untold || a->is_hidden ? slice_absent() : why(a), line;
 		while (slice_next(&rest, '\n', &line))
 			strbuf_printf(sb, "    %.*s\n", SL_ARG(line));
 	}
@@ -56,7 +62,7 @@ static void put_output(struct attempt *t, struct strbuf *sb, slice_t to, slice_t
 		if (!bounce_tells(t, a, to) || !a->output.len)
 			continue;
 		strbuf_printf(
-		    sb, "\n------ %.*s ------\n\n%.*s", SL_ARG(a->text), SL_ARG(a->output));
+		    sb, "\n------ %.*s ------\n\n%.*s", SL_ARG(shown_as(a)), SL_ARG(a->output));
 		if (a->output.ptr[a->output.len - 1] != '\n')
 			strbuf_char(sb, '\n');
 	}
@@ -308,7 +314,12 @@ static void put_delayed(struct attempt *t, struct strbuf *sb)
 		const struct address *a = *it;
 		if (!bounce_is_slow(t, a))
 			continue;
-		strbuf_printf(sb, "  %.*s\n", SL_ARG(a->text));
+		strbuf_printf(sb, "  %.*s\n", SL_ARG(shown_as(a)));
+		if (a->is_hidden) {
+			strbuf_printf(
+			    sb, "    (generated from %.*s)\n", SL_ARG(address_top(a)->text));
+			continue;
+		}
 		slice_t rest = a->shown, line;
 		const char *before = "Delay reason: ";
 		if (!rest.len || a->is_untold)
@@ -353,7 +364,7 @@ slice_t bounce_delay_body(
 		put_original_recipient(t, &sb, (*it)->recipient);
 		strbuf_printf(&sb,
 		    "Action: delayed\nFinal-Recipient: rfc822;%.*s\nStatus: 4.0.0\n\n",
-		    SL_ARG((*it)->text));
+		    SL_ARG((*it)->is_hidden ? address_top(*it)->text : (*it)->text));
 	}
 	strbuf_printf(&sb, "--%.*s\nContent-type: text/rfc822-headers\n\n", SL_ARG(boundary));
 	put_headers(t, &sb, "");

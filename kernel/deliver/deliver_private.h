@@ -158,6 +158,11 @@ void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m
  * of the message's facts. */
 void attempt_own_facts(struct attempt *t);
 void attempt_deliver_group(struct attempt *t, struct group *g);
+/* How an address that is through is written down, so that the next attempt leaves it alone. */
+slice_t address_note(struct arena *a, const struct address *x);
+/* one_time.c: recipients whose deferred children are from now on recipients themselves.  outcomes,
+ * as they will be recorded, follow; there is room for one more for each deferred address. */
+void one_time_settle(struct attempt *t, struct queue_outcome *outcomes, size_t *n);
 /* parallel.c: returns when all have their outcomes. */
 void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EXCLUDES(lk_deliver);
 /* scheduler.c */

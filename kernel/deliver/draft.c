@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Messages that transports make (autoreply): draft, draft_write, commit of heddle.message.1.
+ * Messages that transports make (autoreply), and routers (redirect, about errors in lists): draft,
+ * draft_write, commit of heddle.message.1.
  * A draft lies in the arena of the call and comes to nothing unless it is committed; commit means
  * that it is on stable storage. Source: Exim specification, chapter 27; RFC 3834.
  */
@@ -13,7 +14,9 @@
 #define RECIPIENTS_MAX 1000u
 
 struct heddle_draft {
-	struct heddle_job *job;
+	struct attempt *attempt;
+	struct heddle_job *job; /* NULL: a router's */
+	const void *of;         /* the delivery or routing that it is open in */
 	slice_t sender, headers;
 	slice_t *to;
 	uint32_t count;
@@ -38,15 +41,25 @@ static bool is_line_safe(slice_t s)
 	return true;
 }
 
+static struct attempt *attempt_of(const struct heddle_call *c)
+{
+	const struct heddle_job *j = c->job;
+	const struct route_step *s = c->routing;
+
+	return j ? j->attempt : s ? s->run->attempt : NULL;
+}
+
 int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count,
     slice_t headers, struct heddle_draft **out)
 {
-	if (!c->job)
+	if (!attempt_of(c))
 		return refuse(c, HEDDLE_ERROR, "a message is made while one is delivered", SL(""));
 	if (count == 0 || count > RECIPIENTS_MAX)
 		return refuse(c, HEDDLE_FAIL, "no recipients, or too many", SL(""));
 	struct heddle_draft *d = ARENA_NEW(c->arena, struct heddle_draft);
+	d->attempt = attempt_of(c);
 	d->job = c->job;
+	d->of = c->job ? c->job : c->routing;
 	d->sender = sender;
 	d->headers = arena_dup(c->arena, headers);
 	d->to = ARENA_ARRAY(c->arena, slice_t, count);
@@ -65,7 +78,7 @@ int32_t message_draft(struct heddle_call *c, slice_t sender, const slice_t *to, 
 int32_t message_draft_write(
     struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
 {
-	if (d->is_done || d->job != c->job)
+	if (d->is_done || d->of != (c->job ? c->job : c->routing))
 		return refuse(c, HEDDLE_ERROR, "a draft that is not open", SL(""));
 	strbuf_add(&d->body, slice_tainted(buf, (size_t)len));
 	return strbuf_is_overfull(&d->body)
@@ -76,10 +89,9 @@ int32_t message_draft_write(
 /* The login of whom the transport runs as; a number if its name is not known here. */
 static slice_t author(const struct heddle_job *j, struct arena *a)
 {
-	const struct address *of = *VEC_AT(&j->group->addresses, struct address *, 0);
-
-	if (j->uid == UINT32_MAX) /* the daemon's own account */
+	if (!j || j->uid == UINT32_MAX) /* the daemon's own account */
 		return SL("heddle");
+	const struct address *of = *VEC_AT(&j->group->addresses, struct address *, 0);
 	if (of->facts.local_user_uid == (int64_t)j->uid && of->facts.local_part.len)
 		return arena_dup(a, of->facts.local_part);
 	return arena_printf(a, "%u", j->uid);
@@ -176,9 +188,9 @@ int32_t message_commit(struct heddle_call *c, struct heddle_draft *d, slice_t *i
 {
 	struct error err = {.text = ""};
 
-	if (d->is_done || d->job != c->job)
+	if (d->is_done || d->of != (c->job ? c->job : c->routing))
 		return refuse(c, HEDDLE_ERROR, "a draft that is not open", SL(""));
-	struct attempt *t = d->job->attempt;
+	struct attempt *t = d->attempt;
 	struct message *m = message_new();
 	slice_t who = author(d->job, m->arena);
 	d->is_done = true;

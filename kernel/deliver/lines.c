@@ -21,7 +21,10 @@ static void put_address(
 	if (log_selected(t->log, LOG_ALL_PARENTS))
 		for (const struct address *p = a->parent; p && p->parent; p = p->parent)
 			strbuf_printf(sb, " (%.*s)", SL_ARG(p->text));
-	if (!slice_eq(shown, top->text))
+	slice_t once = t->m->recipients[top->recipient].one_time_parent;
+	if (a == top && once.len)
+		strbuf_printf(sb, " <%.*s>", SL_ARG(once));
+	else if (!slice_eq(shown, top->text))
 		strbuf_printf(sb, " <%.*s>", SL_ARG(top->text));
 }
 

@@ -50,6 +50,8 @@ struct address {
 	struct vec fields;                   /* struct route_field */
 	int64_t uid, gid; /* from run_as or the router's user option; -1: unset */
 	bool initgroups;
+	bool one_time;     /* if it is deferred it becomes a recipient of its own */
+	bool is_hidden;    /* bounces do not show it */
 	bool is_copied;    /* "unseen": the recipient ends in more than this one */
 	slice_t user_home; /* of the account that check_local_user found, ABSENT: none */
 	/* how it ended */
@@ -69,8 +71,11 @@ struct address {
 };
 
 enum { ROUTE_VERIFY = 1, ROUTE_VERIFY_SENDER = 2, ROUTE_EXPN = 4, ROUTE_TEST = 8 };
+struct attempt;
 struct routing {
 	struct arena *arena;
+	struct attempt *
+	    attempt; /* whose routing it is: what a router sends belongs to it; NULL: no delivery */
 	struct eval *eval; /* message and session facts set; address is set by us as we go */
 	uint32_t flags;
 	struct vec addresses;     /* struct address *, in the order of their making */

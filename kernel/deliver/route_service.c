@@ -29,6 +29,8 @@ static int32_t add_child(struct heddle_call *c, const struct heddle_route_child 
 	a->parent = s->addr;
 	a->depth = s->addr->depth + 1;
 	a->kind = in->kind == HEDDLE_C_ADDRESS ? ADDRESS_PLAIN : (enum address_kind)in->kind;
+	a->one_time = (in->flags & HEDDLE_CHILD_ONE_TIME) != 0;
+	a->is_hidden = s->addr->is_hidden || (in->flags & HEDDLE_CHILD_HIDDEN) != 0;
 	a->facts.original_local_part = s->addr->facts.original_local_part;
 	a->facts.original_domain = s->addr->facts.original_domain;
 	a->facts.parent_local_part = s->addr->facts.local_part;

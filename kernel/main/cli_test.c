@@ -101,6 +101,39 @@ static int test_address(struct test *t, const struct cli *c, slice_t address)
 	return status_of[rc];
 }
 
+/* Without words each line of the input is one address; the prompt is there without a terminal too.
+ */
+static int run_typed(struct test *t, const struct cli *c)
+{
+	struct error err;
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	int status = ALL_WELL;
+
+	for (;;) {
+		slice_t address;
+		int now = SOME_FAILED;
+		(void)printf("> ");
+		(void)fflush(stdout);
+		if ((n = getline(&line, &cap, stdin)) <= 0)
+			break;
+		slice_t text = slice_trim(slice_tainted(line, (size_t)n));
+		if (text.len == 0)
+			printf("syntax error: empty address\n");
+		else if (address_parse_path(t->p->arena, text, false, address_flags(t->cfg),
+		             &address, &err) != RC_OK)
+			printf("syntax error: %s\n", err.text);
+		else
+			now = test_address(t, c, address);
+		if (now > status)
+			status = now;
+	}
+	printf("\n");
+	free(line);
+	return status;
+}
+
 /* Each word is a list of addresses, in any form that a header may have. */
 static int run_addresses(struct test *t, const struct cli *c)
 {
@@ -108,6 +141,8 @@ static int run_addresses(struct test *t, const struct cli *c)
 	slice_t address;
 	int status = ALL_WELL;
 
+	if (c->words.count == 0)
+		return run_typed(t, c);
 	VEC_FOREACH(&c->words, slice_t, w)
 	for (size_t pos = 0;;) {
 		int now = SOME_FAILED;

@@ -76,7 +76,7 @@ static const struct field_row rows[] = {
 #define TAG_ACL_C 50
 #define TAG_ACL_M 51
 
-enum recipient_tag { RTAG_ERRORS_TO = 1, RTAG_ORCPT, RTAG_DSN };
+enum recipient_tag { RTAG_ERRORS_TO = 1, RTAG_ORCPT, RTAG_DSN, RTAG_ONE_TIME_PARENT };
 
 static void put(struct strbuf *sb, uint8_t tag, slice_t value)
 {
@@ -286,6 +286,8 @@ slice_t message_encode_recipient(struct arena *a, const struct recipient *r)
 		put(&sb, RTAG_ERRORS_TO, r->errors_to);
 	if (r->orcpt.ptr && !slice_is_absent(r->orcpt))
 		put(&sb, RTAG_ORCPT, r->orcpt);
+	if (r->one_time_parent.ptr && !slice_is_absent(r->one_time_parent))
+		put(&sb, RTAG_ONE_TIME_PARENT, r->one_time_parent);
 	put_le32(le, r->dsn_flags);
 	if (r->dsn_flags)
 		put(&sb, RTAG_DSN, slice_of(le, sizeof le, HEDDLE_CLEAN));
@@ -295,7 +297,7 @@ slice_t message_encode_recipient(struct arena *a, const struct recipient *r)
 enum rc message_decode_recipient(
     struct arena *a, slice_t bytes, struct recipient *out, struct error *err)
 {
-	out->errors_to = out->orcpt = slice_absent();
+	out->errors_to = out->orcpt = out->one_time_parent = slice_absent();
 	out->dsn_flags = 0;
 	slice_t rest = bytes, value;
 	while (rest.len) {
@@ -307,6 +309,8 @@ enum rc message_decode_recipient(
 			out->errors_to = arena_dup(a, value);
 		else if (tag == RTAG_ORCPT)
 			out->orcpt = arena_dup(a, value);
+		else if (tag == RTAG_ONE_TIME_PARENT)
+			out->one_time_parent = arena_dup(a, value);
 		else if (tag == RTAG_DSN && value.len == 4)
 			out->dsn_flags = get_le32(value.ptr);
 	}

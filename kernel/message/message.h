@@ -15,10 +15,12 @@
 #define MESSAGE_ID_LEN 16 /* XXXXXX-YYYYYY-ZZ */
 
 struct recipient {
-	slice_t address;    /* fully qualified */
-	slice_t errors_to;  /* from a redirection with one_time; else ABSENT */
-	slice_t orcpt;      /* DSN: xtext, or ABSENT */
-	uint32_t dsn_flags; /* HEDDLE_DSN_ of NOTIFY= */
+	slice_t address;         /* fully qualified */
+	slice_t errors_to;       /* from a redirection with one_time; else ABSENT */
+	slice_t one_time_parent; /* whom that redirection made it of, for the log; zeroed or ABSENT:
+	                            nobody */
+	slice_t orcpt;           /* DSN: xtext, or ABSENT */
+	uint32_t dsn_flags;      /* HEDDLE_DSN_ of NOTIFY= */
 };
 
 /* Where the body's bytes are: in memory (just received), or in the queue's store.  LF line ends,

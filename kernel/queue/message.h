@@ -99,6 +99,8 @@ enum queue_edit_kind {
 	QUEUE_EDIT_SET_SENDER,       /* text */
 	QUEUE_EDIT_SET_NEXT, /* when_us: next attempt of the message and of all pending recipients
 	                      */
+	QUEUE_EDIT_REPLACE_RECIPIENT, /* recipient is done with: `by` stand for it, under the next
+	                                 indexes; all of that or nothing */
 	QUEUE_EDIT_KINDS
 };
 struct queue_edit {
@@ -108,5 +110,8 @@ struct queue_edit {
 	int64_t when_us;
 	slice_t text;
 	slice_t params; /* ADD_RECIPIENT */
+	const struct queue_recipient
+	    *by; /* REPLACE_RECIPIENT: address, params, flags; due at when_us */
+	size_t n_by;
 };
 #endif

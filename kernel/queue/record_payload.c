@@ -6,12 +6,14 @@
 #include "queue/record.h"
 
 #include "base/codec.h"
+#include "base/strbuf.h"
 
-#define ENVELOPE_FIXED  72u
-#define RECIPIENT_FIXED 28u
-#define PROGRESS_FIXED  20u
-#define OUTCOME_FIXED   20u
-#define EDIT_FIXED      28u
+#define ENVELOPE_FIXED    72u
+#define RECIPIENT_FIXED   28u
+#define PROGRESS_FIXED    20u
+#define OUTCOME_FIXED     20u
+#define EDIT_FIXED        28u
+#define REPLACEMENT_FIXED 12u
 
 /* ---- a cursor over untrusted bytes ---- */
 struct cursor {
@@ -262,10 +264,31 @@ enum rc record_progress_apply(
 }
 
 /* ---- EDIT ---- */
+/* What a recipient is replaced by, in the place of the text: flags, lengths, address, params of
+ * each. */
+static slice_t put_replacements(struct arena *a, const struct queue_edit *e)
+{
+	struct strbuf sb;
+	char fixed[REPLACEMENT_FIXED];
+
+	strbuf_init(&sb, a, 0);
+	for (size_t i = 0; i < e->n_by; i++) {
+		const struct queue_recipient *r = &e->by[i];
+		put_le32(fixed, r->flags);
+		put_le32(fixed + 4, r->address.len);
+		put_le32(fixed + 8, r->params.len);
+		strbuf_add(&sb, slice_tainted(fixed, sizeof fixed));
+		strbuf_add(&sb, r->address);
+		strbuf_add(&sb, r->params);
+	}
+	return strbuf_slice(&sb);
+}
+
 enum rc record_edit_encode(
     struct arena *a, const struct queue_edit *e, slice_t *out, struct error *err)
 {
-	uint64_t size = EDIT_FIXED + (uint64_t)e->text.len + e->params.len;
+	slice_t text = e->kind == QUEUE_EDIT_REPLACE_RECIPIENT ? put_replacements(a, e) : e->text;
+	uint64_t size = EDIT_FIXED + (uint64_t)text.len + e->params.len;
 
 	if (size > RECORD_MAX_BYTES || e->kind >= QUEUE_EDIT_KINDS)
 		return error_set(err, RC_FAIL, "impossible edit");
@@ -275,9 +298,9 @@ enum rc record_edit_encode(
 	put_le32(b + 4, e->recipient);
 	put_le32(b + 8, e->flags);
 	put_le64(b + 12, (uint64_t)e->when_us);
-	put_le32(b + 20, e->text.len);
+	put_le32(b + 20, text.len);
 	put_le32(b + 24, e->params.len);
-	(void)put_text(put_text(b + EDIT_FIXED, e->text), e->params);
+	(void)put_text(put_text(b + EDIT_FIXED, text), e->params);
 	*out = slice_tainted(b, (size_t)size);
 	return RC_OK;
 }
@@ -293,6 +316,41 @@ static void add_recipient(struct arena *a, struct queue_message *m, const struct
 	    .flags = e->flags,
 	    .next_attempt_us = e->when_us};
 	m->recipients = r;
+}
+
+/* One of what a recipient is replaced by; false: at the end, or c is bad. */
+static bool next_replacement(struct cursor *c, int64_t when_us, struct queue_recipient *out)
+{
+	const uint8_t *b = c->left ? take(c, REPLACEMENT_FIXED) : NULL;
+
+	if (!b || c->bad)
+		return false;
+	*out = (struct queue_recipient){.flags = get_le32(b), .next_attempt_us = when_us};
+	uint32_t params = get_le32(b + 8);
+	out->address = take_text(c, get_le32(b + 4));
+	out->params = take_text(c, params);
+	return !c->bad;
+}
+
+/* All or nothing: what is damaged changes nothing. */
+static enum rc replace_recipient(
+    struct arena *a, struct queue_message *m, const struct queue_edit *e, struct error *err)
+{
+	struct cursor c = {(const uint8_t *)e->text.ptr, e->text.len, false}, again = c;
+	struct queue_recipient one, *all;
+	size_t n = 0;
+
+	while (next_replacement(&c, e->when_us, &one))
+		n++;
+	if (c.bad || e->recipient >= m->n_recipients)
+		return error_set(err, RC_ERROR, "damaged edit record: replacements");
+	all = ARENA_ARRAY(a, struct queue_recipient, m->n_recipients + n);
+	memcpy(all, m->recipients, m->n_recipients * sizeof *all);
+	all[e->recipient].state = QUEUE_RCPT_DELIVERED;
+	m->recipients = all;
+	while (next_replacement(&again, e->when_us, &one))
+		all[m->n_recipients++] = one;
+	return RC_OK;
 }
 
 static void change_pending(struct queue_message *m, const struct queue_edit *e)
@@ -345,6 +403,8 @@ static enum rc apply_edit(
 		m->next_attempt_us = e->when_us;
 		change_pending(m, e);
 		return RC_OK;
+	case QUEUE_EDIT_REPLACE_RECIPIENT:
+		return replace_recipient(a, m, e, err);
 	case QUEUE_EDIT_KINDS:
 		break;
 	}

@@ -10,6 +10,7 @@
 #undef starts
 #undef refuse
 #include "../../drivers/router/redirect/items.c"
+#include "../../drivers/router/redirect/report.c"
 
 #include "base/strbuf.h"
 
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct heddle_call {
 	struct arena *arena;
-	unsigned flags, reads, children;
+	unsigned flags, reads, children, letters;
 	bool said_why;
 	slice_t list, files; /* files: with a byte 255 between them */
 };
@@ -42,6 +43,8 @@ static int32_t host_opt_text(
 		*out = c->flags & 1 ? SL("/home/u/.forward") : c->list;
 	if (i == O_INCLUDE_DIRECTORY && (c->flags & 2))
 		*out = SL("/i");
+	if (i == O_SYNTAX_ERRORS_TO && (c->flags & 16))
+		*out = SL("owner@site.example");
 	return HEDDLE_OK;
 }
 static int32_t host_var_get(struct heddle_call *c, slice_t name, slice_t *out)
@@ -49,6 +52,11 @@ static int32_t host_var_get(struct heddle_call *c, slice_t name, slice_t *out)
 	*out = slice_starts(name, "local_user") ? (c->flags & 4 ? SL("1000") : slice_absent())
 	                                        : SL("site.example");
 	return HEDDLE_OK;
+}
+static void *host_alloc(struct heddle_call *c, uint64_t size, uint32_t align)
+{
+	(void)align;
+	return arena_alloc(c->arena, (size_t)size);
 }
 static int32_t host_join(struct heddle_call *c, const slice_t *parts, uint32_t count, slice_t *out)
 {
@@ -138,6 +146,30 @@ static int32_t read_checked(struct heddle_call *c, slice_t path, uint32_t as, ui
 	return HEDDLE_OK;
 }
 
+/* What is told to syntax_errors_to: nothing of the list gets into its header. */
+static int32_t draft(struct heddle_call *c, slice_t sender, const slice_t *to, uint32_t count,
+    slice_t headers_, struct heddle_draft **out)
+{
+	MUST(sender.len == 0 && count == 1 && slice_eqs(to[0], "owner@site.example"));
+	MUST(slice_find(headers_, '@') != SIZE_MAX && headers_.len < 1000);
+	*out = arena_alloc(c->arena, 1);
+	return HEDDLE_OK;
+}
+static int32_t draft_write(
+    struct heddle_call *c, struct heddle_draft *d, const void *buf, uint64_t len)
+{
+	MUST(d && len);
+	(void)arena_dup(c->arena, slice_of(buf, (size_t)len, 0));
+	return HEDDLE_OK;
+}
+static int32_t commit(struct heddle_call *c, struct heddle_draft *d, slice_t *id)
+{
+	MUST(d && !c->letters++);
+	*id = SL("id");
+	return HEDDLE_OK;
+}
+static const struct heddle_message_service messages = {
+    .struct_size = sizeof messages, .draft = draft, .draft_write = draft_write, .commit = commit};
 static const struct heddle_routing_service routing = {
     .struct_size = sizeof routing, .add_child = add_child, .is_ancestor = is_ancestor};
 static const struct heddle_file_service files = {
@@ -145,12 +177,14 @@ static const struct heddle_file_service files = {
 static const void *host_service(const struct heddle_host *h, const char *id)
 {
 	(void)h;
-	return !strcmp(id, HEDDLE_ROUTING_ID) ? (const void *)&routing
-	       : !strcmp(id, HEDDLE_FILE_ID)  ? (const void *)&files
-	                                      : NULL;
+	return !strcmp(id, HEDDLE_ROUTING_ID)   ? (const void *)&routing
+	       : !strcmp(id, HEDDLE_FILE_ID)    ? (const void *)&files
+	       : !strcmp(id, HEDDLE_MESSAGE_ID) ? (const void *)&messages
+	                                        : NULL;
 }
 static const struct heddle_host host_table = {.struct_size = sizeof host_table,
     .service = host_service,
+    .alloc = host_alloc,
     .opt_text = host_opt_text,
     .opt_int = host_opt_int,
     .var_get = host_var_get,

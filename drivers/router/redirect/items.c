@@ -223,6 +223,10 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 	    .headers_add = heddle_text(NULL),
 	    .headers_remove = heddle_text(NULL)};
 
+	if (redirect_flag(l->r, l->call, O_ONE_TIME))
+		c.flags |= HEDDLE_CHILD_ONE_TIME;
+	if (redirect_flag(l->r, l->call, O_HIDE_CHILD_IN_ERRMSG))
+		c.flags |= HEDDLE_CHILD_HIDDEN;
 	if (++l->children > MAX_CHILDREN)
 		return faulty(l, "too many items", heddle_text(""), "");
 	return l->r->routing->add_child(l->call, &c);
@@ -234,20 +238,25 @@ static int32_t add(struct list *l, uint32_t kind, slice text)
 static int32_t bad_item(struct list *l, slice item, int in_domain)
 {
 	const struct heddle_host *h = l->r->host;
-	slice what[3] =
-	    {heddle_text(in_domain
-	                     ? "domain missing or malformed in \""
-	                     : "missing or malformed local part (expected word or \"<\") in \""),
-	        item, heddle_text("\"")},
-	      said = what[0], all = what[0];
+	slice why =
+	    heddle_text(in_domain ? "domain missing or malformed"
+	                          : "missing or malformed local part (expected word or \"<\")");
+	slice what[4] = {why, heddle_text(" in \""), item, heddle_text("\"")}, said = why,
+	      all = why;
 
-	(void)h->join(l->call, what, 3, &said);
+	(void)h->join(l->call, what, 4, &said);
 	if (!redirect_flag(l->r, l->call, O_SKIP_SYNTAX_ERRORS))
 		return faulty(l, "", said, "");
 	slice line[3] = {
 	    h->instance_name(l->r->cfg), heddle_text(" router: skipped error: "), said};
 	(void)h->join(l->call, line, 3, &all);
 	h->log(l->call, HEDDLE_LOG_MAIN, all);
+	struct fault *f = h->alloc(l->call, sizeof *f, _Alignof(struct fault));
+	if (!f)
+		return HEDDLE_DEFER;
+	*f = (struct fault){.why = why, .item = item};
+	*l->faults_end = f;
+	l->faults_end = &f->next;
 	return HEDDLE_OK;
 }
 
@@ -396,7 +405,7 @@ static int32_t special(struct list *l, slice item, slice rest, uint32_t depth, i
 
 static int32_t add_command(struct list *l, slice item)
 {
-	if (redirect_flag(l->r, l->call, O_FORBID_PIPE))
+	if (redirect_flag(l->r, l->call, O_FORBID_PIPE) || redirect_flag(l->r, l->call, O_ONE_TIME))
 		return faulty(l, "delivery to pipe forbidden", heddle_text(""), "");
 	if (!(item.flags & HEDDLE_CLEAN))
 		return faulty(l, "Tainted command: ", item, "");
@@ -405,7 +414,7 @@ static int32_t add_command(struct list *l, slice item)
 
 static int32_t add_file(struct list *l, slice item)
 {
-	if (redirect_flag(l->r, l->call, O_FORBID_FILE))
+	if (redirect_flag(l->r, l->call, O_FORBID_FILE) || redirect_flag(l->r, l->call, O_ONE_TIME))
 		return faulty(l, "delivery to file forbidden", heddle_text(""), "");
 	if (!(item.flags & HEDDLE_CLEAN))
 		return faulty(l, "Tainted file name: ", item, "");

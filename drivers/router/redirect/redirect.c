@@ -140,10 +140,6 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	r->file = host->service(host, HEDDLE_FILE_ID);
 	if (is_set(r, call, O_DATA) == is_set(r, call, O_FILE))
 		return refuse(r, call, "exactly one of data and file must be set");
-	if (redirect_flag(r, call, O_ONE_TIME))
-		return refuse(r, call, "not supported yet: one_time");
-	if (is_set(r, call, O_SYNTAX_ERRORS_TO))
-		return refuse(r, call, "not supported yet: syntax_errors_to");
 	*out = r;
 	return HEDDLE_OK;
 }
@@ -252,6 +248,7 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 	struct list l = {.r = r, .call = call, .address = address, .as = UINT32_MAX};
 	slice data;
 
+	l.faults_end = &l.faults;
 	/* check_ancestor looks at the children; whether this very address comes round again is the
 	 * kernel's rule */
 	int32_t rc = get_data(r, call, &l, &data);
@@ -274,8 +271,17 @@ static int32_t route(struct heddle_call *call, void *inst, const struct heddle_a
 		out->verdict = l.verdict;
 		return HEDDLE_OK;
 	}
-	if (l.children == 0)
+	if (l.faults) {
+		rc = report_faults(&l);
+		if (rc != HEDDLE_OK)
+			return rc;
+	}
+	if (l.children == 0) {
+		if (l.faults) /* if nobody else takes it, this is why */
+			r->host->reason(call, 0, heddle_text("syntax error in redirection data"),
+			    heddle_text("syntax error in redirection data"));
 		return decline(out);
+	}
 	out->verdict = HEDDLE_R_REROUTE;
 	return HEDDLE_OK;
 }

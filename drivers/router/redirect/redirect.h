@@ -64,6 +64,12 @@ struct redirect { /* immutable after instance_new */
 	const struct heddle_file_service *file;
 };
 
+/* An item that was left out. */
+struct fault {
+	struct fault *next;
+	slice why, item;
+};
+
 /* One list being read. */
 struct list {
 	const struct redirect *r;
@@ -74,10 +80,13 @@ struct list {
 	uint32_t as;       /* uid that reads included files; UINT32_MAX: the router's own */
 	int of_file;       /* the list is of a file: how faults in it are spoken of */
 	uint32_t verdict;  /* HEDDLE_R_DISCARD when :blackhole: was met, else 0 */
+	struct fault *faults, **faults_end;
 };
 
 int redirect_flag(const struct redirect *r, struct heddle_call *call, uint32_t option);
 /* Add the list's items as children.  FAIL and DEFER: :fail: and :defer:, with their texts; depth
  * counts includes. */
 int32_t list_read(struct list *l, slice text, uint32_t depth);
+/* report.c: syntax_errors_to is told what was left out. */
+int32_t report_faults(struct list *l);
 #endif

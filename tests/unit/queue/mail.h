@@ -10,6 +10,7 @@
 struct mail {
 	struct queue_message m;
 	slice_t body; /* also of one that goes to a file */
+	size_t extra; /* recipients that may have come behind them */
 };
 /* Bodies up to max_body bytes. */
 void mail_make(

@@ -216,6 +216,22 @@ TEST(edits)
 	edit(a, &m, (struct queue_edit){.kind = QUEUE_EDIT_MARK_ALL});
 	CHECK_EQ_INT(m.recipients[0].state, QUEUE_RCPT_DELIVERED);
 	CHECK_EQ_INT(m.recipients[2].state, QUEUE_RCPT_REMOVED);
+	struct queue_recipient by[2] = {
+	    {.address = SL("c@d"), .params = SL("pp"), .flags = 9}, {.address = SL("e@f")}};
+	m.recipients[1].state = QUEUE_RCPT_PENDING;
+	edit(a, &m,
+	    (struct queue_edit){.kind = QUEUE_EDIT_REPLACE_RECIPIENT,
+	        .recipient = 1,
+	        .when_us = 5,
+	        .by = by,
+	        .n_by = 2});
+	CHECK_EQ_INT(m.n_recipients, 5);
+	CHECK_EQ_INT(m.recipients[1].state, QUEUE_RCPT_DELIVERED);
+	CHECK_EQ_STR(m.recipients[3].address, "c@d");
+	CHECK_EQ_STR(m.recipients[3].params, "pp");
+	CHECK(m.recipients[3].flags == 9 && m.recipients[4].next_attempt_us == 5);
+	CHECK_EQ_STR(m.recipients[4].address, "e@f");
+	CHECK_EQ_INT(m.recipients[4].state, QUEUE_RCPT_PENDING);
 	arena_free(&a);
 }
 

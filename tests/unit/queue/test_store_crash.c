@@ -33,6 +33,7 @@ struct item {
 	bool refused, ever_frozen;
 	uint8_t n_recipients;
 	enum promise delivered[MAIL_RECIPIENTS_MAX];
+	enum promise replaced; /* the first one, by two */
 	unsigned notes_asked, notes_sure;
 };
 
@@ -73,9 +74,35 @@ struct seen {
 	uint64_t number;
 };
 
+#define REPLACEMENTS 2u
+static slice_t replacement(struct arena *a, const struct item *it, unsigned i)
+{
+	return arena_printf(a, "n%u.%llu@new.example", i, (unsigned long long)it->number);
+}
+
+/* All of it or nothing. */
+static bool replacement_is_possible(const struct item *it, const struct queue_message *m)
+{
+	struct arena *a = arena_new(0);
+	size_t extra = m->n_recipients - it->n_recipients;
+	bool good = extra == 0 ? it->replaced != SURE
+	                       : extra == REPLACEMENTS && it->replaced != NOT_YET &&
+	                             m->recipients[0].state == QUEUE_RCPT_DELIVERED;
+
+	for (unsigned i = 0; good && i < extra; i++) {
+		const struct queue_recipient *r = &m->recipients[it->n_recipients + i];
+		good = slice_eq(r->address, replacement(a, it, i)) && slice_eqs(r->params, "p") &&
+		       r->state == QUEUE_RCPT_PENDING;
+	}
+	arena_free(&a);
+	return good;
+}
+
 static bool state_is_possible(const struct item *it, const struct queue_message *m)
 {
-	for (size_t i = 0; i < m->n_recipients; i++) {
+	if (m->n_recipients < it->n_recipients || !replacement_is_possible(it, m))
+		return false;
+	for (size_t i = m->n_recipients > it->n_recipients ? 1 : 0; i < it->n_recipients; i++) {
 		bool delivered = m->recipients[i].state == QUEUE_RCPT_DELIVERED;
 
 		if (delivered ? it->delivered[i] == NOT_YET : it->delivered[i] == SURE)
@@ -110,6 +137,7 @@ static void compare_found(void *ctx, const struct queue_message *m)
 		seen->why = "its state is not what was recorded";
 	} else {
 		mail_make(a, w->items[i].id, w->items[i].number, w->max_body, &want);
+		want.extra = REPLACEMENTS;
 		if (!mail_same_envelope(&want, m))
 			seen->why = "its envelope differs";
 	}
@@ -134,6 +162,7 @@ static const char *missing_or_broken(struct store *s, const struct seen *seen, u
 			const char *reason;
 
 			mail_make(a, it->id, it->number, w->max_body, &want);
+			want.extra = REPLACEMENTS;
 			if (!mail_is_whole(s, a, &want, &reason))
 				why = reason;
 		}
@@ -230,7 +259,7 @@ static void cut(void *arg)
 struct answer {
 	struct world *w;
 	struct item *item;
-	int what; /* 0 queued, 1 progress, 2 finished, 3 frozen, 4 thawed */
+	int what; /* 0 queued, 1 progress, 2 finished, 3 frozen, 4 thawed, 5 replaced */
 	unsigned mask;
 };
 
@@ -252,6 +281,8 @@ static void answered(void *arg, enum rc rc, const struct error *why)
 		it->finished = SURE;
 	if (x->what == 3)
 		it->frozen = SURE;
+	if (x->what == 5)
+		it->replaced = SURE;
 	if (x->what == 1) {
 		it->notes_sure++;
 		for (unsigned i = 0; i < it->n_recipients; i++)
@@ -344,6 +375,25 @@ static void edit_one(struct world *w)
 	    RC_OK);
 }
 
+static void replace_one(struct world *w)
+{
+	struct item *it = some_queued(w);
+	struct error err = {0};
+
+	if (!it || it->replaced != NOT_YET)
+		return;
+	struct queue_recipient *by = ARENA_ARRAY(w->ops, struct queue_recipient, REPLACEMENTS);
+	struct queue_edit *e = ARENA_NEW(w->ops, struct queue_edit);
+	for (unsigned i = 0; i < REPLACEMENTS; i++)
+		by[i] = (struct queue_recipient){
+		    .address = replacement(w->ops, it, i), .params = SL("p")};
+	*e = (struct queue_edit){
+	    .kind = QUEUE_EDIT_REPLACE_RECIPIENT, .by = by, .n_by = REPLACEMENTS};
+	it->replaced = ASKED;
+	CHECK_EQ_INT(
+	    store_edit(w->store, w->ops, it->id, e, answered, answer(w, it, 5), &err), RC_OK);
+}
+
 static void finish_one(struct world *w)
 {
 	struct item *it = some_queued(w);
@@ -379,6 +429,8 @@ static void one_step(struct world *w)
 		progress_one(w);
 	} else if (dice < 66) {
 		edit_one(w);
+	} else if (dice < 72) {
+		replace_one(w);
 	} else if (dice < 90) {
 		for (uint64_t k = mail_random(&w->random) % 4; k < 4; k++)
 			finish_one(w);
@@ -406,6 +458,7 @@ static void learn_found(void *ctx, const struct queue_message *m)
 		it->notes_asked = it->notes_sure = (unsigned)m->n_notes;
 		it->frozen = m->flags & QUEUE_MSG_FROZEN ? SURE : NOT_YET;
 		it->ever_frozen = it->frozen == SURE;
+		it->replaced = m->n_recipients > it->n_recipients ? SURE : NOT_YET;
 		for (unsigned r = 0; r < it->n_recipients; r++)
 			it->delivered[r] =
 			    m->recipients[r].state == QUEUE_RCPT_DELIVERED ? SURE : NOT_YET;
