@@ -13,6 +13,10 @@
  * outcome; replies are bounded, and free of control characters. Errors are sorted as in Exim's
  * specification, 49.2.
  *
+ * client_prepare does what client_open waits for, a place at the host, TCP, the greeting, without a
+ * thread; client_open_prepared is the rest.  A connection that is given back goes to the first who
+ * waits at that host and has its key.
+ *
  * TLS: what the target asks for is what a connection has.  Where TLS is required, neither MAIL nor
  * a secret ever leaves in clear, whatever the server says, leaves out or breaks.  A kept connection
  * is only for those with an equal key, so the key holds everything that the connection was made
@@ -23,6 +27,7 @@
 #include "net/net.h"
 #include "net/tls/tls.h"
 #include "thread/cancel.h"
+#include "thread/park.h"
 
 #include <heddle/transport.h>
 
@@ -142,6 +147,27 @@ struct client_message {
 MUST_USE enum rc client_open(struct smtp_clients *c, const struct client_target *t,
     const struct client_wait *w, struct arena *a, struct client_session **out,
     struct client_outcome *why);
+
+/* The same in two parts.  The first holds no thread: OPENED: client_open_prepared has only to be
+ * called; WAITS: `ready` will be, once, on a worker, with one of the others, perhaps before this
+ * returns; REFUSED: *why, and there is no session.  The cancellation of w ends the wait. */
+enum client_step { CLIENT_OPENED, CLIENT_WAITS, CLIENT_REFUSED };
+typedef void (*client_ready_fn)(
+    void *ctx, enum client_step step, const struct client_outcome *why, struct worker *w);
+struct client_async {
+	struct reactor *reactor;
+	struct pool *pool; /* runs what comes of waiting, as deliveries */
+	client_ready_fn ready;
+	void *ctx;
+};
+enum client_step client_prepare(struct smtp_clients *c, const struct client_target *t,
+    const struct client_wait *w, const struct client_async *async, struct arena *a,
+    struct client_session **out, struct client_outcome *why) EXCLUDES(lk_smtp_hosts);
+/* As client_open; on failure the session is gone.  client_close instead: it is not wanted. */
+MUST_USE enum rc client_open_prepared(
+    struct client_session *s, const struct client_wait *w, struct client_outcome *why);
+/* Its host could not be reached last time, and has not been heard since but for a greeting. */
+bool client_is_failing(struct client_session *s) EXCLUDES(lk_smtp_hosts);
 /* One message to recipients that have no outcome yet.  OK: each has its own now.  Else *why is that
  * of those without. */
 MUST_USE enum rc client_send(struct client_session *s, const struct client_message *m,
@@ -173,7 +199,9 @@ void client_session_facts(const struct client_session *s, struct client_facts *o
 struct client_stats {
 	uint64_t connects, reused, retried,
 	    avoided; /* avoided: told at once that a host had failed */
-	unsigned active, idle, hosts;
+	unsigned active, idle, hosts,
+	    waiting;     /* waiting: for a place at a host, without a thread */
+	uint64_t handed; /* connections that went on to who waited */
 };
 void smtp_clients_stats(struct smtp_clients *c, struct client_stats *out);
 /* Our end of the connection; false: not connected. */

@@ -243,34 +243,157 @@ static struct client_conn *take_idle(struct client_session *s, struct client_con
 	return NULL;
 }
 
-enum entry { ENTER, WAIT, AVOID };
+static unsigned limit_of(const struct smtp_clients *c, const struct client_host *h)
+{
+	return h->proven                           ? c->cfg.per_host
+	       : c->cfg.unproven < c->cfg.per_host ? c->cfg.unproven
+	                                           : c->cfg.per_host;
+}
 
+/* Who holds no thread meanwhile is not counted among those that wait for failing hosts. */
 static enum entry try_enter(struct client_session *s, int64_t now, struct client_conn **dead)
     REQUIRES(lk_smtp_hosts)
 {
 	struct smtp_clients *c = s->clients;
 	struct client_host *h = s->host;
-	unsigned limit = h->proven                           ? c->cfg.per_host
-	                 : c->cfg.unproven < c->cfg.per_host ? c->cfg.unproven
-	                                                     : c->cfg.per_host;
 
 	if (s->t.serialize && h->active > 0)
-		return WAIT;
-	s->conn = take_idle(s, dead);
+		return ENTRY_WAIT;
+	bool full = h->active >= limit_of(c, h);
+	if (!full)
+		s->conn = take_idle(s, dead);
 	if (!s->conn) {
 		if (!s->t.forced && !s->t.is_due && now < h->avoid_until_us)
-			return AVOID;
-		if (h->active >= limit)
-			return WAIT;
-		if (h->failing && !s->t.forced && c->n_failing >= c->cfg.max_failing)
-			return AVOID;
-		s->counts_as_failing = h->failing;
-		c->n_failing += h->failing;
+			return ENTRY_AVOID;
+		if (full)
+			return ENTRY_WAIT;
+		bool counts = h->failing && !s->parks;
+		if (counts && !s->t.forced && c->n_failing >= c->cfg.max_failing)
+			return ENTRY_AVOID;
+		s->counts_as_failing = counts;
+		c->n_failing += counts;
 	}
 	h->active++;
 	c->n_active++;
-	return ENTER;
+	return ENTRY_IN;
 }
+
+/* ---- who waits without a thread
+ * -------------------------------------------------------------------------- */
+
+static void unqueue(struct client_session *s) REQUIRES(lk_smtp_hosts)
+{
+	struct client_preparing *p = &s->prep;
+
+	if (!p->link)
+		return;
+	*p->link = p->next;
+	if (p->next)
+		p->next->prep.link = p->link;
+	else
+		s->host->end = p->link;
+	p->link = NULL;
+	s->host->waiting--;
+	s->clients->stats.waiting--;
+}
+
+static void enqueue(struct client_session *s) REQUIRES(lk_smtp_hosts)
+{
+	struct client_host *h = s->host;
+
+	s->prep.next = NULL;
+	s->prep.link = h->first ? h->end : &h->first;
+	*s->prep.link = s;
+	h->end = &s->prep.next;
+	h->waiting++; /* it stays in the table */
+	s->clients->stats.waiting++;
+}
+
+/* There is a place, or a connection, or no hope: whoever it is for need not wait longer.  A
+ * connection that was given back is the first one's with its key, not whose comes next by chance.
+ */
+static void let_in(struct smtp_clients *c, struct client_host *h, struct client_conn **dead)
+    REQUIRES(lk_smtp_hosts)
+{
+	int64_t now = clock_mono_us();
+
+	for (struct client_session *s = h->first, *next; s; s = next) {
+		next = s->prep.next;
+		if (h->active >= limit_of(c, h) && now >= h->avoid_until_us)
+			break;
+		enum entry e = try_enter(s, now, dead);
+		if (e == ENTRY_WAIT)
+			continue;
+		unqueue(s);
+		s->prep.granted = e;
+		c->stats.handed += s->conn != NULL;
+		park_post(s->prep.async.reactor, s->prep.ref);
+	}
+}
+
+static void count_entry(struct smtp_clients *c, const struct client_session *s, enum entry e)
+    REQUIRES(lk_smtp_hosts)
+{
+	if (e == ENTRY_IN && s->conn)
+		c->stats.reused++;
+	else if (e == ENTRY_IN)
+		c->stats.connects++;
+	else
+		c->stats.avoided++;
+}
+
+enum entry cache_try(struct client_session *s, bool queue)
+{
+	struct smtp_clients *c = s->clients;
+	struct client_conn *dead = NULL;
+
+	smtp_clients_lock(c);
+	int64_t now = clock_mono_us();
+	s->host = find_host(c, &s->t.to, &dead);
+	s->host->seen_us = now;
+	enum entry e = try_enter(s, now, &dead);
+	if (e != ENTRY_WAIT)
+		count_entry(c, s, e);
+	else if (queue)
+		enqueue(s);
+	if (e == ENTRY_AVOID || (e == ENTRY_WAIT && !queue))
+		s->host = NULL;
+	smtp_clients_unlock(c);
+	free_chain(dead);
+	return e;
+}
+
+enum entry cache_granted(struct client_session *s, bool give_up)
+{
+	struct smtp_clients *c = s->clients;
+
+	smtp_clients_lock(c);
+	enum entry e = s->prep.granted;
+	if (e != ENTRY_NONE || give_up) {
+		unqueue(s);
+		count_entry(c, s, e);
+		if (e != ENTRY_IN)
+			s->host = NULL;
+	}
+	smtp_clients_unlock(c);
+	return e;
+}
+
+int64_t cache_place_deadline(struct client_session *s)
+{
+	struct smtp_clients *c = s->clients;
+	int64_t until =
+	    s->t.connect_ms > 0 ? s->prep.since_us + s->t.connect_ms * 1000 : DEADLINE_NEVER;
+
+	smtp_clients_lock(c);
+	if (s->host && !s->host->proven && s->prep.since_us + c->cfg.unproven_wait_us < until)
+		until = s->prep.since_us + c->cfg.unproven_wait_us;
+	smtp_clients_unlock(c);
+	return until < s->wait.deadline_us ? until : s->wait.deadline_us;
+}
+
+/* ---- who waits with one
+ * -------------------------------------------------------------------------------- */
 
 static enum entry wait_to_enter(struct client_session *s, struct client_conn **dead)
     REQUIRES(lk_smtp_hosts)
@@ -281,7 +404,7 @@ static enum entry wait_to_enter(struct client_session *s, struct client_conn **d
 	enum entry e;
 
 	h->waiting++; /* it stays in the table */
-	while ((e = try_enter(s, now, dead)) == WAIT) {
+	while ((e = try_enter(s, now, dead)) == ENTRY_WAIT) {
 		int64_t until = phase_deadline(s, s->t.connect_ms);
 		if (!h->proven && began + c->cfg.unproven_wait_us < until)
 			until = began + c->cfg.unproven_wait_us;
@@ -295,6 +418,13 @@ static enum entry wait_to_enter(struct client_session *s, struct client_conn **d
 	return e;
 }
 
+enum rc cache_refused(struct client_session *s, enum entry e, struct client_outcome *why)
+{
+	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "%s",
+	    e == ENTRY_AVOID ? "retry time not reached for any host"
+	                     : "retry time not reached for any host or connection limit reached");
+}
+
 enum rc cache_enter(struct client_session *s, struct client_outcome *why)
 {
 	struct smtp_clients *c = s->clients;
@@ -304,27 +434,20 @@ enum rc cache_enter(struct client_session *s, struct client_outcome *why)
 	s->host = find_host(c, &s->t.to, &dead);
 	s->host->seen_us = clock_mono_us();
 	enum entry e = wait_to_enter(s, &dead);
-	if (e == ENTER && s->conn)
-		c->stats.reused++;
-	else if (e == ENTER)
-		c->stats.connects++;
-	else
-		c->stats.avoided++;
+	count_entry(c, s, e);
 	smtp_clients_unlock(c);
 	free_chain(dead);
-	if (e == ENTER)
+	if (e == ENTRY_IN)
 		return RC_OK;
 	s->host = NULL;
-	return outcome_set(s, why, RC_DEFER, HEDDLE_X_HOST, "%s",
-	    e == WAIT ? "retry time not reached for any host or connection limit reached"
-	              : "retry time not reached for any host");
+	return cache_refused(s, e, why);
 }
 
 static bool is_worth_keeping(const struct client_session *s)
 {
 	const struct client_conn *k = s->conn;
 
-	return k && k->fd >= 0 && !k->broken && k->in_at == k->in_len &&
+	return k && k->fd >= 0 && k->greeted && !k->broken && k->in_at == k->in_len &&
 	       !(k->tls && s->t.tls.no_pass) &&
 	       (s->t.max_messages == 0 || k->messages < s->t.max_messages) &&
 	       (k->offers.mail_max == 0 || k->mails < k->offers.mail_max);
@@ -356,6 +479,7 @@ void cache_leave(struct client_session *s)
 		s->conn = NULL;
 	}
 	take_old(c, h, now - c->cfg.idle_us, &dead);
+	let_in(c, h, &dead);
 	condvar_signal(&h->changed);
 	smtp_clients_unlock(c);
 	s->host = NULL;
@@ -367,6 +491,7 @@ void cache_note(struct client_session *s, bool answered)
 {
 	struct smtp_clients *c = s->clients;
 	struct client_host *h = s->host;
+	struct client_conn *dead = NULL;
 
 	smtp_clients_lock(c);
 	if (s->counts_as_failing && answered) {
@@ -378,15 +503,27 @@ void cache_note(struct client_session *s, bool answered)
 		h->proven = true;
 		h->failing = false;
 		h->avoid_until_us = 0;
-		if (first)
-			condvar_broadcast(&h->changed); /* more may come in now */
+		if (first) { /* more may come in now */
+			let_in(c, h, &dead);
+			condvar_broadcast(&h->changed);
+		}
 	} else {
 		h->failing = true;
 		h->proven = false;
 		h->avoid_until_us = clock_mono_us() + c->cfg.avoid_us;
+		let_in(c, h, &dead);
 		condvar_broadcast(&h->changed);
 	}
 	smtp_clients_unlock(c);
+	free_chain(dead);
+}
+
+bool client_is_failing(struct client_session *s)
+{
+	smtp_clients_lock(s->clients);
+	bool failing = s->host && s->host->failing;
+	smtp_clients_unlock(s->clients);
+	return failing;
 }
 
 bool cache_pipe_connect(struct client_session *s)

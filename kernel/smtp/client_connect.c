@@ -52,7 +52,7 @@ static void set_class(int fd, const struct client_target *t)
 		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &bits, sizeof bits);
 }
 
-enum io io_connect(struct client_session *s)
+enum io io_connect_begin(struct client_session *s)
 {
 	const struct client_target *t = &s->t;
 	struct client_conn *c = s->conn;
@@ -66,9 +66,16 @@ enum io io_connect(struct client_session *s)
 		return e == ETIMEDOUT ? IO_TIMEOUT : IO_CLOSED;
 	}
 	set_class(c->fd, t);
-	enum io io = io_wait(s, c->fd, POLLOUT, phase_deadline(s, t->connect_ms));
-	if (io != IO_OK)
-		return io;
+	return IO_OK;
+}
+
+enum io io_connect_end(struct client_session *s)
+{
+	const struct client_target *t = &s->t;
+	const struct client_conn *c = s->conn;
+	struct error err;
+	int e = 0;
+
 	if (net_connect_finish(c->fd, &t->to, &e, &err) != RC_OK) {
 		s->error = e;
 		return e == ETIMEDOUT ? IO_TIMEOUT : IO_CLOSED;
@@ -77,6 +84,15 @@ enum io io_connect(struct client_session *s)
 	if (t->keepalive)
 		net_set_keepalive(c->fd, true);
 	return IO_OK;
+}
+
+enum io io_connect(struct client_session *s)
+{
+	enum io io = io_connect_begin(s);
+
+	if (io == IO_OK)
+		io = io_wait(s, s->conn->fd, POLLOUT, phase_deadline(s, s->t.connect_ms));
+	return io == IO_OK ? io_connect_end(s) : io;
 }
 
 /* ---- TLS
@@ -173,43 +189,65 @@ enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms)
 	return IO_OK;
 }
 
+static enum io fill_once(struct client_session *s, char *to, size_t room, size_t *got, bool *again)
+{
+	ssize_t k;
+
+	do
+		k = recv(s->conn->fd, to, room, 0);
+	while (k < 0 && errno == EINTR);
+	*got = k > 0 ? (size_t)k : 0;
+	*again = k < 0 && errno == EAGAIN;
+	if (k > 0 || *again)
+		return IO_OK;
+	s->error = k == 0 ? 0 : errno;
+	return IO_CLOSED;
+}
+
 static enum io fill_clear(
     struct client_session *s, char *to, size_t room, size_t *got, int64_t deadline_us)
 {
 	for (;;) {
-		ssize_t k = recv(s->conn->fd, to, room, 0);
-		if (k > 0) {
-			*got = (size_t)k;
-			return IO_OK;
-		}
-		if (k == 0) {
-			s->error = 0;
-			return IO_CLOSED;
-		}
-		if (errno == EAGAIN) {
-			enum io io = io_wait(s, s->conn->fd, POLLIN, deadline_us);
-			if (io != IO_OK)
-				return io;
-		} else if (errno != EINTR) {
-			s->error = errno;
-			return IO_CLOSED;
-		}
+		bool again;
+		enum io io = fill_once(s, to, room, got, &again);
+		if (io == IO_OK && again)
+			io = io_wait(s, s->conn->fd, POLLIN, deadline_us);
+		if (io != IO_OK || !again)
+			return io;
 	}
 }
 
-enum io io_fill(struct client_session *s, int64_t deadline_us)
+/* 0: a line has no end. */
+static size_t make_room(struct client_conn *c)
 {
-	struct client_conn *c = s->conn;
-	size_t got = 0;
-
 	if (c->in_at) {
 		memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
 		c->in_len -= c->in_at;
 		c->in_at = 0;
 	}
-	size_t room = sizeof c->in - c->in_len;
+	return sizeof c->in - c->in_len;
+}
+
+enum io io_fill_now(struct client_session *s, bool *again)
+{
+	struct client_conn *c = s->conn;
+	size_t got = 0, room = make_room(c);
+
+	*again = false;
 	if (room == 0)
-		return IO_MALFORMED; /* a line without an end */
+		return IO_MALFORMED;
+	enum io io = fill_once(s, c->in + c->in_len, room, &got, again);
+	c->in_len += (uint32_t)got;
+	return io;
+}
+
+enum io io_fill(struct client_session *s, int64_t deadline_us)
+{
+	struct client_conn *c = s->conn;
+	size_t got = 0, room = make_room(c);
+
+	if (room == 0)
+		return IO_MALFORMED;
 	enum io io = c->tls ? fill_tls(s, c->in + c->in_len, room, &got, deadline_us)
 	                    : fill_clear(s, c->in + c->in_len, room, &got, deadline_us);
 	c->in_len += (uint32_t)got;

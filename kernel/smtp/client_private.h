@@ -3,6 +3,7 @@
  * smtp/client, shared by its parts:
  *	client_cache.c    hosts, limits, connections that are kept
  *	client_connect.c  bytes in and out, connecting
+ *	client_prepare.c  what has to be waited for, without a thread
  *	client_reply.c    replies: reading, bounding, cleaning (pure but for the reading)
  *	client_session.c  greeting, EHLO; opening and closing
  *	client_tls.c      STARTTLS, handshakes
@@ -85,6 +86,7 @@ struct client_host {
 	struct net_addr addr;
 	struct client_conn *idle; /* the youngest first */
 	unsigned active, waiting, n_idle;
+	struct client_session *first, **end; /* who waits for a place without a thread */
 	int64_t avoid_until_us, seen_us;
 	bool failing, proven;
 	bool pipe_connect; /* may be sent EHLO before it greets: it has said so */
@@ -106,6 +108,21 @@ struct smtp_clients {
 };
 LOCK_FNS(smtp_clients, struct smtp_clients, lock, lk_smtp_hosts)
 
+enum entry { ENTRY_NONE, ENTRY_IN, ENTRY_WAIT, ENTRY_AVOID };
+
+/* The half of a session that holds no thread. */
+struct client_preparing {
+	struct client_async async;
+	struct park *park;   /* NULL: nothing is waited for */
+	struct park_ref ref; /* for who gives it a place */
+	enum client_stage { CLIENT_PLACE, CLIENT_CONNECT, CLIENT_GREETING } stage;
+	bool entered; /* has a place */
+	int64_t since_us, deadline_us;
+	struct cancel_listener listener;
+	struct client_session *next, **link; /* lk_smtp_hosts; link NULL: in no queue */
+	enum entry granted;                  /* lk_smtp_hosts */
+};
+
 struct client_session {
 	struct smtp_clients *clients;
 	struct client_host *host;
@@ -113,19 +130,31 @@ struct client_session {
 	struct client_target t;
 	struct client_wait wait;
 	struct arena *arena;
-	struct strbuf out;      /* commands that were not sent yet */
-	bool counts_as_failing; /* one of clients->n_failing */
-	bool heard;             /* a reply came in this transaction */
-	int error;              /* errno of the connection's end, or 0 */
-	uint32_t used;          /* CLIENT_USED_, by the last message */
-	const char *stale;      /* see client_facts */
-	struct reply reply;     /* the last one */
+	struct strbuf out;       /* commands that were not sent yet */
+	bool counts_as_failing;  /* one of clients->n_failing */
+	bool heard;              /* a reply came in this transaction */
+	bool parks;              /* waits without a thread */
+	bool connected, greeted; /* by client_prepare: what session_greet need not do */
+	bool early;              /* EHLO has been sent before the greeting */
+	struct client_preparing prep;
+	int error;          /* errno of the connection's end, or 0 */
+	uint32_t used;      /* CLIENT_USED_, by the last message */
+	const char *stale;  /* see client_facts */
+	struct reply reply; /* the last one */
 };
 
 /* ---- client_cache.c: a place at the host, with a kept connection if there is one */
 MUST_USE enum rc cache_enter(struct client_session *s, struct client_outcome *why)
     EXCLUDES(lk_smtp_hosts);
 void cache_leave(struct client_session *s) EXCLUDES(lk_smtp_hosts);
+/* The same without waiting.  WAIT: with `queue` the session stands in the host's queue now; its
+ * park is posted when `granted` says something. */
+enum entry cache_try(struct client_session *s, bool queue) EXCLUDES(lk_smtp_hosts);
+/* NONE: still waiting.  give_up: out of the queue, so that NONE is for good. */
+enum entry cache_granted(struct client_session *s, bool give_up) EXCLUDES(lk_smtp_hosts);
+/* Until when to wait for a place. */
+int64_t cache_place_deadline(struct client_session *s) EXCLUDES(lk_smtp_hosts);
+enum rc cache_refused(struct client_session *s, enum entry e, struct client_outcome *why);
 /* What is known of the host now: it answered, or it could not be reached. */
 void cache_note(struct client_session *s, bool answered) EXCLUDES(lk_smtp_hosts);
 void cache_count_retry(struct client_session *s) EXCLUDES(lk_smtp_hosts);
@@ -141,16 +170,24 @@ bool conn_is_quiet(const struct client_conn *c);
 int64_t phase_deadline(const struct client_session *s, int64_t ms);
 enum io io_wait(struct client_session *s, int fd, short events, int64_t deadline_us);
 enum io io_connect(struct client_session *s);
+/* Its two halves: the socket is writable, or has failed, when the second is called. */
+enum io io_connect_begin(struct client_session *s);
+enum io io_connect_end(struct client_session *s);
 enum io io_handshake(struct client_session *s, int64_t ms);
 enum io io_send(struct client_session *s, const char *p, size_t n, int64_t ms);
 /* More bytes into conn->in. */
 enum io io_fill(struct client_session *s, int64_t deadline_us);
+/* What is there, in clear; *again: nothing now. */
+enum io io_fill_now(struct client_session *s, bool *again);
 
 /* ---- client_reply.c */
 void reply_begin(struct reply *r);
 /* One line without its end.  1: more follow; 0: that was the last; -1: no SMTP. */
 int reply_line(struct reply *r, const char *p, size_t n);
 enum io reply_read(struct client_session *s, int64_t ms);
+/* What has been read already of the reply that reply_begin began.  *more: a line is not whole yet,
+ * or another has to follow; *lines: some came. */
+enum io reply_take(struct client_session *s, bool *more, bool *lines);
 /* Texts in `a`. */
 void reply_offers(const struct reply *r, struct arena *a, struct offers *out);
 
@@ -206,5 +243,15 @@ void data_drain(struct transaction *t);
 
 /* ---- client_session.c */
 enum rc session_greet(struct client_session *s, struct client_outcome *why);
+struct client_session *session_new(struct smtp_clients *c, const struct client_target *t,
+    const struct client_wait *w, struct arena *a);
+/* It has failed: the connection ends, the place is others'. */
+void session_give_up(struct client_session *s);
+struct client_conn *conn_new(slice_t key);
+/* Why there is no connection. */
+enum rc session_no_connection(struct client_session *s, struct client_outcome *why, enum io io);
+/* What goes out before the greeting is read, and what its answer comes to. */
+enum rc session_greeting_begin(struct client_session *s, struct client_outcome *why);
+enum rc session_greeting_end(struct client_session *s, enum io io, struct client_outcome *why);
 enum io session_command(struct client_session *s, const char *command, int64_t ms);
 #endif

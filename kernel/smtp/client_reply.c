@@ -67,37 +67,51 @@ int reply_line(struct reply *r, const char *p, size_t n)
 	return n > 3 && p[3] == '-';
 }
 
-/* A whole reply.  Its time begins anew with each line, as the server is alive; the number of lines
- * is bounded. */
-enum io reply_read(struct client_session *s, int64_t ms)
+enum io reply_take(struct client_session *s, bool *more, bool *lines)
 {
 	struct client_conn *c = s->conn;
 	struct reply *r = &s->reply;
+	char *nl;
 
-	reply_begin(r);
-	for (;;) {
-		int64_t deadline = phase_deadline(s, ms);
-		char *nl;
-		while (!(nl = memchr(c->in + c->in_at, '\n', c->in_len - c->in_at))) {
-			enum io io = io_fill(s, deadline);
-			if (io != IO_OK) {
-				c->broken = true;
-				return io;
-			}
-		}
+	*lines = false;
+	*more = true;
+	while ((nl = memchr(c->in + c->in_at, '\n', c->in_len - c->in_at))) {
 		const char *line = c->in + c->in_at;
 		size_t n = (size_t)(nl - line);
 		c->in_at += (uint32_t)n + 1;
 		if (n && line[n - 1] == '\r')
 			n--;
-		int more = reply_line(r, line, n);
-		if (more < 0)
+		int follows = reply_line(r, line, n);
+		*lines = true;
+		if (follows > 0)
+			continue;
+		*more = false;
+		s->heard = true;
+		if (follows < 0 || r->code == 421)
 			c->broken = true;
-		if (more <= 0) {
-			s->heard = true;
-			if (r->code == 421)
-				c->broken = true;
-			return more < 0 ? IO_MALFORMED : IO_OK;
+		return follows < 0 ? IO_MALFORMED : IO_OK;
+	}
+	return IO_OK;
+}
+
+/* A whole reply.  Its time begins anew with each line, as the server is alive; the number of lines
+ * is bounded. */
+enum io reply_read(struct client_session *s, int64_t ms)
+{
+	int64_t deadline = phase_deadline(s, ms);
+	bool more, lines;
+
+	reply_begin(&s->reply);
+	for (;;) {
+		enum io io = reply_take(s, &more, &lines);
+		if (io != IO_OK || !more)
+			return io;
+		if (lines)
+			deadline = phase_deadline(s, ms);
+		io = io_fill(s, deadline);
+		if (io != IO_OK) {
+			s->conn->broken = true;
+			return io;
 		}
 	}
 }

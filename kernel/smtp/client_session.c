@@ -19,7 +19,7 @@ enum io session_command(struct client_session *s, const char *command, int64_t m
 	return io == IO_OK ? reply_read(s, ms) : io;
 }
 
-static struct client_conn *conn_new(slice_t key)
+struct client_conn *conn_new(slice_t key)
 {
 	struct client_conn *c = calloc(1, sizeof *c);
 
@@ -35,7 +35,7 @@ static struct client_conn *conn_new(slice_t key)
 	return c;
 }
 
-static enum rc connect_problem(struct client_session *s, struct client_outcome *why, enum io io)
+enum rc session_no_connection(struct client_session *s, struct client_outcome *why, enum io io)
 {
 	char buf[128];
 
@@ -111,29 +111,39 @@ static enum rc say_hello(struct client_session *s, bool early, struct client_out
 /* ---- a new connection
  * ----------------------------------------------------------------------------------- */
 
-static enum rc banner(struct client_session *s, bool *early, struct client_outcome *why)
+enum rc session_greeting_begin(struct client_session *s, struct client_outcome *why)
 {
 	char command[512];
 
-	*early = s->t.pipe_connect && !s->t.avoid_esmtp && !s->t.lmtp && cache_pipe_connect(s);
-	if (*early) {
-		if (hello_command(s, false, command, sizeof command, why) != RC_OK)
-			return RC_DEFER;
-		strbuf_printf(&s->out, "%s\r\n", command);
-		slice_t all = strbuf_slice(&s->out);
-		enum io sent = io_send(s, all.ptr, all.len, s->t.command_ms);
-		strbuf_reset(&s->out);
-		if (sent != IO_OK)
-			return outcome_io(s, why, sent, HEDDLE_X_HOST, true, command);
-	}
-	enum io io = reply_read(s, s->t.command_ms);
+	s->early = s->t.pipe_connect && !s->t.avoid_esmtp && !s->t.lmtp && cache_pipe_connect(s);
+	if (!s->early)
+		return RC_OK;
+	if (hello_command(s, false, command, sizeof command, why) != RC_OK)
+		return RC_DEFER;
+	strbuf_printf(&s->out, "%s\r\n", command);
+	slice_t all = strbuf_slice(&s->out);
+	enum io sent = io_send(s, all.ptr, all.len, s->t.command_ms);
+	strbuf_reset(&s->out);
+	return sent == IO_OK ? RC_OK : outcome_io(s, why, sent, HEDDLE_X_HOST, true, command);
+}
+
+enum rc session_greeting_end(struct client_session *s, enum io io, struct client_outcome *why)
+{
 	if (io == IO_OK && s->reply.code / 100 == 2)
 		return RC_OK;
-	if (*early) /* this may be why: not again */
+	if (s->early) /* this may be why: not again */
 		cache_note_pipe_connect(s, false);
 	if (io != IO_OK)
 		return outcome_io(s, why, io, HEDDLE_X_HOST, false, "initial connection");
 	return outcome_reply(s, why, HEDDLE_X_HOST, false, "initial connection");
+}
+
+static enum rc banner(struct client_session *s, struct client_outcome *why)
+{
+	if (s->greeted)
+		return RC_OK;
+	enum rc rc = session_greeting_begin(s, why);
+	return rc == RC_OK ? session_greeting_end(s, reply_read(s, s->t.command_ms), why) : rc;
 }
 
 /* As far as everything is in place for MAIL.  *may_clear: it failed in TLS, and another connection
@@ -142,13 +152,12 @@ static enum rc establish(
     struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
 {
 	const struct client_tls *tls = &s->t.tls;
-	bool early = false;
 	enum rc rc = tls->on_connect ? session_begin_tls(s, why) : RC_OK;
 
 	if (rc == RC_OK)
-		rc = banner(s, &early, why);
+		rc = banner(s, why);
 	if (rc == RC_OK)
-		rc = say_hello(s, early, why);
+		rc = say_hello(s, s->early, why);
 	if (rc != RC_OK || tls->on_connect || tls->wish == CLIENT_NEVER || clear)
 		goto authenticate;
 	rc = session_starttls(s, may_clear, why);
@@ -160,20 +169,29 @@ authenticate:
 	return rc == RC_OK && s->t.auth != CLIENT_NEVER ? session_authenticate(s, why) : rc;
 }
 
-/* One attempt; told: the host has answered. */
-static enum rc greet_once(
-    struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
+static enum rc connect_anew(struct client_session *s, struct client_outcome *why)
 {
 	conn_free(&s->conn, false);
 	s->conn = conn_new(s->t.key);
 	s->error = 0;
 	enum io io = io_connect(s);
-	if (io != IO_OK) {
-		if (io != IO_CANCELLED)
-			cache_note(s, false);
-		return connect_problem(s, why, io);
-	}
-	enum rc rc = establish(s, clear, may_clear, why);
+	if (io == IO_OK)
+		return RC_OK;
+	if (io != IO_CANCELLED)
+		cache_note(s, false);
+	return session_no_connection(s, why, io);
+}
+
+/* One attempt; told: the host has answered. */
+static enum rc greet_once(
+    struct client_session *s, bool clear, bool *may_clear, struct client_outcome *why)
+{
+	enum rc rc = s->connected ? RC_OK : connect_anew(s, why);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = establish(s, clear, may_clear, why);
+	s->connected = s->greeted = false;
 	if (rc != RC_OK)
 		s->conn->broken = true;
 	/* what its TLS is like, and whether it knows us, says nothing about the host being there */
@@ -198,9 +216,8 @@ enum rc session_greet(struct client_session *s, struct client_outcome *why)
 	return rc;
 }
 
-enum rc client_open(struct smtp_clients *c, const struct client_target *t,
-    const struct client_wait *w, struct arena *a, struct client_session **out,
-    struct client_outcome *why)
+struct client_session *session_new(struct smtp_clients *c, const struct client_target *t,
+    const struct client_wait *w, struct arena *a)
 {
 	struct client_session *s = ARENA_NEW(a, struct client_session);
 
@@ -209,17 +226,39 @@ enum rc client_open(struct smtp_clients *c, const struct client_target *t,
 	s->wait = *w;
 	s->arena = a;
 	strbuf_init(&s->out, a, COMMANDS_MAX);
+	return s;
+}
+
+void session_give_up(struct client_session *s)
+{
+	if (s->conn)
+		s->conn->broken = true;
+	cache_leave(s);
+}
+
+enum rc client_open(struct smtp_clients *c, const struct client_target *t,
+    const struct client_wait *w, struct arena *a, struct client_session **out,
+    struct client_outcome *why)
+{
+	struct client_session *s = session_new(c, t, w, a);
 	enum rc rc = cache_enter(s, why);
 	if (rc == RC_OK && !s->conn)
 		rc = session_greet(s, why);
-	if (rc != RC_OK) {
-		if (s->conn)
-			s->conn->broken = true;
-		cache_leave(s);
-		return rc;
-	}
-	*out = s;
-	return RC_OK;
+	if (rc == RC_OK)
+		*out = s;
+	else
+		session_give_up(s);
+	return rc;
+}
+
+enum rc client_open_prepared(
+    struct client_session *s, const struct client_wait *w, struct client_outcome *why)
+{
+	s->wait = *w;
+	enum rc rc = s->connected ? session_greet(s, why) : RC_OK;
+	if (rc != RC_OK)
+		session_give_up(s);
+	return rc;
 }
 
 void client_close(struct client_session **s)
