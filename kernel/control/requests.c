@@ -246,12 +246,37 @@ static enum rc do_reload(const struct request *r, struct error *err)
 	                      : error_set(err, RC_FAIL, "nobody to ask");
 }
 
+/* What parked machines wait for, each with how many there are. */
+struct waits {
+	struct {
+		const char *what;
+		size_t n;
+	} rows[24];
+	size_t count;
+};
+
+static void count_wait(void *arg, const char *what, int64_t deadline_us)
+{
+	struct waits *waits = arg;
+	size_t i = 0;
+
+	(void)deadline_us;
+	while (i < waits->count && strcmp(waits->rows[i].what, what) != 0)
+		i++;
+	if (i == sizeof waits->rows / sizeof *waits->rows)
+		return;
+	if (i == waits->count)
+		waits->rows[waits->count++].what = what;
+	waits->rows[i].n++;
+}
+
 static enum rc do_stats(const struct request *r, struct error *err)
 {
 	struct queue_counts n;
 	struct store_stats s;
 	struct pool_stats p;
 	struct reactor_counts rc;
+	struct waits waits = {.count = 0};
 
 	(void)err;
 	queue_index_counts(r->cfg->index, &n);
@@ -274,6 +299,10 @@ static enum rc do_stats(const struct request *r, struct error *err)
 	    p.workers, p.idle, p.blocked, p.peak, (unsigned long long)p.refused);
 	strbuf_printf(
 	    r->out, "sessions live=%zu running=%zu parked=%zu\n", rc.live, rc.running, rc.parked);
+	reactor_each_parked(r->cfg->reactor, count_wait, &waits);
+	for (size_t i = 0; i < waits.count; i++)
+		strbuf_printf(
+		    r->out, "waiting n=%zu for %s\n", waits.rows[i].n, waits.rows[i].what);
 	return RC_OK;
 }
 

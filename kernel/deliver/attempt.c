@@ -3,7 +3,7 @@
  * One attempt at one message.  Order: route, deliver group by group, bounce what failed, and only
  * then record what is final; a crash at any point repeats at most what was not yet recorded.
  */
-#include "deliver/deliver_private.h"
+#include "deliver/delivery.h"
 #include "deliver/load.h"
 #include "hints/hints.h"
 #include "message/fixups.h"
@@ -382,6 +382,15 @@ static void settle_group(struct attempt *t, struct group *g)
 {
 	bool any = false;
 
+	if (g->untouched) {
+		retry_unclaim_hosts(t, g);
+		VEC_FOREACH(&g->addresses, struct address *, a)
+		{
+			(*a)->result = ROUTE_DEFERRED;
+			t->left[(*a)->recipient]++; /* as it was */
+		}
+		return;
+	}
 	if (!g->is_local)
 		retry_settle_hosts(t, g);
 	for (size_t i = 0; i < g->addresses.count; i++)
@@ -621,18 +630,21 @@ static void all_wait(struct group *g)
 		    .waits_until_us = clock_wall_us() + TROUBLE_AGAIN};
 }
 
-/* Local ones one after the other, each on record before the next; then the remote ones side by
- * side. */
-static void deliver_groups(struct attempt *t)
+static void settle_remote(struct attempt *t)
 {
-	size_t remote = 0;
+	VEC_FOREACH(&t->remote, struct group *, g)
+	settle_group(t, *g);
+}
 
+/* Local ones one after the other, each on record before the next; then the remote ones side by
+ * side.  False: these go on elsewhere, and t is not ours any more. */
+static bool deliver_groups(struct attempt *t)
+{
 	groups_make(t);
-	struct group **far = ARENA_ARRAY(t->arena, struct group *, t->groups.count + 1);
 	for (size_t i = 0; i < t->groups.count; i++) {
 		struct group *g = *VEC_AT(&t->groups, struct group *, i);
 		if (!g->is_local) {
-			far[remote++] = g;
+			*VEC_PUSH(t->arena, &t->remote, struct group *) = g;
 			continue;
 		}
 		if (t->unrecorded)
@@ -643,15 +655,16 @@ static void deliver_groups(struct attempt *t)
 		if (i + 1 < t->groups.count && !t->unrecorded)
 			t->unrecorded = !record_between(t);
 	}
-	if (remote == 0)
-		return;
+	if (t->remote.count == 0)
+		return true;
 	if (!t->unrecorded)
-		waiting_sort(t, far, remote);
-	parallel_deliver(t, far, remote);
-	for (size_t i = 0; t->unrecorded && i < remote; i++)
-		all_wait(far[i]);
-	for (size_t i = 0; i < remote; i++)
-		settle_group(t, far[i]);
+		waiting_sort(t, VEC_AT(&t->remote, struct group *, 0), t->remote.count);
+	if (!t->unrecorded && !parallel_deliver(t))
+		return false;
+	for (size_t i = 0; t->unrecorded && i < t->remote.count; i++)
+		all_wait(*VEC_AT(&t->remote, struct group *, i));
+	settle_remote(t);
+	return true;
 }
 
 /* Nothing may keep a damaged message from being seen: it is frozen, and named. */
@@ -663,7 +676,7 @@ static void cannot_load(struct attempt *t, enum rc rc, const struct error *err)
 	give_back(t, clock_wall_us() + TROUBLE_AGAIN);
 }
 
-static void free_attempt(struct attempt *t)
+static void free_attempt(struct attempt *t, bool was_failing)
 {
 	struct deliverer *d = t->d;
 
@@ -673,7 +686,15 @@ static void free_attempt(struct attempt *t)
 	config_unref(&t->cfg);
 	arena_free(&t->arena);
 	free(t);
-	scheduler_finished(d);
+	scheduler_finished(d, was_failing);
+}
+
+void attempt_settle_remote(struct attempt *t, struct worker *w, bool was_failing)
+{
+	t->worker = t->ev.worker = w;
+	settle_remote(t);
+	finish(t);
+	free_attempt(t, was_failing);
 }
 
 /* Recipients that this process has dealt with, whatever the store was able to record. */
@@ -700,7 +721,7 @@ static void attempt_run(struct job *job, struct worker *w)
 	    t->d->cfg.snapshot_log ? t->d->cfg.snapshot_log(t->d->cfg.ctx, t->cfg) : t->d->cfg.log;
 	if (!t->cfg || pool_blocking_begin(w, POOL_FOR_DELIVER, 0, &err) != RC_OK) {
 		queue_index_release(t->d->cfg.index, &t->entry, clock_wall_us() + BUSY_AGAIN);
-		free_attempt(t);
+		free_attempt(t, false);
 		return;
 	}
 	enum rc rc = load(t, &err);
@@ -713,11 +734,14 @@ static void attempt_run(struct job *job, struct worker *w)
 		strbuf_init(&t->note, t->arena, 0);
 		route(t);
 		after_routing(t);
-		deliver_groups(t);
+		if (!deliver_groups(t)) {
+			pool_blocking_end(w);
+			return;
+		}
 		finish(t);
 	}
 	pool_blocking_end(w);
-	free_attempt(t);
+	free_attempt(t, false);
 }
 
 void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m, bool forced)

@@ -3,6 +3,7 @@
  * deliver: shared by its parts, by nobody else.
  *	scheduler.c  which message is tried when; how many at a time
  *	attempt.c    one attempt: load, route, group, deliver, record
+ *	parallel.c   its remote groups side by side; none holds a worker while it connects
  *	group.c      addresses that go together; job.c what a driver sees of a group
  *	local.c      who a local delivery runs as; render.c the message as a transport sends it
  *	retry.c      times, retry_rule.c which rule, retry_hints.c what is known across messages;
@@ -13,6 +14,7 @@
 #include "agent/agent.h"
 #include "deliver/deliver.h"
 #include "deliver/route.h"
+#include "deliver/turn.h"
 #include "log/log.h"
 #include "thread/cancel.h"
 
@@ -20,11 +22,17 @@ struct queue_run; /* queue_run.c */
 
 struct deliverer {
 	struct deliver_config cfg;
-	struct cancel cancel; /* set by deliver_stop */
-	unsigned max_active;
+	struct cancel cancel; /* set by deliver_stop at its deadline */
+	struct cancel
+	    connecting; /* set by deliver_stop at once: what is not connected need not be */
+	unsigned max_active, max_attempts;
 	struct mutex lock;
-	unsigned active GUARDED_BY(lk_deliver); /* attempts that run or are queued to run */
-	bool enabled GUARDED_BY(lk_deliver);    /* recovery is through */
+	unsigned attempts GUARDED_BY(lk_deliver); /* all there are, those that connect too */
+	/* ... that run or are queued to run: each is a worker, or will be */
+	unsigned active GUARDED_BY(lk_deliver);
+	unsigned failing GUARDED_BY(lk_deliver); /* of these: with hosts that failed last time */
+	struct turns turns[2] GUARDED_BY(lk_deliver); /* waiting; by is_failing */
+	bool enabled GUARDED_BY(lk_deliver);          /* recovery is through */
 	bool stopping GUARDED_BY(lk_deliver);
 	bool ticking GUARDED_BY(lk_deliver);
 	struct queue_run *runs GUARDED_BY(lk_deliver); /* whose end is not logged yet */
@@ -82,7 +90,9 @@ struct group {
 	const struct vec *hosts; /* of the first address */
 	struct vec host_tries;   /* struct host_try: those whose turn came */
 	bool is_local;
-	bool took_it; /* its transport was given it, with this return path */
+	bool untouched; /* the process ends, and it has not been connected: as if it had not been
+	                   tried */
+	bool took_it;   /* its transport was given it, with this return path */
 	slice_t return_path;
 	int64_t took_us;
 	slice_t reason; /* of deliver()'s own result */
@@ -116,6 +126,7 @@ struct attempt {
 	struct map *done;           /* children delivered by earlier attempts: text -> non-NULL */
 	struct routing routing;
 	struct vec groups;           /* struct group * */
+	struct vec remote;           /* those of them that go to other hosts */
 	struct vec failed, deferred; /* struct address * */
 	struct strbuf note;          /* children delivered now: lines */
 	bool forced, freeze;
@@ -141,7 +152,9 @@ struct heddle_job {
 	struct heddle_session *session; /* open now, or NULL */
 	struct host_facts host_facts;   /* of the host that is being tried */
 	struct vec *own_hosts;          /* the group's list once the transport has added to it */
+	struct connector *connector;    /* what plan said and what came of it; NULL: not asked */
 };
+
 extern const struct heddle_delivery_service delivery_service;
 extern const struct heddle_message_service message_service;
 /* draft.c */
@@ -157,17 +170,19 @@ void attempt_start(struct deliverer *d, struct queue_entry *e, struct message *m
 /* What evaluations may set is t's own from now on, and lives in its arena: after a copy of it, or
  * of the message's facts. */
 void attempt_own_facts(struct attempt *t);
+/* The remote groups have their outcomes: what is left to do.  The attempt is gone then. */
+void attempt_settle_remote(struct attempt *t, struct worker *w, bool was_failing);
+/* job.c */
 void attempt_deliver_group(struct attempt *t, struct group *g);
 /* How an address that is through is written down, so that the next attempt leaves it alone. */
 slice_t address_note(struct arena *a, const struct address *x);
 /* one_time.c: recipients whose deferred children are from now on recipients themselves.  outcomes,
  * as they will be recorded, follow; there is room for one more for each deferred address. */
 void one_time_settle(struct attempt *t, struct queue_outcome *outcomes, size_t *n);
-/* parallel.c: returns when all have their outcomes. */
-void parallel_deliver(struct attempt *t, struct group **groups, size_t count) EXCLUDES(lk_deliver);
 /* scheduler.c */
 void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
-void scheduler_finished(struct deliverer *d) EXCLUDES(lk_deliver);
+/* An attempt has ended, and its place among the active ones is free. */
+void scheduler_finished(struct deliverer *d, bool was_failing) EXCLUDES(lk_deliver);
 /* For an attempt that waits for the store.  false: there is no use in it any more. */
 bool scheduler_pause(struct deliverer *d, int64_t us) EXCLUDES(lk_deliver);
 /* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
@@ -197,14 +212,6 @@ void local_set_home(struct attempt *t, struct group *g);
 enum rc render_header(
     struct heddle_call *c, const struct heddle_job *job, slice_t *out, struct error *err);
 slice_t render_sender(const struct heddle_job *job);
-/* remote.c: the SMTP client sessions that the delivery service hands out */
-int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
-    struct heddle_conn *conn, uint32_t lmtp, struct heddle_session **out);
-int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct heddle_job *j);
-int32_t remote_add_host(
-    struct heddle_call *c, struct heddle_job *j, const struct heddle_route_host *in);
-/* The transport is through: its connection is for others now. */
-void remote_done(struct heddle_job *j);
 /* retry.c */
 struct retry_state { /* kept with each recipient */
 	int64_t first_failed_us, last_try_us;
@@ -251,6 +258,8 @@ bool retry_local_waits(struct attempt *t, struct group *g);
  * noted.  *out_is_due: it was failing, and its time has come. */
 bool retry_host_may_try(
     struct attempt *t, struct group *g, uint32_t host, uint32_t port, bool *out_is_due);
+/* Of a group that was not tried after all: nobody need wait for it. */
+void retry_unclaim_hosts(struct attempt *t, struct group *g);
 /* After a remote group: what its hosts did goes to the hints; if none could be tried, the outcomes
  * say so. */
 void retry_settle_hosts(struct attempt *t, struct group *g);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A group in its transport: the delivery service, and the call itself. */
-#include "deliver/deliver_private.h"
+#include "deliver/delivery.h"
 
 static int32_t job_info(
     struct heddle_call *c, const struct heddle_job *j, struct heddle_job_info *out)
@@ -114,8 +114,7 @@ static int32_t job_host_result(
 	return i < j->group->hosts->count ? keep(j, &j->group->host_outcomes[i], in) : HEDDLE_ERROR;
 }
 
-/* Connections are kept by smtp/client for whichever job comes next to the same host: nothing is
- * handed over here. */
+/* Sessions go from job to job by themselves when deliver() returns: smtp/client hands them over. */
 static int32_t job_next(struct heddle_call *c, struct heddle_job **io, uint32_t i)
 {
 	(void)c, (void)io, (void)i;
@@ -131,6 +130,12 @@ static int32_t job_session(struct heddle_call *c, struct heddle_job *j, uint32_t
 static int32_t job_send(struct heddle_call *c, struct heddle_session *s, struct heddle_job *j)
 {
 	return remote_send(c, s, j);
+}
+
+static int32_t job_planned(
+    struct heddle_call *c, const struct heddle_job *j, struct heddle_plan *out)
+{
+	return remote_planned(c, j, out);
 }
 
 static int32_t job_add_host(
@@ -151,6 +156,7 @@ const struct heddle_delivery_service delivery_service = {
     .session = job_session,
     .send = job_send,
     .add_host = job_add_host,
+    .planned = job_planned,
 };
 
 /* ---- the call
@@ -188,6 +194,7 @@ static enum rc run_remote(struct heddle_call *c, struct heddle_job *j, struct er
 	enum rc rc = call_result(c, ops->deliver(c, j->transport->inst, j), "deliver", err);
 
 	remote_done(j);
+	remote_drop(j);
 	return rc;
 }
 
@@ -218,46 +225,68 @@ static void print_debug(struct attempt *t, const struct group *g)
 		log_debug(t->log, LOG_D_TRANSPORT, "%.*s", SL_ARG(v));
 }
 
-void attempt_deliver_group(struct attempt *t, struct group *g)
+void delivery_begin(struct delivery *x, struct attempt *t, struct group *g)
 {
 	struct address *first = *VEC_AT(&g->addresses, struct address *, 0);
-	struct heddle_job j = {.attempt = t,
+
+	*x = (struct delivery){.t = t, .g = g, .began_us = clock_mono_us(), .rc = RC_OK};
+	x->job = (struct heddle_job){.attempt = t,
 	    .group = g,
 	    .arena = t->arena,
 	    .outcomes = g->outcomes,
 	    .transport = g->transport,
 	    .uid = UINT32_MAX,
 	    .gid = UINT32_MAX};
-	struct error err = {.text = ""};
-	struct heddle_call c;
-	int64_t began = clock_mono_us();
-	enum rc rc;
-
 	t->ev.address = &first->facts;
 	if (g->is_local)
 		local_set_home(t, g);
-	j.sender = render_sender(&j);
-	t->facts.return_path = g->return_path = j.sender;
+	x->job.sender = render_sender(&x->job);
+	t->facts.return_path = g->return_path = x->job.sender;
 	g->took_it = true;
 	print_debug(t, g);
-	call_init(&c, &t->ev, g->transport);
-	c.job = &j;
-	if (too_big(t, g)) {
-		t->ev.address = NULL;
+	call_init(&x->call, &t->ev, g->transport);
+	x->call.job = &x->job;
+	x->is_over = x->is_settled = too_big(t, g);
+	if (x->is_over || (g->transport->driver && (g->is_local || g->transport->driver->ops)))
 		return;
-	}
-	if (!g->transport->driver || (!g->is_local && !g->transport->driver->ops))
-		rc = error_set(&err, RC_DEFER, "not supported yet: the driver of transport %.*s",
-		    SL_ARG(g->transport->name));
-	else
-		rc = g->is_local ? run_local(t, &c, &j, &err) : run_remote(&c, &j, &err);
-	g->took_us = clock_mono_us() - began;
-	slice_t why = c.reason_given && !slice_is_absent(c.reason_logged) ? c.reason_logged
-	                                                                  : slice_cstr(err.text);
-	g->reason = arena_dup(t->arena, why);
-	g->shown = c.reason_given ? arena_dup(t->arena, c.reason_shown) : slice_absent();
-	/* OK without an outcome is no delivery */
-	all_get(g, rc == RC_OK ? RC_DEFER : rc,
-	    rc == RC_OK ? SL("the transport recorded no outcome") : g->reason);
+	x->is_over = true;
+	x->rc = error_set(&x->err, RC_DEFER, "not supported yet: the driver of transport %.*s",
+	    SL_ARG(g->transport->name));
+}
+
+void delivery_run(struct delivery *x)
+{
+	if (!x->is_over)
+		x->rc = x->g->is_local ? run_local(x->t, &x->call, &x->job, &x->err)
+		                       : run_remote(&x->call, &x->job, &x->err);
+	x->is_over = true;
+}
+
+void delivery_end(struct delivery *x)
+{
+	const struct heddle_call *c = &x->call;
+	struct attempt *t = x->t;
+	struct group *g = x->g;
+	slice_t why = c->reason_given && !slice_is_absent(c->reason_logged)
+	                  ? c->reason_logged
+	                  : slice_cstr(x->err.text);
+
 	t->ev.address = NULL;
+	if (x->is_settled)
+		return;
+	g->took_us = clock_mono_us() - x->began_us;
+	g->reason = arena_dup(t->arena, why);
+	g->shown = c->reason_given ? arena_dup(t->arena, c->reason_shown) : slice_absent();
+	/* OK without an outcome is no delivery */
+	all_get(g, x->rc == RC_OK ? RC_DEFER : x->rc,
+	    x->rc == RC_OK ? SL("the transport recorded no outcome") : g->reason);
+}
+
+void attempt_deliver_group(struct attempt *t, struct group *g)
+{
+	struct delivery x;
+
+	delivery_begin(&x, t, g);
+	delivery_run(&x);
+	delivery_end(&x);
 }

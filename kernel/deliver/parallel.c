@@ -1,109 +1,262 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The remote groups of one message, up to remote_max_parallel at a time.  The attempt's own worker
- * takes part, so that it all goes on when the pool has nobody to spare; helpers that come too late
- * find nothing to do and leave. Each group runs with an eval and an arena of its own; outcomes are
- * settled by the attempt's worker afterwards.
+ * The remote groups of one message, up to remote_max_parallel at a time.  Each is an errand, with
+ * an eval and an arena of its own.  An errand first connects, which holds no worker; then it needs
+ * one of the places that the scheduler gives out, and a worker calls the transport.  A worker whose
+ * errand has ended begins the next one; the last to leave settles the attempt.  So the message is
+ * nobody's while all of its errands wait: what wakes them goes on with it.
  */
-#include "deliver/deliver_private.h"
+#include "deliver/delivery.h"
 
 #include <stdlib.h>
 
-struct crew {
+#define BUSY_AGAIN (US_PER_SEC / 20)
+
+struct crew { /* lives as long as the remote part of its attempt */
 	struct deliverer *d;
-	struct attempt *t;     /* valid while groups are undone */
-	struct group **groups; /* likewise */
-	size_t count;
-	_Atomic size_t next; /* relaxed: only who takes which */
-	_Atomic unsigned refs;
-	struct condvar finished;
-	size_t done GUARDED_BY(lk_deliver);
+	struct attempt *t;
+	size_t most;                          /* errands at a time */
+	size_t next GUARDED_BY(lk_deliver);   /* group to be begun */
+	size_t open GUARDED_BY(lk_deliver);   /* errands that have begun and not ended */
+	size_t inside GUARDED_BY(lk_deliver); /* workers between enter and leave */
 };
 
-struct helper {
-	struct job job; /* first */
+struct errand {
+	struct turn turn; /* first */
 	struct crew *crew;
+	struct attempt sub; /* what another thread than the attempt's changes is its own */
+	struct delivery x;
+	bool has_turn, is_cut;
 };
 
-static void crew_unref(struct crew *c)
+static void resume(struct errand *e, struct worker *w);
+
+static void set_worker(struct errand *e, struct worker *w)
 {
-	if (atomic_fetch_sub(&c->refs, 1) != 1)
-		return;
-	condvar_fini(&c->finished);
-	free(c);
+	e->sub.worker = e->sub.ev.worker = e->x.call.worker = w;
 }
 
-/* A copy of the attempt that another thread may work with: what it changes is its own. */
-static void run_group(struct crew *c, struct group *g, struct worker *w)
-{
-	struct attempt sub = *c->t;
+/* ---- beginning and ending
+ * -------------------------------------------------------------------------------- */
 
-	sub.arena = arena_new(0);
-	sub.worker = w;
-	sub.ev.worker = w;
-	attempt_own_facts(&sub);
-	attempt_deliver_group(&sub, g);
-	g->arena = sub.arena; /* outcomes' texts live there until they are settled */
+static void on_turn(struct job *job, struct worker *w)
+{
+	struct errand *e = (struct errand *)(void *)job;
+
+	e->has_turn = true;
+	resume(e, w);
 }
 
-static void take_part(struct crew *c, struct worker *w)
+static void on_ready(void *ctx, struct worker *w)
+{
+	resume(ctx, w);
+}
+
+static struct errand *errand_new(struct crew *c, struct group *g, struct worker *w)
+{
+	struct errand *e = calloc(1, sizeof *e);
+
+	MUST(e != NULL);
+	e->turn.job.run = on_turn;
+	e->crew = c;
+	e->sub = *c->t;
+	e->sub.arena = arena_new(0);
+	e->sub.worker = e->sub.ev.worker = w;
+	attempt_own_facts(&e->sub);
+	delivery_begin(&e->x, &e->sub, g);
+	return e;
+}
+
+static void errand_end(struct errand *e)
+{
+	struct crew *c = e->crew;
+	struct group *g = e->x.g;
+
+	if (e->is_cut) {
+		g->untouched = true;
+		remote_drop(&e->x.job);
+		e->sub.ev.address = NULL;
+	} else {
+		delivery_run(&e->x);
+		delivery_end(&e->x);
+	}
+	g->arena = e->sub.arena; /* outcomes' texts live there until they are settled */
+	free(e);
+	deliverer_lock(c->d);
+	c->open--;
+	deliverer_unlock(c->d);
+}
+
+/* As far as something has to be waited for; then the errand may be gone.  True: it is ready. */
+static bool errand_connect(struct errand *e)
+{
+	enum remote_step step = remote_connect(&e->x.call, &e->x.job);
+
+	if (step == REMOTE_WAITS)
+		return false;
+	e->is_cut = step == REMOTE_CUT;
+	if (store_is_stopped(
+	        e->crew->d->cfg.store)) /* it would be delivered again after a restart */
+		e->is_cut = true;
+	return true;
+}
+
+static bool errand_begin(struct errand *e)
+{
+	struct delivery *x = &e->x;
+
+	if (x->is_over)
+		return true;
+	x->rc = remote_plan(&x->call, &x->job, on_ready, e, &x->err);
+	x->is_over = x->rc != RC_OK;
+	return x->is_over || errand_connect(e);
+}
+
+/* ---- workers
+ * --------------------------------------------------------------------------------------------- */
+
+static struct group *next_group(struct crew *c)
+{
+	struct group *g = NULL;
+
+	deliverer_lock(c->d);
+	if (c->open < c->most && c->next < c->t->remote.count) {
+		g = *VEC_AT(&c->t->remote, struct group *, c->next++);
+		c->open++;
+	}
+	deliverer_unlock(c->d);
+	return g;
+}
+
+static void enter(struct crew *c)
+{
+	deliverer_lock(c->d);
+	c->inside++;
+	deliverer_unlock(c->d);
+}
+
+/* True: nobody is left, and nothing to be done.  Else the crew is not the caller's any more. */
+static bool leave(struct crew *c)
+{
+	struct deliverer *d = c->d;
+
+	deliverer_lock(d);
+	bool last = --c->inside == 0 && c->open == 0;
+	deliverer_unlock(d);
+	if (last)
+		free(c);
+	return last;
+}
+
+/* It is ready too: side by side with this one, if there is a place. */
+static void hand_out(struct errand *e)
+{
+	struct deliverer *d = e->crew->d;
+
+	if (scheduler_turn(d, &e->turn))
+		pool_submit(d->cfg.pool, &e->turn.job, POOL_DELIVERY);
+}
+
+/* e: one that is ready, or NULL. */
+static bool work(struct crew *c, struct errand *e, struct worker *w)
 {
 	for (;;) {
-		size_t i = atomic_fetch_add(&c->next, 1);
-		if (i >= c->count)
+		struct group *g;
+		if (e)
+			errand_end(e);
+		e = NULL;
+		while ((g = next_group(c))) {
+			struct errand *x = errand_new(c, g, w);
+			if (!errand_begin(x))
+				continue; /* it will come back by itself */
+			if (!e)
+				e = x;
+			else
+				hand_out(x);
+		}
+		if (!e)
+			return leave(c);
+	}
+}
+
+/* It is ready, and has a place. */
+static void carry_on(struct errand *e, struct worker *w)
+{
+	struct crew *c = e->crew;
+	struct attempt *t = c->t;
+	struct deliverer *d = c->d;
+	bool was_failing = e->turn.is_failing;
+
+	enter(c);
+	if (work(c, e, w))
+		attempt_settle_remote(t, w, was_failing);
+	else
+		scheduler_rest(d, was_failing);
+}
+
+static void on_time(void *arg, enum wake why, struct worker *w)
+{
+	(void)why;
+	resume(arg, w);
+}
+
+static void on_retry(struct job *job, struct worker *w)
+{
+	struct errand *e = (struct errand *)(void *)job;
+
+	job->run = on_turn;
+	resume(e, w);
+}
+
+/* No worker may block now. */
+static void come_back(struct errand *e)
+{
+	const struct deliver_config *cfg = &e->crew->d->cfg;
+	struct park_ref ref =
+	    timer_add(cfg->reactor, clock_mono_us() + BUSY_AGAIN, on_time, e, NULL);
+
+	if (ref.slot != 0 || ref.generation != 0)
+		return;
+	e->turn.job.run = on_retry;
+	pool_submit(cfg->pool, &e->turn.job, POOL_DELIVERY);
+}
+
+/* Something that was waited for has come: an end of connecting, or a place. */
+static void resume(struct errand *e, struct worker *w)
+{
+	set_worker(e, w);
+	if (pool_blocking_begin(w, POOL_FOR_DELIVER, 0, NULL) != RC_OK) {
+		come_back(e);
+		return;
+	}
+	if (!e->has_turn) {
+		if (!errand_connect(e)) {
+			pool_blocking_end(w);
 			return;
-		run_group(c, c->groups[i], w);
-		deliverer_lock(c->d);
-		c->done++;
-		condvar_broadcast(&c->finished);
-		deliverer_unlock(c->d);
+		}
+		e->turn.is_failing = !e->is_cut && remote_is_failing(&e->x.job);
+		if (!scheduler_turn(e->crew->d, &e->turn)) { /* perhaps gone already */
+			pool_blocking_end(w);
+			return;
+		}
 	}
+	carry_on(e, w);
+	pool_blocking_end(w);
 }
 
-static void helper_run(struct job *job, struct worker *w)
-{
-	struct helper *h = (struct helper *)(void *)job;
-	struct crew *c = h->crew;
-
-	free(h);
-	if (pool_blocking_begin(w, POOL_FOR_DELIVER, 0, NULL) == RC_OK) {
-		take_part(c, w);
-		pool_blocking_end(w);
-	}
-	crew_unref(c);
-}
-
-static void call_helpers(struct crew *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct helper *h = malloc(sizeof *h);
-		MUST(h != NULL);
-		h->job = (struct job){.run = helper_run};
-		h->crew = c;
-		atomic_fetch_add(&c->refs, 1);
-		pool_submit(c->d->cfg.pool, &h->job, POOL_DELIVERY);
-	}
-}
-
-void parallel_deliver(struct attempt *t, struct group **groups, size_t count)
+bool parallel_deliver(struct attempt *t)
 {
 	int64_t most = config_int(t->cfg, MO_remote_max_parallel);
+	struct deliverer *d = t->d;
 	struct crew *c = calloc(1, sizeof *c);
 
 	MUST(c != NULL);
-	c->d = t->d;
+	c->d = d;
 	c->t = t;
-	c->groups = groups;
-	c->count = count;
-	atomic_store(&c->refs, 1);
-	condvar_init(&c->finished);
-	if (most > 1 && count > 1)
-		call_helpers(c, ((size_t)most < count ? (size_t)most : count) - 1);
-	take_part(c, t->worker);
-	deliverer_lock(t->d);
-	while (c->done < count)
-		(void)deliverer_wait(
-		    t->d, &c->finished, DEADLINE_NEVER); /* each group has a deadline of its own */
-	deliverer_unlock(t->d);
-	crew_unref(c);
+	c->most = most > 1 ? (size_t)most : 1;
+	enter(c);
+	if (work(c, NULL, t->worker))
+		return true;
+	scheduler_rest(d, false);
+	return false;
 }

@@ -8,8 +8,6 @@
 #include "deliver/remote_private.h"
 #include "net/dns/dns_hosts.h"
 
-#define NOT_YET "retry time not reached"
-
 struct heddle_session {
 	struct client_session *client;
 	struct heddle_job *job;
@@ -55,7 +53,7 @@ static int32_t conclude(struct heddle_call *c, struct heddle_job *j, uint32_t ho
 
 /* Temporary trouble with a host is no delivery line yet: the next host may do.  "H=name [address]:
  * text". */
-static void log_host(
+void remote_log_host(
     struct heddle_job *j, const struct heddle_route_host *h, const struct client_outcome *o)
 {
 	bool is_reply = o->smtp != 0;
@@ -88,7 +86,7 @@ void remote_done(struct heddle_job *j)
 	j->attempt->ev.host = NULL;
 }
 
-static void set_host_facts(struct heddle_job *j, const struct heddle_route_host *h)
+void remote_set_host(struct heddle_job *j, const struct heddle_route_host *h)
 {
 	j->host_facts = (struct host_facts){.host = h->name.len ? h->name : h->address,
 	    .host_address = h->address,
@@ -143,7 +141,7 @@ static void log_session(const struct heddle_job *j, const struct heddle_route_ho
 }
 
 /* RFC 5321, 4.5.3.1.6: no server need take it, and no other host would be better. */
-static bool has_long_lines(const struct heddle_job *j)
+bool remote_is_too_long(const struct heddle_job *j)
 {
 	int64_t limit = remote_number(j, "message_linelength_limit", 0);
 
@@ -162,6 +160,44 @@ static int32_t too_long(struct heddle_call *c, struct heddle_job *j)
 	return call_refuse(c, HEDDLE_FAIL, "%.*s", SL_ARG(why.text));
 }
 
+static int32_t session_is(struct heddle_job *j, uint32_t host, uint16_t port,
+    struct client_session *client, struct heddle_session **out)
+{
+	j->session = ARENA_NEW(j->arena, struct heddle_session);
+	*j->session = (struct heddle_session){
+	    .client = client, .job = j, .host = host, .port = port, .mail_auth = slice_absent()};
+	take_facts(j);
+	log_session(j, VEC_AT(j->group->hosts, struct heddle_route_host, host));
+	*out = j->session;
+	return HEDDLE_OK;
+}
+
+/* The kernel has been there already: what came of it, and what is left to do. */
+static int32_t session_found(struct heddle_call *c, struct heddle_job *j, struct host_found *f,
+    bool lmtp, struct heddle_session **out)
+{
+	const struct client_wait w = {.deadline_us = c->deadline_us, .cancel = c->cancel};
+	const struct heddle_route_host *h =
+	    VEC_AT(j->group->hosts, struct heddle_route_host, f->host);
+	struct client_session *client = f->client;
+
+	if (lmtp != (j->connector->plan.lmtp != 0))
+		return call_refuse(c, HEDDLE_ERROR, "plan() has said something else of lmtp");
+	if (f->what == FOUND_REFUSED)
+		return call_refuse(c, f->result, "%.*s", SL_ARG(f->text));
+	if (f->what == FOUND_OPEN) {
+		f->what = FOUND_TAKEN;
+		c->services->host.block_begin(c);
+		enum rc rc = client_open_prepared(client, &w, &f->why);
+		c->services->host.block_end(c);
+		if (rc == RC_OK)
+			return session_is(j, f->host, f->port, client, out);
+		remote_log_host(j, h, &f->why);
+	}
+	f->what = FOUND_TAKEN;
+	return conclude(c, j, f->host, &f->why, NULL);
+}
+
 int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
     struct heddle_conn *conn, uint32_t lmtp, struct heddle_session **out)
 {
@@ -177,10 +213,13 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
 	if (i >= j->group->hosts->count)
 		return call_refuse(c, HEDDLE_ERROR, "there is no host %u", i);
 	remote_done(j);
-	if (has_long_lines(j))
+	if (remote_is_too_long(j))
 		return too_long(c, j);
 	const struct heddle_route_host *h = VEC_AT(j->group->hosts, struct heddle_route_host, i);
-	set_host_facts(j, h);
+	remote_set_host(j, h);
+	struct host_found *found = remote_find(j, i);
+	if (found)
+		return session_found(c, j, found, lmtp != 0, out);
 	enum rc rc = remote_target(c, j, h, lmtp != 0, &t, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
@@ -190,18 +229,10 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
 	c->services->host.block_begin(c);
 	rc = client_open(j->attempt->d->clients, &t, &w, j->arena, &client, &why);
 	c->services->host.block_end(c);
-	if (rc != RC_OK) {
-		log_host(j, h, &why);
-		return conclude(c, j, i, &why, NULL);
-	}
-	j->session = ARENA_NEW(j->arena, struct heddle_session);
-	*j->session = (struct heddle_session){
-	    .client = client, .job = j, .host = i, .mail_auth = slice_absent()};
-	j->session->port = t.to.port;
-	take_facts(j);
-	log_session(j, h);
-	*out = j->session;
-	return HEDDLE_OK;
+	if (rc == RC_OK)
+		return session_is(j, i, t.to.port, client, out);
+	remote_log_host(j, h, &why);
+	return conclude(c, j, i, &why, NULL);
 }
 
 /* ---- sending
@@ -343,12 +374,12 @@ int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct hedd
 		if (!r[i].has_outcome || g->outcomes[i].is_set)
 			continue;
 		note(j, &g->outcomes[i], &r[i].outcome, s->host, r[i].outcome.result != RC_DEFER);
-		log_host(j, h, &r[i].outcome);
+		remote_log_host(j, h, &r[i].outcome);
 		if (r[i].outcome.result == RC_DEFER)
 			later = &r[i].outcome;
 	}
 	if (rc != RC_OK) {
-		log_host(j, h, &why);
+		remote_log_host(j, h, &why);
 		return conclude(c, j, s->host, &why, r);
 	}
 	if (!later)

@@ -520,6 +520,18 @@ static void settle_waiting(
 	}
 }
 
+void retry_unclaim_hosts(struct attempt *t, struct group *g)
+{
+	int64_t now = clock_wall_us();
+
+	VEC_FOREACH(&g->host_tries, struct host_try, try)
+	{
+		struct claim c = {.is_ours = true, .now_us = now, .until_us = now};
+		if (try->was_failing && !try->waits)
+			(void)(hints_update(hints_of(t), try->key, claim, &c, now, NULL) == RC_OK);
+	}
+}
+
 void retry_settle_hosts(struct attempt *t, struct group *g)
 {
 	bool all_wait = true, expired = true, since_arrival = true;

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define MAX_ACTIVE   200
+#define MAX_ACTIVE   200  /* workers that deliver */
+#define MAX_ATTEMPTS 2000 /* messages under way, most of them connecting then */
 #define TICK         US_PER_SEC
 #define EXPIRE_EVERY (300 * US_PER_SEC)
 #define NEVER        INT64_MAX
@@ -23,7 +24,9 @@ enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, st
 	}
 	d->cfg = *cfg;
 	d->max_active = MAX_ACTIVE;
+	d->max_attempts = MAX_ATTEMPTS;
 	cancel_init(&d->cancel);
+	cancel_init(&d->connecting);
 	mutex_init(&d->lock, LOCK_deliver);
 	condvar_init(&d->changed);
 	deliver_services(cfg->services);
@@ -44,6 +47,7 @@ void deliver_free(struct deliverer **d)
 	condvar_fini(&(*d)->changed);
 	mutex_fini(&(*d)->lock);
 	cancel_fini(&(*d)->cancel);
+	cancel_fini(&(*d)->connecting);
 	free(*d);
 	*d = NULL;
 }
@@ -59,25 +63,102 @@ struct log *scheduler_log(struct deliverer *d)
 }
 
 /* Room for one more attempt?  What is delivered while nothing can be recorded would come again
- * after a restart. */
-static bool take_slot(struct deliverer *d)
+ * after a restart.  What is fresh has as much room again as what comes out of the queue, so that a
+ * queue full of hosts that do not answer keeps nobody waiting. */
+static bool take_slot(struct deliverer *d, bool fresh)
 {
 	if (store_is_stopped(d->cfg.store))
 		return false;
 	deliverer_lock(d);
-	bool ok = !d->stopping && d->active < d->max_active;
-	if (ok)
+	unsigned most = fresh ? d->max_attempts : d->max_attempts / 2;
+	bool ok = !d->stopping && d->active < d->max_active && d->attempts < most;
+	if (ok) {
 		d->active++;
+		d->attempts++;
+	}
 	deliverer_unlock(d);
 	return ok;
 }
 
-void scheduler_finished(struct deliverer *d)
+static void give_slot(struct deliverer *d)
 {
 	deliverer_lock(d);
 	d->active--;
+	d->attempts--;
 	condvar_broadcast(&d->changed);
 	deliverer_unlock(d);
+}
+
+/* ---- turns
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* At most half of the workers are with hosts that failed last time. */
+static bool may_begin(const struct deliverer *d, bool is_failing) REQUIRES(lk_deliver)
+{
+	return !is_failing || d->failing < (d->max_active + 1) / 2;
+}
+
+static struct turn *next_turn(struct deliverer *d) REQUIRES(lk_deliver)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct turn *t = d->turns[i].first;
+		if (!t || !may_begin(d, t->is_failing))
+			continue;
+		d->turns[i].first = t->next;
+		d->failing += t->is_failing;
+		return t;
+	}
+	return NULL;
+}
+
+bool scheduler_turn(struct deliverer *d, struct turn *t)
+{
+	struct turns *q = &d->turns[t->is_failing];
+
+	deliverer_lock(d);
+	bool now = d->active < d->max_active && may_begin(d, t->is_failing);
+	if (now) {
+		d->active++;
+		d->failing += t->is_failing;
+	} else {
+		t->next = NULL;
+		*(q->first ? q->end : &q->first) = t;
+		q->end = &t->next;
+	}
+	deliverer_unlock(d);
+	return now;
+}
+
+/* Whoever waits for it has it now; else it is for a new attempt. */
+void scheduler_rest(struct deliverer *d, bool was_failing)
+{
+	deliverer_lock(d);
+	d->failing -= was_failing;
+	struct turn *t = next_turn(d);
+	if (!t)
+		d->active--;
+	deliverer_unlock(d);
+	if (t)
+		pool_submit(d->cfg.pool, &t->job, POOL_DELIVERY);
+	else
+		scheduler_pump(d);
+}
+
+void scheduler_finished(struct deliverer *d, bool was_failing)
+{
+	struct turn *t;
+
+	deliverer_lock(d);
+	d->failing -= was_failing;
+	t = next_turn(d);
+	if (!t)
+		d->active--;
+	d->attempts--;
+	condvar_broadcast(&d->changed);
+	deliverer_unlock(d);
+	if (t)
+		pool_submit(d->cfg.pool, &t->job, POOL_DELIVERY);
 	scheduler_pump(d);
 	queue_runs_look(d);
 }
@@ -112,12 +193,11 @@ bool scheduler_pause(struct deliverer *d, int64_t us)
 
 void scheduler_pump(struct deliverer *d)
 {
-	while (is_open(d) && queue_index_next(d->cfg.index) <= clock_wall_us() && take_slot(d)) {
+	while (is_open(d) && queue_index_next(d->cfg.index) <= clock_wall_us() &&
+	       take_slot(d, false)) {
 		struct queue_entry *e = queue_index_due(d->cfg.index, clock_wall_us());
 		if (!e) {
-			deliverer_lock(d);
-			d->active--;
-			deliverer_unlock(d);
+			give_slot(d);
 			return;
 		}
 		attempt_start(d, e, NULL, false);
@@ -157,25 +237,28 @@ bool deliver_stop(struct deliverer *d, int64_t deadline_us)
 	deliverer_lock(d);
 	d->stopping = true;
 	condvar_broadcast(&d->changed);
+	deliverer_unlock(d);
+	cancel_set(&d->connecting);
+	deliverer_lock(d);
 	bool in_time = true;
-	while (d->active > 0 && in_time)
+	while (d->attempts > 0 && in_time)
 		in_time = deliverer_wait(d, &d->changed, deadline_us);
-	unsigned left = d->active;
+	unsigned left = d->attempts;
 	deliverer_unlock(d);
 	if (left == 0)
 		return true;
 	cancel_set(&d->cancel); /* what is left gives up at its next wait and stays on the queue */
 	deliverer_lock(d);
-	for (in_time = true; d->active > 0 && in_time;)
+	for (in_time = true; d->attempts > 0 && in_time;)
 		in_time = deliverer_wait(d, &d->changed, deadline_us + 2 * US_PER_SEC);
-	left = d->active;
+	left = d->attempts;
 	deliverer_unlock(d);
 	return left == 0;
 }
 
 bool deliver_now(struct deliverer *d, struct message *m, struct queue_entry **entry)
 {
-	if (!take_slot(d)) {
+	if (!take_slot(d, true)) {
 		/* busy: it is due at once, and whoever finishes takes it */
 		queue_index_release(d->cfg.index, entry, 0);
 		return true;
@@ -196,7 +279,7 @@ bool deliver_message(struct deliverer *d, struct queue_id id, bool force)
 	queue_entry_view(e, &v);
 	if (v.flags & QUEUE_MSG_FROZEN)
 		edit_thaw(d, id);
-	if (!take_slot(d)) {
+	if (!take_slot(d, true)) {
 		queue_index_release(d->cfg.index, &e, 0);
 		return true;
 	}

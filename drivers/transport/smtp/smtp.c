@@ -173,38 +173,92 @@ static int32_t try_all(struct delivery *d, uint32_t first, uint32_t end)
 	return rc;
 }
 
-static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *job)
+/* NULL: no memory, or no such kernel; the reason has been given. */
+static struct delivery *begin(
+    struct heddle_call *call, const struct smtp *in, struct heddle_job *job)
 {
-	const struct smtp *in = inst;
 	const struct heddle_host *host = in->host;
 	struct delivery *d = host->alloc(call, sizeof *d, 16);
-	uint32_t first = 0, end = 0, all = 0;
 	if (!d) {
 		host->reason(call, 0, heddle_text(NULL), heddle_text("out of memory"));
-		return HEDDLE_DEFER;
+		return NULL;
 	}
 	*d = (struct delivery){.call = call,
 	    .in = in,
 	    .host = host,
 	    .job = job,
 	    .service = host->service(host, HEDDLE_DELIVERY_ID)};
-	if (!d->service ||
-	    !heddle_has(d->service,
+	if (d->service &&
+	    heddle_has(d->service,
 	        offsetof(struct heddle_delivery_service, add_host) + sizeof d->service->add_host))
-		return say(d, HEDDLE_DEFER, "the kernel offers no sessions");
-	int32_t rc = host_count(d, &end);
-	if (rc == HEDDLE_OK && (end == 0 || in->hosts_override)) {
-		first = end;
+		return d;
+	(void)say(d, HEDDLE_DEFER, "the kernel offers no sessions");
+	return NULL;
+}
+
+/* The router's hosts, or our own behind them. */
+static int32_t choose(struct delivery *d, uint32_t *first, uint32_t *end)
+{
+	*first = 0;
+	int32_t rc = host_count(d, end);
+	if (rc == HEDDLE_OK && (*end == 0 || d->in->hosts_override)) {
+		*first = *end;
 		rc = add_hosts(d, OPT_hosts);
 		if (rc == HEDDLE_OK)
-			rc = host_count(d, &end);
-		if (rc == HEDDLE_OK && end == first)
-			first = 0; /* hosts_override without hosts */
+			rc = host_count(d, end);
+		if (rc == HEDDLE_OK && *end == *first)
+			*first = 0; /* hosts_override without hosts */
 	}
+	if (rc == HEDDLE_OK && *end == 0)
+		return say(d, HEDDLE_DEFER, "smtp transport called with no hosts set");
+	return rc;
+}
+
+static uint32_t as_limit(int64_t n)
+{
+	return n > 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+static int32_t plan(
+    struct heddle_call *call, void *inst, struct heddle_job *job, struct heddle_plan *out)
+{
+	struct delivery *d = begin(call, inst, job);
+	uint32_t first, end;
+	if (!d)
+		return HEDDLE_DEFER;
+	int32_t rc = choose(d, &first, &end);
 	if (rc != HEDDLE_OK)
 		return rc;
-	if (end == 0)
-		return say(d, HEDDLE_DEFER, "smtp transport called with no hosts set");
+	out->first = first;
+	out->end = end;
+	out->lmtp = (uint32_t)d->in->lmtp;
+	out->max_try = as_limit(d->in->hosts_max_try);
+	out->hard_limit = as_limit(d->in->hosts_max_try_hardlimit);
+	return HEDDLE_OK;
+}
+
+/* As plan said, if the kernel has asked for that. */
+static int32_t hosts_of(struct delivery *d, uint32_t *first, uint32_t *end)
+{
+	struct heddle_plan p = {.struct_size = sizeof p};
+	if (!heddle_has(d->service,
+	        offsetof(struct heddle_delivery_service, planned) + sizeof d->service->planned) ||
+	    d->service->planned(d->call, d->job, &p) != HEDDLE_OK)
+		return choose(d, first, end);
+	*first = p.first;
+	*end = p.end;
+	return HEDDLE_OK;
+}
+
+static int32_t deliver(struct heddle_call *call, void *inst, struct heddle_job *job)
+{
+	struct delivery *d = begin(call, inst, job);
+	uint32_t first, end, all = 0;
+	if (!d)
+		return HEDDLE_DEFER;
+	int32_t rc = hosts_of(d, &first, &end);
+	if (rc != HEDDLE_OK)
+		return rc;
 	rc = try_all(d, first, end);
 	if (rc != HEDDLE_DEFER || add_hosts(d, OPT_fallback_hosts) != HEDDLE_OK ||
 	    host_count(d, &all) != HEDDLE_OK || all == end)
@@ -284,8 +338,11 @@ static int32_t instance_new(struct heddle_call *call, const struct heddle_host *
 	return HEDDLE_OK;
 }
 
-static const struct heddle_transport_ops ops = {
-    .struct_size = sizeof ops, .kind = HEDDLE_TR_REMOTE, .limits = limits, .deliver = deliver};
+static const struct heddle_transport_ops ops = {.struct_size = sizeof ops,
+    .kind = HEDDLE_TR_REMOTE,
+    .limits = limits,
+    .deliver = deliver,
+    .plan = plan};
 
 const struct heddle_driver heddle_driver_v1 = {
     .magic = HEDDLE_MAGIC,

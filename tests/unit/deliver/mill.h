@@ -263,7 +263,7 @@ static inline bool mill_settle(struct mill *m)
 {
 	for (int i = 0; i < 3000; i++) {
 		deliverer_lock(m->deliverer);
-		unsigned active = m->deliverer->active;
+		unsigned active = m->deliverer->attempts;
 		deliverer_unlock(m->deliverer);
 		if (active == 0)
 			return true;

@@ -576,6 +576,66 @@ TEST(what_a_transport_sends)
 	CHECK(slice_eq(got, slice_tainted(big, sizeof big)));
 }
 
+struct probe_turn {
+	struct turn turn; /* first */
+	_Atomic bool has_come;
+};
+
+static void turn_comes(struct job *job, struct worker *w)
+{
+	(void)w;
+	atomic_store(&((struct probe_turn *)(void *)job)->has_come, true);
+}
+
+/* It comes to one of them, and to no other. */
+static unsigned came(struct probe_turn *t, unsigned n)
+{
+	unsigned who = n;
+
+	for (int i = 0; i < 100 && who == n; i++) {
+		usleep(2000);
+		for (unsigned k = 0; k < n; k++)
+			if (atomic_exchange(&t[k].has_come, false))
+				who = k;
+	}
+	return who;
+}
+
+TEST(at_most_half_of_the_workers_are_with_failing_hosts)
+{
+	enum { N = 7 };
+	struct probe_turn t[N] = {0};
+	begin(plain);
+	struct deliverer *d = m.deliverer;
+	d->max_active = 4;
+	for (unsigned i = 0; i < N; i++) {
+		t[i].turn.job.run = turn_comes;
+		t[i].turn.is_failing = i < 4;
+	}
+	CHECK(scheduler_turn(d, &t[0].turn));
+	CHECK(scheduler_turn(d, &t[1].turn));
+	CHECK(!scheduler_turn(d, &t[2].turn)); /* there is room, but not for these */
+	CHECK(!scheduler_turn(d, &t[3].turn));
+	CHECK(scheduler_turn(d, &t[4].turn));
+	CHECK(scheduler_turn(d, &t[5].turn));
+	CHECK(!scheduler_turn(d, &t[6].turn)); /* there is none */
+	scheduler_rest(d, false);
+	CHECK_EQ_INT(came(t, N), 6);
+	scheduler_rest(d, false); /* still two of four */
+	CHECK_EQ_INT(came(t, N), N);
+	scheduler_rest(d, true);
+	CHECK_EQ_INT(came(t, N), 2); /* in their order */
+	scheduler_rest(d, true);
+	CHECK_EQ_INT(came(t, N), 3);
+	for (int i = 0; i < 3; i++)
+		scheduler_rest(d, i < 2);
+	deliverer_lock(d);
+	CHECK_EQ_INT(d->active, 0);
+	CHECK_EQ_INT(d->failing, 0);
+	deliverer_unlock(d);
+	mill_stop(&m);
+}
+
 TEST(too_big_for_the_transport)
 {
 	begin("begin routers\nall:\n driver = accept\n transport = p\n" PROBE(
