@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whole deliveries in one process: a real store in a folder of the test's, index, pool, reactor,
- * deliverer, the built routers and the probe transport.  mill_restart is a new process as far as
- * the queue can tell. */
+/* Whole deliveries in one process, on a real store and index, with the probe transport;
+ * mill_restart is a new process as far as the queue can tell. */
 #ifndef HEDDLE_TESTS_DELIVER_MILL_H
 #define HEDDLE_TESTS_DELIVER_MILL_H
 #include "base/io.h"
@@ -83,8 +82,7 @@ static inline bool mill_config(struct mill *m)
 	return ok;
 }
 
-/* Configuration and drivers only, for a test of rules: no queue, nothing on disk.  Ends the program
- * if they do not load. */
+/* Configuration and drivers only, for a test of rules.  Ends the program if they do not load. */
 static inline void mill_rules(struct mill *m, const char *sections, const char *retry)
 {
 	static char conf[4000];
