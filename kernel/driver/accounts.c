@@ -40,7 +40,7 @@ static enum rc listed(struct eval *ev, slice_t list, number_fn *number,
 {
 	slice_t item;
 	uint64_t pos = 0;
-	int64_t id;
+	int64_t id = -1;
 	enum rc answer = RC_FAIL;
 
 	while (!slice_is_absent(list) && expand_list_next(ev->arena, list, &pos, &item)) {

@@ -167,7 +167,7 @@ void serve_greet(struct run *r)
 void serve_banner(struct run *r)
 {
 	struct session *s = r->s;
-	slice_t banner;
+	slice_t banner = s->facts.smtp_active_hostname;
 	struct error err = {0};
 	enum rc rc = s->banner.len ? RC_OK : config_expand(&r->ev, MO_smtp_banner, &banner, &err);
 	if (s->banner.len) {
