@@ -44,6 +44,7 @@ enum step serve_tls_handshake(struct run *r);
 enum step serve_tls_end(struct run *r);
 /* The handshake came to nothing: log why, end the session. */
 void session_tls_failed(struct run *r, slice_t why);
+void session_tls_closes(struct session *s);
 void session_tls_drop(struct session *s, bool say_goodbye);
 
 /* ---- reply.c ---- */

@@ -513,6 +513,7 @@ static void run_loop(struct run *r)
 		if (blocked_output(r))
 			return;
 		if (s->state == ST_CLOSING) {
+			session_tls_closes(s);
 			if (!s->lost && !reply_flush(r) && !s->lost)
 				continue;
 			end_session(r);

@@ -357,6 +357,12 @@ enum step serve_tls_end(struct run *r)
 	return STEP_AGAIN;
 }
 
+void session_tls_closes(struct session *s)
+{
+	if (s->layer == LAYER_TLS)
+		tls_close_next(s->tls);
+}
+
 void session_tls_drop(struct session *s, bool say_goodbye)
 {
 	tls_free(&s->tls, say_goodbye);

@@ -5,7 +5,7 @@
  * is parked can be given back. The functions have no context and we have no globals: a head in
  * front of each block says what it is.
  *
- * One exception, a pointer of each thread's.  When a client asks for the proof of tls_ocsp_file in
+ * One exception, for what is a thread's own.  When a client asks for the proof of tls_ocsp_file in
  * TLS 1.3, wolfSSL 5.5.4 loses what its parser made of our own certificate (TLSX_CSR_Parse frees
  * the DecodedCert without FreeDecodedCert) and the copy of the proof (TLSX_CSR_Free forgets it):
  * 8 KiB that anybody can ask for.  While such a handshake runs we look out for the block of a
@@ -24,8 +24,15 @@ struct head {
 };
 enum { PAGE = 4096, MAP_FROM = 32 << 10, MAP_TO = 64 << 10 };
 
-/* In the handshake that runs on this thread; NULL: none where anything is lost. */
-static _Thread_local struct tls_watch *watched;
+enum { SPARES_MAX = 2 };
+
+static _Thread_local struct {
+	struct tls_watch
+	    *watched; /* in the handshake that runs; NULL: none where anything is lost */
+	/* mappings of sessions that ended on this thread, for those that begin: making one and
+	 * giving it back is three calls and ten page faults */
+	struct head *spares[SPARES_MAX];
+} mine;
 
 static void *head_init(struct head *h, size_t size, size_t mapped)
 {
@@ -85,6 +92,13 @@ static void *block_allocate(size_t n)
 		return h ? head_init(h, n, 0) : NULL;
 	}
 	whole = (whole + PAGE - 1) / PAGE * PAGE;
+	for (int i = 0; i < SPARES_MAX; i++) {
+		struct head *h = mine.spares[i];
+		if (h && h->mapped == whole) {
+			mine.spares[i] = NULL;
+			return head_init(h, n, whole);
+		}
+	}
 	/* all of it is written at once: one step instead of a fault for each page */
 	void *p = mmap(
 	    NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -98,8 +112,8 @@ static void *block_allocate(size_t n)
 static void *block_new(size_t n)
 {
 	void *p = block_allocate(n);
-	if (p && watched)
-		watch_new(watched, p, n);
+	if (p && mine.watched)
+		watch_new(mine.watched, p, n);
 	return p;
 }
 
@@ -107,13 +121,20 @@ static void block_free(void *p)
 {
 	if (!p)
 		return;
-	if (watched)
-		watch_free(watched, p);
+	if (mine.watched)
+		watch_free(mine.watched, p);
 	struct head *h = (struct head *)p - 1;
-	if (h->mapped)
-		(void)munmap(h, h->mapped);
-	else
+	if (!h->mapped) {
 		free(h);
+		return;
+	}
+	for (int i = 0; i < SPARES_MAX; i++) {
+		if (!mine.spares[i]) {
+			mine.spares[i] = h;
+			return;
+		}
+	}
+	(void)munmap(h, h->mapped);
 }
 
 static void *block_resize(void *p, size_t n)
@@ -154,12 +175,12 @@ void tls_memory_watch(struct tls_watch *w, slice_t proof)
 		w->proof_size = proof.len;
 	}
 	if (w->name_size)
-		watched = w;
+		mine.watched = w;
 }
 
 void tls_memory_unwatch(struct tls_watch *w, slice_t proof)
 {
-	watched = NULL;
+	mine.watched = NULL;
 	/* what was not seen to be freed is there */
 	for (int i = 0; i < TLS_PROOFS_MAX; i++)
 		if (w->proofs[i] && memcmp(w->proofs[i], proof.ptr, proof.len) != 0)
@@ -170,6 +191,15 @@ void tls_memory_free_watched(struct tls_watch *w)
 {
 	for (int i = 0; i < TLS_PROOFS_MAX; i++)
 		block_free(w->proofs[i]);
+}
+
+void tls_memory_thread_exit(void)
+{
+	for (int i = 0; i < SPARES_MAX; i++) {
+		if (mine.spares[i])
+			(void)munmap(mine.spares[i], mine.spares[i]->mapped);
+		mine.spares[i] = NULL;
+	}
 }
 
 void tls_memory_give_back(void *p)

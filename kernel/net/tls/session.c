@@ -120,7 +120,9 @@ static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg)
 {
 	struct tls_session *t = arg;
 	(void)ssl;
-	if (is_ticket(t, buf, size) && hold(t, buf, (size_t)size))
+	bool waits = is_ticket(t, buf, size) ||
+	             (t->closing && !t->was_blocked && !t->held && size <= HELD_MAX);
+	if (waits && hold(t, buf, (size_t)size))
 		return size;
 	ssize_t n = t->held ? send_held(t, buf, (size_t)size) : send_now(t, buf, (size_t)size);
 	if (n >= 0) {
@@ -200,8 +202,8 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 		return error_set(err, RC_FAIL, "%u bytes before the handshake", before.len);
 	/* wolfSSL would ask for a group that was not offered */
 	if (!tls_groups_meet(c, hello)) {
-		static const char handshake_failure[] = {0x15, 3, 3, 0, 2, 2, 40};
-		(void)send(fd, handshake_failure, sizeof handshake_failure, MSG_NOSIGNAL);
+		static const char no_group[] = {0x15, 3, 3, 0, 2, 2, 40};
+		(void)send(fd, no_group, sizeof no_group, MSG_NOSIGNAL);
 		return error_set(err, RC_FAIL, "no group for TLS 1.3 in common");
 	}
 	struct tls_session *t = session_new(c, choose(c, hello), fd);
@@ -326,6 +328,8 @@ void tls_free(struct tls_session **tp, bool say_goodbye)
 		keep_session(t);
 	if (say_goodbye && t->done && !t->failed && !t->eof)
 		(void)wolfSSL_shutdown(t->ssl);
+	if (t->held && t->closing)
+		(void)send_held(t, NULL, 0);
 	wolfSSL_free(t->ssl);
 	tls_memory_free_watched(&t->watch);
 	wolfSSL_ERR_clear_error();
@@ -347,7 +351,10 @@ void tls_thread_exit(void)
 {
 	wolfSSL_ERR_clear_error();
 	wolfSSL_ERR_remove_thread_state(NULL);
+	tls_memory_thread_exit();
+#ifdef FP_ECC /* a library built with sp-asm is better without it */
 	wc_ecc_fp_free();
+#endif
 }
 
 /* ---- what wolfSSL says ---- */
@@ -517,6 +524,11 @@ enum tls_io tls_write(
 		return TLS_DONE;
 	}
 	return outcome(t, r, err);
+}
+
+void tls_close_next(struct tls_session *t)
+{
+	t->closing = t->done;
 }
 
 bool tls_pending(const struct tls_session *t)

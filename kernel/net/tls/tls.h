@@ -98,6 +98,9 @@ bool tls_pending(const struct tls_session *t);
 /* About to wait for a long time: give back what memory can be given back.  Only when tls_pending is
  * false. */
 void tls_park(struct tls_session *t);
+/* What is written from here on are the last words before tls_free: they may go together with
+ * close_notify. */
+void tls_close_next(struct tls_session *t);
 /* close_notify if it can be sent at once; then forget everything. */
 void tls_free(struct tls_session **t, bool say_goodbye);
 /* Last thing in each thread that ran handshakes. */

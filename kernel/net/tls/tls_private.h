@@ -129,6 +129,7 @@ struct tls_resume *tls_contexts_resume(struct tls_contexts *c);
 enum rc tls_memory_init(struct error *err);
 /* Zero pages of a block that wolfSSL allocated go back to the system. */
 void tls_memory_give_back(void *p);
+void tls_memory_thread_exit(void);
 /* Around each call into wolfSSL that may staple this proof in TLS 1.3, on one thread: what it would
  * lose is freed then, or behind the session. */
 enum { TLS_PROOFS_MAX = 2 /* HelloRetryRequest: two ClientHellos */, TLS_PROOF_FETCHED = 2 };
@@ -149,6 +150,7 @@ struct tls_session {
 	const struct tls_credential *cred;
 	int fd;
 	bool done, eof, failed, goodbye, arrays_freed;
+	bool closing; /* what is written now goes together with close_notify */
 	/* what came from the descriptor and was not yet asked for */
 	char *in;
 	uint32_t in_at, in_len;
