@@ -129,7 +129,8 @@ static bool is_due(
 {
 	const struct retry_state rs = retry_decode(r->retry);
 
-	if (t->forced || r->next_attempt_us <= now_us || r->next_attempt_us == NEVER)
+	if (retry_is_from_ahead(rs.last_try_us, now_us) || t->forced ||
+	    r->next_attempt_us <= now_us || r->next_attempt_us == NEVER)
 		return true;
 	/* its hosts are asked about when it is routed: one of them may be up again */
 	bool hosts_know = rs.by_host && t->d->cfg.hints && hints_is_open(t->d->cfg.hints);

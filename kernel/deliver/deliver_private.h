@@ -185,6 +185,8 @@ void scheduler_pump(struct deliverer *d) EXCLUDES(lk_deliver);
 void scheduler_finished(struct deliverer *d, bool was_failing) EXCLUDES(lk_deliver);
 /* For an attempt that waits for the store.  false: there is no use in it any more. */
 bool scheduler_pause(struct deliverer *d, int64_t us) EXCLUDES(lk_deliver);
+/* What a clock that was ahead has planned further off than any rule would is due. */
+void scheduler_mend_times(struct deliverer *d);
 /* When the last queue run was asked for that ignores retry times (wall clock; 0: none was). */
 int64_t scheduler_forced_at(struct deliverer *d) EXCLUDES(lk_deliver);
 /* The log of the present snapshot. */
@@ -234,6 +236,9 @@ bool retry_when(const struct retry_rule *rule, const struct retry_past *p, int64
     int64_t max_s, int64_t *out_next_us);
 int64_t retry_cutoff_s(const struct retry_rule *rule);
 int64_t retry_interval_max_s(const struct config *cfg);
+/* Tried in the future: by a clock that has been set back since, so what was planned means nothing.
+ */
+bool retry_is_from_ahead(int64_t last_try_us, int64_t now_us);
 /* The message itself has been here for longer than the rule goes on. */
 bool retry_is_too_old(const struct attempt *t, const struct retry_rule *rule, int64_t now_us);
 /* retry_rule.c */

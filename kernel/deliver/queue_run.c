@@ -205,6 +205,7 @@ void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 	struct queue_list l;
 	int64_t now = clock_wall_us();
 
+	scheduler_mend_times(d);
 	edit_expire_frozen(d);
 	if (r->force) {
 		deliverer_lock(d);

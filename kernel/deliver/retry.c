@@ -117,6 +117,11 @@ bool retry_when(const struct retry_rule *rule, const struct retry_past *p, int64
 	return in_time;
 }
 
+bool retry_is_from_ahead(int64_t last_try_us, int64_t now_us)
+{
+	return last_try_us > now_us + 60 * US_PER_SEC;
+}
+
 bool retry_is_too_old(const struct attempt *t, const struct retry_rule *rule, int64_t now_us)
 {
 	return t->m->received_us > 0 &&

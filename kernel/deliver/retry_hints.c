@@ -110,10 +110,11 @@ static bool find(struct attempt *t, slice_t key, struct retry_hint *out)
 {
 	struct hints *db = hints_of(t);
 	struct hint got;
+	int64_t now = clock_wall_us();
 
 	return db && hints_get(db, key, t->arena, &got, NULL) == RC_OK &&
-	       retry_hint_decode(got.value, out) &&
-	       got.time_us >= expired_before(t, clock_wall_us());
+	       retry_hint_decode(got.value, out) && got.time_us >= expired_before(t, now) &&
+	       !retry_is_from_ahead(out->last_try_us, now);
 }
 
 static void forget(struct attempt *t, slice_t key)
@@ -335,7 +336,8 @@ static enum hints_verb claim(void *ctx, const struct hint *old, slice_t *value)
 	struct retry_hint r;
 
 	c->other_us = 0;
-	if (!old || !retry_hint_decode(old->value, &r))
+	if (!old || !retry_hint_decode(old->value, &r) ||
+	    retry_is_from_ahead(r.last_try_us, c->now_us))
 		return HINTS_KEEP; /* it answered a moment ago */
 	/* whoever had the claim may be through by now, and have failed */
 	int64_t until_us =

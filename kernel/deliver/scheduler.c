@@ -10,6 +10,7 @@
 #define MAX_ATTEMPTS 2000 /* messages under way, most of them connecting then */
 #define TICK         US_PER_SEC
 #define EXPIRE_EVERY (300 * US_PER_SEC)
+#define LONGEST_PLAN (25 * 3600 * US_PER_SEC) /* retry_interval_max is a day at most */
 #define NEVER        INT64_MAX
 
 enum rc deliver_new(const struct deliver_config *cfg, struct deliverer **out, struct error *err)
@@ -204,6 +205,23 @@ void scheduler_pump(struct deliverer *d)
 	}
 }
 
+void scheduler_mend_times(struct deliverer *d)
+{
+	int64_t latest = clock_wall_us() + LONGEST_PLAN;
+	struct queue_list l;
+
+	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
+	for (size_t i = 0; i < l.count; i++) {
+		struct queue_view v;
+		queue_entry_view(l.entries[i], &v);
+		if (v.state == QUEUE_DEFERRED && v.next_attempt_us > latest &&
+		    v.next_attempt_us != NEVER)
+			(void)(queue_index_set_next(d->cfg.index, v.id, 0) ==
+			       RC_OK); /* gone meanwhile: nothing to do */
+	}
+	queue_list_free(&l);
+}
+
 static void tick(void *arg, enum wake why, struct worker *w)
 {
 	struct deliverer *d = arg;
@@ -213,6 +231,7 @@ static void tick(void *arg, enum wake why, struct worker *w)
 		return;
 	if (clock_mono_us() >= d->expire_at_us) {
 		d->expire_at_us = clock_mono_us() + EXPIRE_EVERY;
+		scheduler_mend_times(d);
 		edit_expire_frozen(d);
 	}
 	smtp_clients_tidy(d->clients);

@@ -202,6 +202,34 @@ TEST(a_forced_message_ignores_its_retry_time)
 	mill_stop(&m);
 }
 
+/* What was planned while the clock was wrong does not keep a message for days when it is right. */
+TEST(a_clock_that_was_ahead)
+{
+	begin(plain);
+	struct queue_id id = mill_post(&m, "ok-s@from.example", "defer@x.example");
+	CHECK(mill_settle(&m));
+	for (int ahead = 0; ahead < 2; ahead++) {
+		int64_t then = clock_wall_us() + (ahead ? 300 * 24 * 3600 * US_PER_SEC : 0);
+		struct retry_state rs = {.first_failed_us = then, .last_try_us = then, .tries = 1};
+		struct queue_outcome o = {.recipient = 0,
+		    .state = QUEUE_RCPT_PENDING,
+		    .next_attempt_us = then + 3600 * US_PER_SEC,
+		    .retry = retry_encode(m.arena, &rs)};
+		struct queue_progress p = {.id = id,
+		    .outcomes = &o,
+		    .n_outcomes = 1,
+		    .next_attempt_us = o.next_attempt_us};
+		struct error err;
+		CHECK_EQ_INT(store_progress_wait(m.store, m.arena, &p, 1, &err), RC_OK);
+		mill_restart(&m);
+		mill_run(&m, false, false);
+		(void)mill_expect(&m, " == defer@x.example", ahead ? 2 : 1);
+	}
+	int64_t next = only_entry().next_attempt_us - clock_wall_us();
+	CHECK(next > 0 && next <= 3600 * US_PER_SEC);
+	mill_stop(&m);
+}
+
 static void try_again(struct queue_id id)
 {
 	CHECK(deliver_message(m.deliverer, id, true));
