@@ -53,8 +53,8 @@ static int32_t conclude(struct heddle_call *c, struct heddle_job *j, uint32_t ho
 
 /* Temporary trouble with a host is no delivery line yet: the next host may do.  "H=name [address]:
  * text". */
-void remote_log_host(
-    struct heddle_job *j, const struct heddle_route_host *h, const struct client_outcome *o)
+void remote_log_host(struct heddle_job *j, const struct heddle_route_host *h, uint16_t port,
+    const struct client_outcome *o)
 {
 	bool is_reply = o->smtp != 0;
 	struct strbuf sb;
@@ -69,7 +69,7 @@ void remote_log_host(
 		strbuf_printf(&sb, "%.*s ", SL_ARG(h->name));
 	strbuf_printf(&sb, "[%.*s]", SL_ARG(h->address));
 	if (log_selected(j->attempt->log, LOG_OUTGOING_PORT))
-		strbuf_printf(&sb, ":%lld", (long long)j->host_facts.host_port);
+		strbuf_printf(&sb, ":%u", port);
 	strbuf_printf(&sb, "%s %.*s", is_reply ? ":" : "", SL_ARG(o->text));
 	log_text(
 	    j->attempt->log, LOG_TO_MAIN, j->attempt->id_text, strbuf_slice(&sb), slice_absent());
@@ -192,7 +192,7 @@ static int32_t session_found(struct heddle_call *c, struct heddle_job *j, struct
 		c->services->host.block_end(c);
 		if (rc == RC_OK)
 			return session_is(j, f->host, f->port, client, out);
-		remote_log_host(j, h, &f->why);
+		remote_log_host(j, h, f->port, &f->why);
 	}
 	f->what = FOUND_TAKEN;
 	return conclude(c, j, f->host, &f->why, NULL);
@@ -223,7 +223,6 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
 	enum rc rc = remote_target(c, j, h, lmtp != 0, &t, &err);
 	if (rc != RC_OK)
 		return call_refuse(c, rc == RC_ERROR ? HEDDLE_ERROR : HEDDLE_DEFER, "%s", err.text);
-	j->host_facts.host_port = t.to.port;
 	if (!retry_host_may_try(j->attempt, j->group, i, t.to.port, &t.is_due))
 		return call_refuse(c, HEDDLE_DEFER, "%s", NOT_YET " for any host");
 	c->services->host.block_begin(c);
@@ -231,7 +230,7 @@ int32_t remote_session(struct heddle_call *c, struct heddle_job *j, uint32_t i,
 	c->services->host.block_end(c);
 	if (rc == RC_OK)
 		return session_is(j, i, t.to.port, client, out);
-	remote_log_host(j, h, &why);
+	remote_log_host(j, h, t.to.port, &why);
 	return conclude(c, j, i, &why, NULL);
 }
 
@@ -374,12 +373,12 @@ int32_t remote_send(struct heddle_call *c, struct heddle_session *s, struct hedd
 		if (!r[i].has_outcome || g->outcomes[i].is_set)
 			continue;
 		note(j, &g->outcomes[i], &r[i].outcome, s->host, r[i].outcome.result != RC_DEFER);
-		remote_log_host(j, h, &r[i].outcome);
+		remote_log_host(j, h, s->port, &r[i].outcome);
 		if (r[i].outcome.result == RC_DEFER)
 			later = &r[i].outcome;
 	}
 	if (rc != RC_OK) {
-		remote_log_host(j, h, &why);
+		remote_log_host(j, h, s->port, &why);
 		return conclude(c, j, s->host, &why, r);
 	}
 	if (!later)

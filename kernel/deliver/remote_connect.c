@@ -167,7 +167,7 @@ enum remote_step remote_connect(struct heddle_call *c, struct heddle_job *j)
 		}
 		if (cancel_is_set(&j->attempt->d->connecting) && k->why.about == 0)
 			return REMOTE_CUT;
-		remote_log_host(j, host_at(j, k->at), &k->why);
+		remote_log_host(j, host_at(j, k->at), k->target.to.port, &k->why);
 		note(j, &(struct host_found){.what = FOUND_FAILED, .why = k->why});
 		if (k->why.result == RC_FAIL)
 			return REMOTE_DONE;

@@ -40,8 +40,8 @@ struct host_found *remote_find(struct heddle_job *j, uint32_t host);
 /* $host and its like; the same for each that is looked at. */
 void remote_set_host(struct heddle_job *j, const struct heddle_route_host *h);
 /* "H=name [address]: text", where that is news. */
-void remote_log_host(
-    struct heddle_job *j, const struct heddle_route_host *h, const struct client_outcome *o);
+void remote_log_host(struct heddle_job *j, const struct heddle_route_host *h, uint16_t port,
+    const struct client_outcome *o);
 /* It cannot be sent to any host. */
 bool remote_is_too_long(const struct heddle_job *j);
 /* The transport's options by name; those that it does not have are as if they were unset. */

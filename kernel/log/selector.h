@@ -14,7 +14,7 @@
 	X(acl_warn_skipped, ACL_WARN_SKIPPED, 1, 0) \
 	X(address_rewrite, ADDRESS_REWRITE, 0, 1) \
 	X(all_parents, ALL_PARENTS, 0, 0) \
-	X(arguments, ARGUMENTS, 0, 0) \
+	X(arguments, ARGUMENTS, 0, 1) \
 	X(connection_reject, CONNECTION_REJECT, 1, 0) \
 	X(delay_delivery, DELAY_DELIVERY, 1, 0) \
 	X(deliver_time, DELIVER_TIME, 0, 0) \
@@ -22,7 +22,7 @@
 	X(dkim, DKIM, 1, 1) \
 	X(dkim_verbose, DKIM_VERBOSE, 0, 1) \
 	X(dnslist_defer, DNSLIST_DEFER, 1, 1) \
-	X(dnssec, DNSSEC, 0, 0) \
+	X(dnssec, DNSSEC, 0, 1) \
 	X(etrn, ETRN, 1, 0) \
 	X(host_lookup_failed, HOST_LOOKUP_FAILED, 1, 0) \
 	X(ident_timeout, IDENT_TIMEOUT, 0, 0) \
