@@ -153,7 +153,7 @@ struct decision {
 TEST(verbs_and_messages)
 {
 	static const struct decision rows[] = {
-	    {"d1@x.y", ACL_DENY, 0, "-", "wrong digit", "-"},
+	    {"d1@x.y", ACL_DENY, 0, "-", "wrong digit", "550 wrong digit"},
 	    {"d2@x.y", ACL_DENY, 0, "-", "550-5.7.1 dash", "-"},
 	    {"d3@x.y", ACL_DENY, 559, "5.7.1", "right", "-"},
 	    {"d4@x.y", ACL_DENY, 559, "-", "5.7.1", "LM"},
