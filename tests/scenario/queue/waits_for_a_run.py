@@ -52,6 +52,7 @@ with Site(main=MAIN, routers=ROUTERS.replace("PORT", str(sink.port)), transports
     site.wait_for_log(rf"{name} => c@s\.example R=there T=smtp")
     site.wait_for_log(rf"{other} => x@s\.example <two@test\.example>")
     site.wait_for_log(rf"{other} Completed")
+    site.wait_for_log("End queue run: ", "a message that is still being handled would be passed over by the next")
     equal(site.queued(), 1)
     unlike(site.mainlog(), "=> d <", "what is held stays")
     site.cli("-qf")

@@ -16,8 +16,8 @@ def environment(pid):
 with Site(environment={"LD_PRELOAD": "", "SECRET": "1"}) as site:
     sanitized = re.search("asan|tsan", os.path.basename(os.path.abspath(BUILD))) is not None
     options = ["ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"] if sanitized else []
-    equal(environment(site.kernel_pid()), sorted(["PATH"] + options), "the kernel's environment")
+    equal(environment(site.kernel_pid()), sorted(options), "the kernel's environment")
     site.send("alice@test.example")
     site.maildir("alice", 1)
     for agent in site.pids("heddle-agent"):
-        equal(environment(agent), sorted(["PATH"] + options), "an agent's environment")
+        equal(environment(agent), sorted(options), "an agent's environment")
