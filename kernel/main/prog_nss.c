@@ -98,7 +98,7 @@ static int tell_group(const char *name, char *buf)
 
 static int tell_groups(const char *login)
 {
-	static gid_t ids[1024];
+	gid_t ids[1024]; /* 4 KiB; more groups than that wait for an administrator */
 	int n = (int)(sizeof ids / sizeof *ids);
 	struct passwd pw;
 	enum rc rc = find_user(login, &pw);
