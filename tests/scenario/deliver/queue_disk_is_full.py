@@ -3,6 +3,7 @@
 """The queue's disk is full while deliveries end: what cannot be recorded waits for room, whatever asks for another attempt
 meanwhile; after that, and after a crash, nobody has got anything twice, and the sender is told once."""
 import os
+import re
 
 from disk import may_mount, mount, unmount
 from heddle import Site, equal, skip, wait_for
@@ -93,8 +94,9 @@ try:
         wait_for("the sender is told", lambda: site.read("mail/bounces"))
         site.stop()
         site.start()
-        site.cli("-qff")
-        site.wait_for_log(rf"(?s){names[0]} == later@test\.example.*daemon started.*{names[0]} == later@test\.example", "tried again after a restart")
+        tried = rf"(?s){names[0]} == later@test\.example.*daemon started.*{names[0]} == later@test\.example"
+        wait_for("what was queued is read, and tried", lambda: site.cli("-qff") and re.search(tried, site.mainlog()))
+        site.wait_for_log(tried, "tried again after a restart")
         site.stop()
         equal(sorted(site.read("mail/taken").split()), ["alice", "bob", "carol", "dave"], "each got it once")
         equal(site.read("mail/bounces").count("\nX-Failed-Recipients: nobody@test.example"), 1, "the sender was told once")

@@ -16,6 +16,7 @@ with Site(routers=ROUTERS.replace("PORT", str(sink.port)), transports=TRANSPORTS
     def hints(*words):
         return site.ctl("hints", *words).stdout
     key = f"T:127.0.0.1:127.0.0.1:{sink.port}"
+    wait_for("there is something to remember it in", lambda: not site.ctl("hints", "list").returncode)
     first = site.send("a@far.example")
     site.wait_for_log(rf"{first} == a@far\.example R=out T=smtp defer", "the first message finds the host failing")
     equal(sink.connections, 1, "one connection")
@@ -54,6 +55,7 @@ closed = socket.socket()
 closed.bind(("127.0.0.1", 0))
 port = closed.getsockname()[1]
 with Site(routers=ROUTERS.replace("PORT", str(port)), transports=TRANSPORTS, retry="* * F,1h,3s\n") as site:
+    wait_for("there is something to remember it in", lambda: not site.ctl("hints", "list").returncode)
     names = [site.send(f"u{i}@far.example") for i in range(6)]
     refused = r"H=127\.0\.0\.1 \[127\.0\.0\.1\] Connection refused"
     wait_for("it was tried twice", lambda: len(re.findall(refused, site.mainlog())) >= 2)

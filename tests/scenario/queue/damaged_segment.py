@@ -4,6 +4,7 @@
 in the panic log, nothing else of it is lost, and mail goes on."""
 import glob
 import os
+import re
 
 from heddle import Site, check, equal, like, wait_for
 
@@ -66,7 +67,9 @@ with Site("queue_only\n", panics="") as site:
         kept = segments[run][:-4] + ".bad"
         wait_for("a damaged segment is set aside", lambda kept=kept: os.path.exists(kept))
         check(os.path.exists(kept) and what in open(kept, "rb").read(), "what was damaged is kept for who wants to look", kept)
-        like(site.paniclog(), os.path.basename(kept) + ".* set aside", "and the panic log says where")
+        named = os.path.basename(kept) + ".* set aside"  # which is written a moment after
+        wait_for("the panic log says where", lambda named=named: re.search(named, site.paniclog()))
+        like(site.paniclog(), named, "and the panic log says where")
 
 with Site("queue_only\n", panics="cannot be read|damaged|not as it was written|lost") as site:
     whole, bad = site.send("alice@test.example", subject="whole"), site.send("alice@test.example", body="to be spoiled\n")
