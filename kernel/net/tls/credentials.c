@@ -113,6 +113,22 @@ static bool key_is_of(const struct tls_credential *cred, slice_t key_text)
 	return same;
 }
 
+static enum rc use_on(WOLFSSL_CTX *wolf, slice_t cert_text, slice_t key_text, const char *cert_name,
+    const char *key_name, struct error *err)
+{
+	wolfSSL_CTX_set_default_passwd_cb(wolf, no_passphrase);
+	if (wolfSSL_CTX_use_certificate_chain_buffer(
+	        wolf, (const unsigned char *)cert_text.ptr, cert_text.len) != WOLFSSL_SUCCESS)
+		return error_set(err, RC_ERROR, "tls_certificate %s cannot be used", cert_name);
+	if (wolfSSL_CTX_use_PrivateKey_buffer(wolf, (const unsigned char *)key_text.ptr,
+	        key_text.len, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+		return error_set(err, RC_ERROR,
+		    "tls_privatekey %s: there is no key in it that can be used%s", key_name,
+		    slice_search(key_text, SL("ENCRYPTED")) != SIZE_MAX ? " (it is encrypted)"
+		                                                        : "");
+	return RC_OK;
+}
+
 static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t cert_text,
     slice_t key_text, const char *cert_name, const char *key_name, struct error *err)
 {
@@ -126,16 +142,10 @@ static enum rc use_pair(struct tls_context *c, struct arena *scratch, slice_t ce
 	cred->cert = arena_dup(c->arena, slice_tainted(der.ptr, der.len));
 	if (tls_pem_next(scratch, &rest, "CERTIFICATE", &der))
 		cred->issuer = arena_dup(c->arena, der);
-	wolfSSL_CTX_set_default_passwd_cb(cred->wolf, no_passphrase);
-	if (wolfSSL_CTX_use_certificate_chain_buffer(
-	        cred->wolf, (const unsigned char *)cert_text.ptr, cert_text.len) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR, "tls_certificate %s cannot be used", cert_name);
-	if (wolfSSL_CTX_use_PrivateKey_buffer(cred->wolf, (const unsigned char *)key_text.ptr,
-	        key_text.len, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-		return error_set(err, RC_ERROR,
-		    "tls_privatekey %s: there is no key in it that can be used%s", key_name,
-		    slice_search(key_text, SL("ENCRYPTED")) != SIZE_MAX ? " (it is encrypted)"
-		                                                        : "");
+	if (use_on(cred->wolf, cert_text, key_text, cert_name, key_name, err) != RC_OK ||
+	    (cred->stapling &&
+	        use_on(cred->stapling, cert_text, key_text, cert_name, key_name, err) != RC_OK))
+		return RC_ERROR;
 	if (!key_is_of(cred, key_text))
 		return error_set(err, RC_ERROR,
 		    "tls_privatekey %s does not belong to tls_certificate %s", key_name, cert_name);
@@ -155,8 +165,12 @@ static enum rc open_slot(struct tls_context *c, struct error *err)
 		    err, RC_ERROR, "tls_certificate: more than %d files", TLS_CREDENTIALS_MAX);
 	struct tls_credential *cred = &c->cred[c->creds];
 	cred->cert = slice_absent();
+	bool staples = c->settings.server && slice_trim(c->settings.ocsp_file).len;
 	cred->wolf = new_wolf(c->settings.server);
-	return cred->wolf ? RC_OK : error_set(err, RC_ERROR, "out of memory");
+	cred->stapling = staples ? new_wolf(true) : NULL;
+	return cred->wolf && (cred->stapling || !staples)
+	           ? RC_OK
+	           : error_set(err, RC_ERROR, "out of memory");
 }
 
 static enum rc load_one(

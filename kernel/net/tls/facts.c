@@ -44,8 +44,7 @@ static enum tls_ocsp ocsp_fact(const struct tls_session *t)
 {
 	if (!t->status_asked)
 		return TLS_OCSP_NOT_ASKED;
-	return !t->resumed && t->ctx->ocsp[t->cred - t->ctx->cred].len ? TLS_OCSP_NOT_VERIFIED
-	                                                               : TLS_OCSP_NONE;
+	return t->stapled && !t->resumed ? TLS_OCSP_NOT_VERIFIED : TLS_OCSP_NONE;
 }
 
 void tls_session_facts(struct tls_session *t, struct arena *a, struct tls_facts *out)

@@ -4,19 +4,11 @@
  * all of it zeros): blocks of that size get pages of their own, so that the zero pages of one that
  * is parked can be given back. The functions have no context and we have no globals: a head in
  * front of each block says what it is.
- *
- * One exception, for what is a thread's own.  When a client asks for the proof of tls_ocsp_file in
- * TLS 1.3, wolfSSL 5.5.4 loses what its parser made of our own certificate (TLSX_CSR_Parse frees
- * the DecodedCert without FreeDecodedCert) and the copy of the proof (TLSX_CSR_Free forgets it):
- * 8 KiB that anybody can ask for.  While such a handshake runs we look out for the block of a
- * DecodedCert, and when it is freed and the names in it were not, we do what was left out; and for
- * blocks that hold the proof, which are freed behind the session.
  */
 #include "net/tls/tls_private.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <wolfssl/wolfcrypt/asn.h>
 
 struct head {
 	_Alignas(16) size_t size;
@@ -26,11 +18,9 @@ enum { PAGE = 4096, MAP_FROM = 32 << 10, MAP_TO = 64 << 10 };
 
 enum { SPARES_MAX = 2 };
 
+/* Mappings of sessions that ended on this thread, for those that begin: making one and giving it
+ * back is three calls and ten page faults. */
 static _Thread_local struct {
-	struct tls_watch
-	    *watched; /* in the handshake that runs; NULL: none where anything is lost */
-	/* mappings of sessions that ended on this thread, for those that begin: making one and
-	 * giving it back is three calls and ten page faults */
 	struct head *spares[SPARES_MAX];
 } mine;
 
@@ -41,48 +31,7 @@ static void *head_init(struct head *h, size_t size, size_t mapped)
 	return h + 1;
 }
 
-static size_t size_of(const void *p)
-{
-	return ((const struct head *)p - 1)->size;
-}
-
-/* A DecodedCert begins as zeros, so that it can be looked at whenever it is freed.  Behind a fetch
- * of the proof come the copy that is lost and one that wolfSSL's cache keeps. */
-static void watch_new(struct tls_watch *w, void *p, size_t n)
-{
-	if (n == w->name_size && w->decoded)
-		w->names++;
-	if (n == sizeof(DecodedCert) && !w->decoded) {
-		memset(p, 0, n);
-		w->decoded = p;
-		w->names = 0;
-	}
-	if (n != w->proof_size || (w->fetched && --w->fetched == 0))
-		return;
-	for (int i = 0; i < TLS_PROOFS_MAX; i++) {
-		if (!w->proofs[i]) {
-			w->proofs[i] = p;
-			break;
-		}
-	}
-}
-
-static void watch_free(struct tls_watch *w, void *p)
-{
-	if (w->decoded && size_of(p) == w->name_size)
-		w->names--;
-	for (int i = 0; i < TLS_PROOFS_MAX; i++)
-		if (w->proofs[i] == p)
-			w->proofs[i] = NULL;
-	if (p != w->decoded)
-		return;
-	w->decoded = NULL;
-	DecodedCert *cert = p;
-	if (w->names == 2 && cert->issuerName && cert->subjectName)
-		wc_FreeDecodedCert(cert);
-}
-
-static void *block_allocate(size_t n)
+static void *block_new(size_t n)
 {
 	if (n > SIZE_MAX - sizeof(struct head) - PAGE)
 		return NULL;
@@ -109,20 +58,10 @@ static void *block_allocate(size_t n)
 	return head_init(p, n, whole);
 }
 
-static void *block_new(size_t n)
-{
-	void *p = block_allocate(n);
-	if (p && mine.watched)
-		watch_new(mine.watched, p, n);
-	return p;
-}
-
 static void block_free(void *p)
 {
 	if (!p)
 		return;
-	if (mine.watched)
-		watch_free(mine.watched, p);
 	struct head *h = (struct head *)p - 1;
 	if (!h->mapped) {
 		free(h);
@@ -161,36 +100,6 @@ enum rc tls_memory_init(struct error *err)
 	    wolfSSL_Init() != WOLFSSL_SUCCESS)
 		return error_set(err, RC_ERROR, "wolfSSL cannot be started");
 	return RC_OK;
-}
-
-void tls_memory_watch(struct tls_watch *w, slice_t proof)
-{
-	/* later releases have it mended */
-	if (wolfSSL_lib_version_hex() != 0x05005004 || LIBWOLFSSL_VERSION_HEX != 0x05005004)
-		return;
-	if (!w->name_size) {
-		WOLFSSL_X509_NAME *name = wolfSSL_X509_NAME_new();
-		w->name_size = name ? size_of(name) : 0;
-		wolfSSL_X509_NAME_free(name);
-		w->proof_size = proof.len;
-	}
-	if (w->name_size)
-		mine.watched = w;
-}
-
-void tls_memory_unwatch(struct tls_watch *w, slice_t proof)
-{
-	mine.watched = NULL;
-	/* what was not seen to be freed is there */
-	for (int i = 0; i < TLS_PROOFS_MAX; i++)
-		if (w->proofs[i] && memcmp(w->proofs[i], proof.ptr, proof.len) != 0)
-			w->proofs[i] = NULL;
-}
-
-void tls_memory_free_watched(struct tls_watch *w)
-{
-	for (int i = 0; i < TLS_PROOFS_MAX; i++)
-		block_free(w->proofs[i]);
 }
 
 void tls_memory_thread_exit(void)

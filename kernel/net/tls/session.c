@@ -148,11 +148,11 @@ static char *copy_text(slice_t s)
 }
 
 static struct tls_session *session_new(
-    struct tls_context *c, const struct tls_credential *cred, int fd)
+    struct tls_context *c, const struct tls_credential *cred, bool stapled, int fd)
 {
 	struct tls_session *t = calloc(1, sizeof *t);
 	MUST(t);
-	t->ssl = wolfSSL_new(cred->wolf);
+	t->ssl = wolfSSL_new(stapled ? cred->stapling : cred->wolf);
 	if (!t->ssl) {
 		free(t);
 		return NULL;
@@ -160,6 +160,7 @@ static struct tls_session *session_new(
 	atomic_fetch_add(&c->refs, 1);
 	t->ctx = c;
 	t->cred = cred;
+	t->stapled = stapled;
 	t->fd = fd;
 	wolfSSL_SSLSetIORecv(t->ssl, on_recv);
 	wolfSSL_SSLSetIOSend(t->ssl, on_send);
@@ -206,7 +207,9 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 		(void)send(fd, no_group, sizeof no_group, MSG_NOSIGNAL);
 		return error_set(err, RC_FAIL, "no group for TLS 1.3 in common");
 	}
-	struct tls_session *t = session_new(c, choose(c, hello), fd);
+	const struct tls_credential *cred = choose(c, hello);
+	bool stapled = hello->status && !hello->tls13 && c->ocsp[cred - c->cred].len;
+	struct tls_session *t = session_new(c, cred, stapled, fd);
 	if (!t || !(t->in = malloc(IN_CAP))) {
 		tls_free(&t, false);
 		return error_set(err, RC_DEFER, "no memory for a TLS session");
@@ -214,7 +217,6 @@ enum rc tls_server_new(struct tls_context *c, int fd, const struct tls_hello *he
 	memcpy(t->in, before.len ? before.ptr : "", before.len);
 	t->in_len = before.len;
 	t->status_asked = hello->status;
-	t->tls13_offered = hello->tls13;
 	if (!slice_is_absent(hello->sni))
 		t->sni = copy_text(hello->sni);
 	*out = t;
@@ -269,7 +271,7 @@ enum rc tls_client_new(struct tls_contexts *cache, struct tls_context *c, int fd
     slice_t verify_name, slice_t resume_key, struct tls_session **out, struct error *err)
 {
 	MUST(!c->settings.server && c->creds);
-	struct tls_session *t = session_new(c, &c->cred[0], fd);
+	struct tls_session *t = session_new(c, &c->cred[0], false, fd);
 	if (!t)
 		return error_set(err, RC_DEFER, "no memory for a TLS session");
 	if (sni.len) {
@@ -331,7 +333,6 @@ void tls_free(struct tls_session **tp, bool say_goodbye)
 	if (t->held && t->closing)
 		(void)send_held(t, NULL, 0);
 	wolfSSL_free(t->ssl);
-	tls_memory_free_watched(&t->watch);
 	wolfSSL_ERR_clear_error();
 	tls_context_unref(&t->ctx);
 	if (t->in)
@@ -470,25 +471,13 @@ static enum tls_io handshake_done(struct tls_session *t, struct error *err)
 	return TLS_DONE;
 }
 
-static int accept_client(struct tls_session *t)
-{
-	slice_t proof = t->ctx->ocsp[t->cred - t->ctx->cred];
-	bool staples = t->status_asked && t->tls13_offered && proof.len != 0;
-	if (staples)
-		tls_memory_watch(&t->watch, proof);
-	int r = wolfSSL_accept(t->ssl);
-	if (staples)
-		tls_memory_unwatch(&t->watch, proof);
-	return r;
-}
-
 enum tls_io tls_handshake(struct tls_session *t, struct error *err)
 {
 	if (t->done)
 		return TLS_DONE;
 	if (t->failed)
 		return refused(t, err, "the handshake has failed before");
-	int r = t->ctx->settings.server ? accept_client(t) : wolfSSL_connect(t->ssl);
+	int r = t->ctx->settings.server ? wolfSSL_accept(t->ssl) : wolfSSL_connect(t->ssl);
 	enum tls_io io = r == WOLFSSL_SUCCESS ? handshake_done(t, err) : outcome(t, r, err);
 	if (io != TLS_DONE && t->held) /* it was no ticket */
 		(void)send_held(t, NULL, 0);

@@ -45,6 +45,8 @@ bool tls_pem_next(struct arena *a, slice_t *rest, const char *kind, slice_t *out
 enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_ED25519, TLS_KEY_OTHER };
 struct tls_credential {
 	WOLFSSL_CTX *wolf;
+	/* the same for a client that is given the proof of its status; NULL: there is none */
+	WOLFSSL_CTX *stapling;
 	enum tls_key_kind kind;
 	unsigned bits;  /* of the key; of the curve */
 	slice_t cert;   /* DER of the leaf, in the context's arena; ABSENT: a client without one */
@@ -130,19 +132,6 @@ enum rc tls_memory_init(struct error *err);
 /* Zero pages of a block that wolfSSL allocated go back to the system. */
 void tls_memory_give_back(void *p);
 void tls_memory_thread_exit(void);
-/* Around each call into wolfSSL that may staple this proof in TLS 1.3, on one thread: what it would
- * lose is freed then, or behind the session. */
-enum { TLS_PROOFS_MAX = 2 /* HelloRetryRequest: two ClientHellos */, TLS_PROOF_FETCHED = 2 };
-struct tls_watch {
-	size_t name_size, proof_size; /* of wolfSSL's X509 names, of the proof */
-	void *decoded;                /* a DecodedCert that lives */
-	int names;                    /* that were made since, and live */
-	int fetched;                  /* TLS_PROOF_FETCHED when wolfSSL has been given the proof */
-	void *proofs[TLS_PROOFS_MAX]; /* copies that live */
-};
-void tls_memory_watch(struct tls_watch *w, slice_t proof);
-void tls_memory_unwatch(struct tls_watch *w, slice_t proof);
-void tls_memory_free_watched(struct tls_watch *w);
 
 struct tls_session {
 	WOLFSSL *ssl;
@@ -157,10 +146,9 @@ struct tls_session {
 	/* a ticket that waits for the first reply */
 	char *held;
 	uint32_t held_len;
-	struct tls_watch watch;
 	bool was_blocked; /* a send took less than it was given: what follows is a rest */
 	/* the verdict on the peer's certificate */
-	bool peer_seen, verified, resumed, alpn_refused, status_asked, tls13_offered;
+	bool peer_seen, verified, resumed, alpn_refused, status_asked, stapled;
 	char *verify_error; /* malloc */
 	char *verify_name;
 	unsigned char *peer_der;

@@ -94,9 +94,9 @@ with Site(SERVER_MAIN, acl=SERVER_ACL,
     with Site(whole=whole.text(main, routers=CLIENT_ROUTERS, transports=transports, authenticators=CLIENT_AUTH)
               .replace("primary_hostname = mx.test.example\n", "").replace("= test.example", "= client.example"), dns=Dns(ZONE)) as client:
         with client.smtplib() as smtp:
-            for _ in range(2):
-                for name in WHO:
-                    smtp.sendmail(f"{name}@test.example", ["bob@test.example"], f"Subject: {name}\r\n\r\nx\r\n")
+            for sent, name in enumerate([*WHO, *WHO], 1):  # one after the other: the last one's connection is kept, and is not theirs
+                smtp.sendmail(f"{name}@test.example", ["bob@test.example"], f"Subject: {name}\r\n\r\nx\r\n")
+                wait_for(f"{name}'s is on its way", lambda sent=sent: client.mainlog().count(" => bob@") == sent)
             smtp.sendmail("plain@test.example", ["x@clear.example"], "Subject: clear\r\n\r\nx\r\n")
             smtp.sendmail("plain@test.example", ["x@strict.example"], "Subject: strict\r\n\r\nx\r\n")
         with client.smtplib() as smtp:  # ten in one session are sent on at once

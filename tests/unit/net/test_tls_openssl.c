@@ -123,25 +123,33 @@ static bool says(slice_t log, const char *what)
 
 TEST(a_proof_of_the_certificates_status_is_stapled)
 {
-	static const char *const versions[] = {"-tls1_3", "-tls1_2"};
+	static const struct {
+		const char *how, *said, *also;
+		enum tls_ocsp fact;
+	} cases[] = {
+	    {"-status -tls1_2", "OCSP Response Status: successful", "Cert Status: good",
+	        TLS_OCSP_NOT_VERIFIED},
+	    {"-status", "OCSP response: no response sent", "TLSv1.3", TLS_OCSP_NONE},
+	    {"-tls1_2", "TLSv1.2", "TLSv1.2", TLS_OCSP_NOT_ASKED},
+	};
+	enum { CASES = sizeof cases / sizeof *cases };
 	if (!CHECK(tls_setup()))
 		return;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 2 * CASES; i++) {
 		struct end e;
 		slice_t path = in_dir("s");
 		int l = listen_at(path.ptr);
 		struct tls_settings s = server_settings("chain_ec.pem", "ec.key");
 		s.ocsp_file = in_dir("ec.ocsp");
-		struct client c =
-		    start(path.ptr, arena_printf(arena, "-status %s", versions[i % 2]).ptr);
+		struct client c = start(path.ptr, cases[i % CASES].how);
 		struct tls_facts f;
 		if (CHECK(serve(l, &s, &e))) {
 			tls_session_facts(e.t, arena, &f);
-			CHECK_EQ_INT(f.ocsp, TLS_OCSP_NOT_VERIFIED);
+			CHECK_EQ_INT(f.ocsp, cases[i % CASES].fact);
 		}
 		slice_t log = finish(&c, &e);
-		CHECK(says(log, "OCSP Response Status: successful"));
-		CHECK(says(log, "Cert Status: good"));
+		CHECK(says(log, cases[i % CASES].said));
+		CHECK(says(log, cases[i % CASES].also));
 		(void)close(l);
 	}
 	struct tls_context *ctx = NULL;
@@ -150,13 +158,12 @@ TEST(a_proof_of_the_certificates_status_is_stapled)
 	CHECK_EQ_INT(tls_context_get(cache, &s, arena, &ctx, NULL, NULL), RC_ERROR);
 }
 
-/* wolfSSL 5.5.4 by itself loses 8 KiB each time in TLS 1.3, and twice that when it asks for another
- * group. */
-TEST(stapling_loses_no_memory)
+/* wolfSSL 5.5.4 loses 8 KiB for each client of TLS 1.3 that asks where stapling is switched on. */
+TEST(asking_for_a_proof_loses_no_memory)
 {
 	static const char *const how[] = {
 	    "-status -tls1_3", "-status -tls1_3 -groups P-521:X25519", "-status -tls1_2"};
-	enum { WARM = 3, ROUNDS = 8, SLACK = 4096 };
+	enum { WARM = 2, ROUNDS = 4, SLACK = 4096 };
 	if (!CHECK(tls_setup()))
 		return;
 	for (int i = 0; i < 3; i++) {
@@ -170,7 +177,7 @@ TEST(stapling_loses_no_memory)
 			s.ocsp_file = in_dir("ec.ocsp");
 			struct client c = start(path.ptr, how[i]);
 			CHECK(serve(l, &s, &e));
-			CHECK(says(finish(&c, &e), "Cert Status: good"));
+			CHECK(says(finish(&c, &e), "Verification"));
 			(void)close(l);
 			arena_release(arena, m);
 			now = mallinfo2().uordblks;
