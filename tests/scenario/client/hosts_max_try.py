@@ -5,7 +5,12 @@ each worse MX; never more than hosts_max_try_hardlimit are looked at."""
 from heddle import Site, equal, unlike
 from peers import Dns, Sink
 
-ROUTERS = """out:
+ROUTERS = """listed:
+  driver = manualroute
+  route_list = listed.example 127.0.4.1:127.0.4.2:127.0.4.3
+  self = send
+  transport = smtp
+out:
   driver = dnslookup
   domains = ! +local_domains
   self = send
@@ -44,6 +49,10 @@ with Site(dns=Dns(ZONE), routers=ROUTERS, transports=TRANSPORTS.format(sink.port
     second = site.send("y@same.example")
     site.wait_for_log(rf"{second} == y@same\.example ")
     equal(tried(second), 1, "the third one by the next message, as the others are not counted")
+    for sender, tries in ("x", 2), ("y", 1):  # and in an order that is not left to chance: those that wait come first
+        name = site.send(f"{sender}@listed.example")
+        site.wait_for_log(rf"{name} == {sender}@listed\.example ")
+        equal(tried(name), tries, "of three in the router's order")
     name = site.send("x@worse.example")
     site.wait_for_log(rf"{name} => x@worse\.example .* H=c\.example \[127\.0\.0\.1\]", "one of a worse MX is tried when enough have been")
     equal(tried(name), 2, "after two")
