@@ -41,6 +41,8 @@ enum { /* HELLO: number[0] */
 	LINK_FOREGROUND = 1,
 	LINK_ORDINARY_USER = 2,
 	LINK_DEBUG = 4,
+	LINK_QUEUE_ONLY = 8, /* -odq */
+	LINK_TLS_ON_CONNECT = 16,
 };
 enum { /* AGENT: number[0] */
 	LINK_AGENT_INITGROUPS = 1,

@@ -1,32 +1,62 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One row and one function for each request. */
+#include "base/codec.h"
 #include "control/control.h"
+#include "expand/regex.h"
+#include "log/log.h"
 #include "message/message.h"
 
 #include <unistd.h>
 
-#define MAX_WORDS 1024
+#define MAX_WORDS 4096
+
+#define WAIT_MAX  (45 * US_PER_SEC) /* then the other end asks again */
+#define WAIT_STEP 20000
 
 struct request {
 	const struct control_config *cfg;
-	slice_t who;
+	const struct control_asker *asker;
+	struct worker *w;
+	slice_t who;          /* the asker's name */
 	const slice_t *words; /* behind the name */
 	uint32_t count;
 	struct strbuf *out;
 };
 typedef enum rc request_fn(const struct request *r, struct error *err);
 
+/* Words: letters of -bp behind a hyphen ("-ru"), then ids. */
 static enum rc do_list(const struct request *r, struct error *err)
 {
-	(void)err;
-	control_list_queue(r->cfg->index, r->words, r->count, false, clock_wall_us(), r->out);
+	struct control_list l = {
+	    .only = r->words, .count = r->count, .now_us = clock_wall_us(), .store = r->cfg->store};
+
+	if (r->count && r->words[0].len && r->words[0].ptr[0] == '-') {
+		l.unordered = slice_find(r->words[0], 'r') != SIZE_MAX;
+		l.undelivered = slice_find(r->words[0], 'u') != SIZE_MAX;
+		l.children = slice_find(r->words[0], 'a') != SIZE_MAX;
+		l.only++;
+		l.count--;
+	}
+	for (uint32_t i = 0; i < l.count; i++) {
+		struct queue_id id;
+		if (!queue_id_parse(l.only[i], &id))
+			return error_set(
+			    err, RC_FAIL, "malformed message id %.*s", SL_ARG(l.only[i]));
+	}
+	control_list_queue(r->cfg->index, &l, r->out);
 	return RC_OK;
 }
 
 static enum rc do_undelivered(const struct request *r, struct error *err)
 {
+	struct control_list l = {.only = r->words,
+	    .count = r->count,
+	    .undelivered = true,
+	    .now_us = clock_wall_us(),
+	    .store = r->cfg->store};
+
 	(void)err;
-	control_list_queue(r->cfg->index, r->words, r->count, true, clock_wall_us(), r->out);
+	control_list_queue(r->cfg->index, &l, r->out);
 	return RC_OK;
 }
 
@@ -55,30 +85,116 @@ static enum rc do_ids(const struct request *r, struct error *err)
 	return RC_OK;
 }
 
-/* Words: force, frozen, local, first; recipient=TEXT, sender=TEXT. */
+static enum rc take_pattern(
+    const struct request *r, slice_t text, const struct regex **out, struct error *err)
+{
+	text.flags |= HEDDLE_CLEAN; /* an administrator's */
+	return regex_compile(r->out->arena, text, REGEX_CASELESS, out, err);
+}
+
+static enum rc take_id(slice_t text, struct queue_id *out, struct error *err)
+{
+	return queue_id_parse(text, out)
+	           ? RC_OK
+	           : error_set(err, RC_FAIL, "malformed message id %.*s", SL_ARG(text));
+}
+
+/* What stands behind NAME= in a word. */
+static bool value_of(slice_t word, const char *name, slice_t *out)
+{
+	if (!slice_starts(word, name))
+		return false;
+	*out = slice_sub(word, strlen(name), word.len);
+	return true;
+}
+
+/* Words: force, frozen, first; recipient=, sender=, recipient-matches=, sender-matches= with a text
+ * in base64; from=ID, to=ID. */
 static enum rc do_run(const struct request *r, struct error *err)
 {
 	struct queue_run_request q = {
 	    .select_recipient = slice_absent(), .select_sender = slice_absent()};
+	enum rc rc = RC_OK;
 
-	for (uint32_t i = 0; i < r->count; i++) {
-		slice_t w = r->words[i];
+	for (uint32_t i = 0; i < r->count && rc == RC_OK; i++) {
+		slice_t w = r->words[i], v, text = SL("");
+		bool encoded = value_of(w, "recipient=", &v) || value_of(w, "sender=", &v) ||
+		               value_of(w, "recipient-matches=", &v) ||
+		               value_of(w, "sender-matches=", &v);
+		if (encoded && !base64_decode(r->out->arena, v, &text))
+			return error_set(err, RC_FAIL, "no base64: %.*s", SL_ARG(w));
 		if (slice_eqs(w, "force"))
 			q.force = true;
 		else if (slice_eqs(w, "frozen"))
 			q.force = q.force_frozen = true;
-		else if (slice_eqs(w, "local"))
-			q.local_only = true;
 		else if (slice_eqs(w, "first"))
 			q.first_only = true;
 		else if (slice_starts(w, "recipient="))
-			q.select_recipient = slice_sub(w, 10, w.len);
+			q.select_recipient = text;
 		else if (slice_starts(w, "sender="))
-			q.select_sender = slice_sub(w, 7, w.len);
+			q.select_sender = text;
+		else if (slice_starts(w, "recipient-matches="))
+			rc = take_pattern(r, text, &q.recipient_regex, err);
+		else if (slice_starts(w, "sender-matches="))
+			rc = take_pattern(r, text, &q.sender_regex, err);
+		else if (value_of(w, "from=", &v))
+			rc = take_id(v, &q.from, err);
+		else if (value_of(w, "to=", &v))
+			rc = take_id(v, &q.to, err);
 		else
 			return error_set(err, RC_FAIL, "unknown word: %.*s", SL_ARG(w));
 	}
-	deliver_queue_run(r->cfg->deliverer, &q);
+	if (rc == RC_OK)
+		deliver_queue_run(r->cfg->deliverer, &q);
+	return rc == RC_OK ? RC_OK : RC_FAIL;
+}
+
+static bool is_active(struct queue_index *index, struct queue_id id)
+{
+	struct queue_entry *e = queue_index_find(index, id);
+	struct queue_view v;
+
+	if (!e)
+		return false;
+	queue_entry_view(e, &v);
+	queue_entry_unref(&e);
+	return v.state == QUEUE_ACTIVE;
+}
+
+/* Until none of these is being delivered: "busy" when that takes too long. */
+static enum rc do_wait(const struct request *r, struct error *err)
+{
+	int64_t until = clock_mono_us() + WAIT_MAX;
+	bool active = false;
+	struct queue_id id;
+
+	for (uint32_t i = 0; i < r->count; i++)
+		if (take_id(r->words[i], &id, err) != RC_OK)
+			return RC_FAIL;
+	if (r->w && pool_blocking_begin(r->w, POOL_FOR_ACL, r->asker->uid, err) != RC_OK)
+		return RC_DEFER;
+	do {
+		active = false;
+		for (uint32_t i = 0; i < r->count; i++)
+			active = active ||
+			         (queue_id_parse(r->words[i], &id) && is_active(r->cfg->index, id));
+		if (active)
+			(void)usleep(WAIT_STEP);
+	} while (active && clock_mono_us() < until);
+	if (r->w)
+		pool_blocking_end(r->w);
+	strbuf_text(r->out, active ? "busy\n" : "done\n");
+	return RC_OK;
+}
+
+/* -z: a line for the log. */
+static enum rc do_note(const struct request *r, struct error *err)
+{
+	slice_t text;
+
+	if (!r->cfg->log || !base64_decode(r->out->arena, r->words[0], &text))
+		return error_set(err, RC_FAIL, "there is no log, or no text");
+	log_main(r->cfg->log, slice_absent(), "%.*s", SL_ARG(text));
 	return RC_OK;
 }
 
@@ -107,6 +223,26 @@ static enum rc do_deliver_due(const struct request *r, struct error *err)
 	return deliver_all(r, false, err);
 }
 
+/* It is what it is to become. */
+static bool no_use(
+    const struct request *r, struct queue_id id, enum admin_edit what, struct error *why)
+{
+	struct queue_entry *e = queue_index_find(r->cfg->index, id);
+	struct queue_view v;
+
+	if (!e)
+		return false;
+	queue_entry_view(e, &v);
+	queue_entry_unref(&e);
+	if (what == ADMIN_FREEZE && v.state == QUEUE_FROZEN)
+		(void)error_set(why, RC_FAIL, "is already frozen");
+	else if (what == ADMIN_THAW && v.state == QUEUE_DEFERRED)
+		(void)error_set(why, RC_FAIL, "is not frozen");
+	else
+		return false;
+	return true;
+}
+
 static enum rc do_edit(
     const struct request *r, enum admin_edit what, const char *done, struct error *err)
 {
@@ -118,7 +254,9 @@ static enum rc do_edit(
 		if (!queue_id_parse(r->words[i], &id))
 			return error_set(
 			    err, RC_FAIL, "%.*s is not a message id", SL_ARG(r->words[i]));
-		enum rc rc = deliver_edit(r->cfg->deliverer, id, what, r->who, &why);
+		enum rc rc = no_use(r, id, what, &why)
+		                 ? RC_FAIL
+		                 : deliver_edit(r->cfg->deliverer, id, what, r->who, &why);
 		strbuf_printf(r->out, "Message %.*s %s\n", SL_ARG(r->words[i]),
 		    rc == RC_OK ? done : why.text);
 		if (rc > worst)
@@ -135,8 +273,27 @@ static enum rc do_thaw(const struct request *r, struct error *err)
 {
 	return do_edit(r, ADMIN_THAW, "is no longer frozen", err);
 }
+/* Did that user of this host send it? */
+static bool is_own(const struct request *r, slice_t word)
+{
+	struct queue_id id;
+	struct queue_message q;
+	struct error err;
+	struct message *m = message_new();
+	bool own = r->cfg->store && queue_id_parse(word, &id) &&
+	           store_load(r->cfg->store, r->out->arena, id, 0, &q, &err) == RC_OK &&
+	           message_decode_envelope(m, q.facts, &err) == RC_OK && m->origin_uid > 0 &&
+	           m->origin_uid - 1 == (int64_t)r->asker->uid;
+
+	message_unref(&m);
+	return own;
+}
+
 static enum rc do_remove(const struct request *r, struct error *err)
 {
+	for (uint32_t i = 0; i < r->count && !r->asker->admin; i++)
+		if (!is_own(r, r->words[i]))
+			return error_set(err, RC_FAIL, "Permission denied");
 	return do_edit(r, ADMIN_REMOVE, "has been removed", err);
 }
 static enum rc do_give_up(const struct request *r, struct error *err)
@@ -235,6 +392,10 @@ static enum rc do_view_message(const struct request *r, struct error *err)
 {
 	return show(r, VIEW_MESSAGE, err);
 }
+static enum rc do_view_facts(const struct request *r, struct error *err)
+{
+	return show(r, VIEW_FACTS, err);
+}
 static enum rc do_view_log(const struct request *r, struct error *err)
 {
 	return show(r, VIEW_LOG, err);
@@ -311,48 +472,61 @@ static enum rc do_hints(const struct request *r, struct error *err)
 	return control_hints(r->cfg->hints, r->words, r->count, r->out, err);
 }
 
+/* What the asker must be allowed; remove looks itself. */
+enum need { NEED_NOTHING, NEED_LIST, NEED_PROD, NEED_ADMIN };
+
+static bool may(const struct control_asker *who, enum need need)
+{
+	return who->admin || need == NEED_NOTHING || (need == NEED_LIST && who->may_list) ||
+	       (need == NEED_PROD && who->may_prod);
+}
+
 static const struct {
 	const char *name;
 	request_fn *fn;
 	uint32_t min_words;
+	enum need need;
 } table[] = {
-    {"list", do_list, 0},
-    {"undelivered", do_undelivered, 0},
-    {"count", do_count, 0},
-    {"ids", do_ids, 0},
-    {"run", do_run, 0},
-    {"deliver", do_deliver, 1},
-    {"deliver-due", do_deliver_due, 1},
-    {"add-recipients", do_add, 1},
-    {"mark-delivered", do_mark, 1},
-    {"mark-all", do_mark_all, 1},
-    {"sender", do_sender, 1},
-    {"view-headers", do_view_headers, 1},
-    {"view-body", do_view_body, 1},
-    {"view-message", do_view_message, 1},
-    {"view-log", do_view_log, 1},
-    {"freeze", do_freeze, 1},
-    {"thaw", do_thaw, 1},
-    {"remove", do_remove, 1},
-    {"give-up", do_give_up, 1},
-    {"reload", do_reload, 0},
-    {"stats", do_stats, 0},
-    {"hints", do_hints, 1},
+    {"list", do_list, 0, NEED_LIST},
+    {"undelivered", do_undelivered, 0, NEED_LIST},
+    {"count", do_count, 0, NEED_LIST},
+    {"ids", do_ids, 0, NEED_LIST},
+    {"run", do_run, 0, NEED_PROD},
+    {"deliver", do_deliver, 1, NEED_PROD},
+    {"deliver-due", do_deliver_due, 1, NEED_PROD},
+    {"add-recipients", do_add, 1, NEED_ADMIN},
+    {"mark-delivered", do_mark, 1, NEED_ADMIN},
+    {"mark-all", do_mark_all, 1, NEED_ADMIN},
+    {"sender", do_sender, 1, NEED_ADMIN},
+    {"view-headers", do_view_headers, 1, NEED_ADMIN},
+    {"view-body", do_view_body, 1, NEED_ADMIN},
+    {"view-message", do_view_message, 1, NEED_ADMIN},
+    {"view-log", do_view_log, 1, NEED_ADMIN},
+    {"view-facts", do_view_facts, 1, NEED_ADMIN},
+    {"wait", do_wait, 1, NEED_NOTHING},
+    {"note", do_note, 1, NEED_ADMIN},
+    {"freeze", do_freeze, 1, NEED_ADMIN},
+    {"thaw", do_thaw, 1, NEED_ADMIN},
+    {"remove", do_remove, 1, NEED_NOTHING},
+    {"give-up", do_give_up, 1, NEED_ADMIN},
+    {"reload", do_reload, 0, NEED_ADMIN},
+    {"stats", do_stats, 0, NEED_ADMIN},
+    {"hints", do_hints, 1, NEED_ADMIN},
 };
 
-enum rc control_answer(const struct control_config *cfg, slice_t request, slice_t who,
-    struct strbuf *out, struct error *err)
+enum rc control_answer(const struct control_config *cfg, slice_t request,
+    const struct control_asker *who, struct worker *w, struct strbuf *out, struct error *err)
 {
 	slice_t *words = ARENA_ARRAY(out->arena, slice_t, MAX_WORDS);
-	slice_t rest = request, w;
+	slice_t rest = request, word;
 	uint32_t n = 0;
 
-	while (slice_next(&rest, ' ', &w)) {
-		if (w.len == 0)
+	while (slice_next(&rest, ' ', &word)) {
+		if (word.len == 0)
 			continue;
 		if (n == MAX_WORDS)
 			return error_set(err, RC_FAIL, "more than %d words", MAX_WORDS);
-		words[n++] = w;
+		words[n++] = word;
 	}
 	if (n == 0)
 		return error_set(err, RC_FAIL, "empty request");
@@ -362,8 +536,15 @@ enum rc control_answer(const struct control_config *cfg, slice_t request, slice_
 		if (n - 1 < table[i].min_words)
 			return error_set(err, RC_FAIL, "%s wants at least %u words", table[i].name,
 			    table[i].min_words);
-		struct request r = {
-		    .cfg = cfg, .who = who, .words = words + 1, .count = n - 1, .out = out};
+		if (!may(who, table[i].need))
+			return error_set(err, RC_FAIL, "permission denied");
+		struct request r = {.cfg = cfg,
+		    .asker = who,
+		    .w = w,
+		    .who = who->name,
+		    .words = words + 1,
+		    .count = n - 1,
+		    .out = out};
 		return table[i].fn(&r, err);
 	}
 	return error_set(err, RC_FAIL, "unknown request: %.*s", SL_ARG(words[0]));

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MAX  4096
+#define REQUEST_MAX  65536
 #define PEER_TIMEOUT (10 * US_PER_SEC)
 #define ANSWER_MAX   ((size_t)256 << 20)
 
@@ -38,18 +38,6 @@ static void asker_end(struct asker *q)
 	free(q);
 }
 
-/* Groups have names that somebody may have to be asked about. */
-static bool may_ask(const struct control_config *cfg, const struct net_peer *peer, struct worker *w)
-{
-	if (peer->uid == 0 || peer->uid == geteuid())
-		return true;
-	if (!cfg->is_admin || pool_blocking_begin(w, POOL_FOR_LOOKUP, peer->uid, NULL) != RC_OK)
-		return false;
-	bool yes = cfg->is_admin(cfg->ctx, peer);
-	pool_blocking_end(w);
-	return yes;
-}
-
 /* All of it, waiting for the peer at most PEER_TIMEOUT for each piece. */
 static void write_out(int fd, slice_t s)
 {
@@ -74,16 +62,18 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 	struct arena *a = arena_new(0);
 	struct strbuf out;
 	struct error err = {.text = ""};
-	struct net_peer peer = {.uid = (uint32_t)-1};
-	enum rc rc;
+	struct control_asker who = {.uid = (uid_t)-1};
+	slice_t login = SL("");
 
 	strbuf_init(&out, a, ANSWER_MAX);
-	if (net_peer_of(q->fd, a, &peer, &err) != RC_OK || !may_ask(&q->cfg, &peer, w)) {
-		rc = error_set(&err, RC_FAIL, "permission denied");
-	} else {
-		slice_t who = arena_printf(a, "uid %lu", (unsigned long)peer.uid);
-		rc = control_answer(&q->cfg, request, who, &out, &err);
+	if (request.len && request.ptr[0] == '@') {
+		size_t space = slice_find(request, ' ');
+		login = slice_sub(request, 1, space == SIZE_MAX ? request.len : space - 1);
+		request = slice_sub(request, login.len + 1, request.len);
 	}
+	enum rc rc = control_rights(&q->cfg, q->fd, login, a, w, &who, &err);
+	if (rc == RC_OK)
+		rc = control_answer(&q->cfg, request, &who, w, &out, &err);
 	if (rc == RC_OK && strbuf_is_overfull(&out)) {
 		strbuf_reset(&out);
 		rc = error_set(&err, RC_FAIL, "the answer is too long");
@@ -94,7 +84,7 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 		strbuf_printf(&out, "%s %s\n", rc == RC_DEFER ? "defer" : "fail", err.text);
 	/* a peer that reads slowly holds this worker: say so, so that another one runs in its place
 	 */
-	if (pool_blocking_begin(w, POOL_FOR_ACL, peer.uid, NULL) == RC_OK) {
+	if (pool_blocking_begin(w, POOL_FOR_ACL, who.uid, NULL) == RC_OK) {
 		write_out(q->fd, strbuf_slice(&out));
 		pool_blocking_end(w);
 	}

@@ -58,7 +58,10 @@ void deliver_enable(struct deliverer *d, bool on);
  * domains and ids as -qf, -R. */
 struct queue_run_request {
 	bool force, force_frozen, local_only, first_only;
-	slice_t select_recipient, select_sender; /* or ABSENT */
+	slice_t select_recipient, select_sender;            /* or ABSENT */
+	const struct regex *recipient_regex, *sender_regex; /* NULL: none */
+	struct queue_id from,
+	    to; /* times and serials of the first and the last; seconds 0: no bound */
 };
 void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r);
 /* One message (-M): true if it could be taken. */
@@ -74,8 +77,10 @@ MUST_USE enum rc deliver_edit(
 enum envelope_edit { ENVELOPE_ADD, ENVELOPE_MARK, ENVELOPE_MARK_ALL, ENVELOPE_SENDER };
 MUST_USE enum rc deliver_edit_envelope(struct deliverer *d, struct queue_id id,
     enum envelope_edit what, slice_t address, slice_t who, struct error *err);
-/* -Mvh, -Mvb, -Mvc, -Mvl: what is kept of a message, as text. */
-enum message_view { VIEW_HEADERS, VIEW_BODY, VIEW_MESSAGE, VIEW_LOG };
+/* -Mvh, -Mvb, -Mvc, -Mvl: what is kept of a message, as text.  VIEW_FACTS, for -Mset: lines "sender
+ * A", "received MICROSECONDS", "facts BASE64" (message_encode_envelope), "headers BASE64",
+ * "recipient A" for each, "size BYTES", "body"; then the body. */
+enum message_view { VIEW_HEADERS, VIEW_BODY, VIEW_MESSAGE, VIEW_LOG, VIEW_FACTS };
 MUST_USE enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view what,
     struct strbuf *out, struct error *err);
 /* -brt: the rule for an address or domain, else for the second one (may be ABSENT), when this error

@@ -3,9 +3,12 @@
  * What an administrator does to an envelope, and what he looks at.  The message is taken first, so
  * that no attempt runs meanwhile; then the edit is on stable storage; then memory follows.
  */
+#include "base/codec.h"
 #include "base/io.h"
 #include "deliver/deliver_private.h"
 #include "log/log.h"
+
+#include <unistd.h>
 
 #define LOG_MAX   ((size_t)64 << 20)
 #define READ_SIZE 32768u
@@ -134,21 +137,112 @@ static slice_t next_field(slice_t *rest)
 	return field;
 }
 
-/* What an administrator expects of an -H file; nothing reads it back. */
-static void put_envelope(const struct queue_message *q, slice_t headers, struct strbuf *out)
+/* Exim's tree of addresses that need nothing more, as one that only branches to the right. */
+static void put_nonrecipients(const struct queue_message *q, struct strbuf *out)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < q->n_recipients; i++)
+		left += q->recipients[i].state != QUEUE_RCPT_PENDING;
+	if (!left)
+		strbuf_text(out, "XX\n");
+	for (size_t i = 0; i < q->n_recipients; i++)
+		if (q->recipients[i].state != QUEUE_RCPT_PENDING)
+			strbuf_printf(out, "N%c %.*s\n", --left ? 'Y' : 'N',
+			    SL_ARG(q->recipients[i].address));
+}
+
+static void put_acl_variables(char letter, const struct map *vars, struct strbuf *out)
+{
+	size_t pos = 0;
+	slice_t name;
+	void *value;
+
+	while (vars && map_next(vars, &pos, &name, &value)) {
+		const slice_t *v = value;
+		if (v && !slice_is_absent(*v))
+			strbuf_printf(out, "%s-acl%c %.*s %u\n%.*s\n",
+			    slice_is_clean(*v) ? "" : "-", letter, SL_ARG(name), v->len,
+			    SL_ARG(*v));
+	}
+}
+
+static void put_fact(struct strbuf *out, const char *name, slice_t value)
+{
+	if (!slice_is_absent(value) && value.len)
+		strbuf_printf(out, "%s %.*s\n", name, SL_ARG(value));
+}
+
+static void put_address(struct strbuf *out, const char *name, slice_t address, int64_t port)
+{
+	if (slice_is_absent(address) || !address.len)
+		return;
+	strbuf_printf(out, "%s [%.*s]", name, SL_ARG(address));
+	if (port)
+		strbuf_printf(out, ":%lld", (long long)port);
+	strbuf_char(out, '\n');
+}
+
+/* How it came in: the lines between the times and the recipients; two hyphens where a peer said it.
+ */
+static void put_facts(const struct message *m, const struct queue_message *q, struct strbuf *out)
+{
+	const struct session_facts *s = &m->session;
+	const char *host = m->origin_uid ? "" : "-";
+	bool tried = q->n_notes > 0;
+
+	for (size_t i = 0; i < q->n_recipients; i++)
+		tried = tried || q->recipients[i].state != QUEUE_RCPT_PENDING ||
+		        q->recipients[i].retry.len;
+	strbuf_printf(
+	    out, "-received_time_usec .%06lld\n", (long long)(q->received_us % US_PER_SEC));
+	put_fact(out, "--helo_name", s->sender_helo_name);
+	put_address(out, "--host_address", s->sender_host_address, s->sender_host_port);
+	put_fact(out, "--host_name", s->sender_host_name);
+	put_fact(out, "--host_auth", s->sender_host_authenticated);
+	put_address(out, "--interface_address", s->interface_address, s->interface_port);
+	put_fact(out, arena_printf(out->arena, "%s-ident", host).ptr, s->sender_ident);
+	put_fact(out, "-received_protocol", s->received_protocol);
+	put_acl_variables('c', s->acl_c, out);
+	put_acl_variables('m', m->facts.acl_m, out);
+	strbuf_printf(out, "-body_linecount %lld\n", (long long)m->body.lines);
+	if (m->facts.body_zerocount)
+		strbuf_printf(out, "-body_zerocount %lld\n", (long long)m->facts.body_zerocount);
+	strbuf_printf(
+	    out, "-max_received_linelength %lld\n", (long long)m->facts.max_received_linelength);
+	put_fact(out, arena_printf(out->arena, "%s-auth_id", host).ptr, s->authenticated_id);
+	put_fact(out, arena_printf(out->arena, "%s-auth_sender", host).ptr,
+	    m->facts.authenticated_sender);
+	if (!tried)
+		strbuf_text(out, "-deliver_firsttime\n");
+	if (q->flags & QUEUE_MSG_FROZEN)
+		strbuf_printf(out, "-frozen %lld\n", (long long)(q->frozen_us / US_PER_SEC));
+	strbuf_text(out, m->sender_local ? "-local\n" : "");
+	strbuf_text(out, m->sender_set_untrusted ? "-sender_set_untrusted\n" : "");
+	strbuf_text(out, m->smtputf8 ? "-smtputf8\n" : "");
+	put_fact(out, "-tls_cipher", s->tls_in_cipher);
+	put_fact(out, "-tls_peerdn", s->tls_in_peerdn);
+	put_fact(out, "-tls_sni", s->tls_in_sni);
+}
+
+/* What an administrator expects of an -H file, as far as it is known; nothing reads it back. */
+static void put_envelope(
+    const struct message *m, const struct queue_message *q, slice_t headers, struct strbuf *out)
 {
 	char text[QUEUE_ID_LEN + 1];
 
 	queue_id_text(q->id, text);
-	strbuf_printf(out, "%s-H\n<%.*s>\n%lld 0\n", text, SL_ARG(q->sender),
-	    (long long)(q->received_us / US_PER_SEC));
-	if (q->flags & QUEUE_MSG_FROZEN)
-		strbuf_printf(out, "-frozen %lld\n", (long long)(q->frozen_us / US_PER_SEC));
-	for (size_t i = 0; i < q->n_recipients; i++)
-		if (q->recipients[i].state != QUEUE_RCPT_PENDING)
-			strbuf_printf(
-			    out, "-nonrecipient %.*s\n", SL_ARG(q->recipients[i].address));
-	strbuf_printf(out, "XX\n%zu\n", q->n_recipients);
+	if (m->origin_uid)
+		strbuf_printf(out, "%s-H\n%.*s %lld %lld\n", text, SL_ARG(m->origin_user),
+		    (long long)m->origin_uid - 1, (long long)m->origin_gid - 1);
+	else
+		strbuf_printf(out, "%s-H\nheddle %lu %lu\n", text, (unsigned long)geteuid(),
+		    (unsigned long)getegid());
+	strbuf_printf(
+	    out, "<%.*s>\n%lld 0\n", SL_ARG(q->sender), (long long)(q->received_us / US_PER_SEC));
+	put_facts(m, q, out);
+	put_nonrecipients(q, out);
+	strbuf_printf(out, "%zu\n", q->n_recipients);
 	for (size_t i = 0; i < q->n_recipients; i++)
 		strbuf_printf(out, "%.*s\n", SL_ARG(q->recipients[i].address));
 	strbuf_char(out, '\n');
@@ -180,6 +274,28 @@ static enum rc put_body(
 	return rc;
 }
 
+static enum rc show_facts(const struct queue_message *q, enum message_view what, slice_t headers,
+    struct strbuf *out, struct error *err)
+{
+	struct message *m = message_new();
+	enum rc rc = message_decode_envelope(m, q->facts, err);
+
+	if (rc == RC_OK && what == VIEW_HEADERS)
+		put_envelope(m, q, headers, out);
+	if (rc == RC_OK && what == VIEW_FACTS) {
+		strbuf_printf(out, "sender %.*s\nreceived %lld\n", SL_ARG(q->sender),
+		    (long long)q->received_us);
+		strbuf_printf(out, "facts %.*s\n", SL_ARG(base64_encode(out->arena, q->facts)));
+		strbuf_printf(out, "headers %.*s\n", SL_ARG(base64_encode(out->arena, headers)));
+		for (size_t i = 0; i < q->n_recipients; i++)
+			strbuf_printf(out, "recipient %.*s\n", SL_ARG(q->recipients[i].address));
+		strbuf_printf(out, "size %llu\nbody\n",
+		    (unsigned long long)(q->headers_size + 1 + q->body_size));
+	}
+	message_unref(&m);
+	return rc;
+}
+
 enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view what,
     struct strbuf *out, struct error *err)
 {
@@ -203,10 +319,12 @@ enum rc deliver_show(struct deliverer *d, struct queue_id id, enum message_view 
 	if (rc != RC_OK)
 		return rc;
 	s = q.n_headers ? q.headers[0] : SL("");
-	if (what == VIEW_HEADERS) {
-		put_envelope(&q, s, out);
-		return RC_OK;
-	}
+	if (what == VIEW_HEADERS || what == VIEW_FACTS)
+		rc = show_facts(&q, what, s, out, err);
+	if (rc != RC_OK || what == VIEW_HEADERS)
+		return rc;
+	if (what == VIEW_FACTS)
+		return put_body(d, id, out, err);
 	strbuf_add(out, s);
 	strbuf_char(out, '\n');
 	return put_body(d, id, out, err);

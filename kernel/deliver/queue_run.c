@@ -6,11 +6,13 @@
  * looked at.
  */
 #include "deliver/deliver_private.h"
+#include "expand/regex.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NEVER INT64_MAX
+#define NEVER        INT64_MAX
+#define IN_ORDER_MAX US_PER_SEC /* times so long ago are an order, 0: none */
 
 struct queue_run {
 	struct queue_run *next;
@@ -50,20 +52,65 @@ static bool contains(slice_t s, slice_t part)
 	return false;
 }
 
-static bool is_selected(
-    const struct queue_entry *e, const struct queue_view *v, const struct queue_run_request *r)
+/* What -R and -S ask of an address: a part, or a regular expression; neither: anything will do. */
+static bool has_text(struct arena *a, slice_t address, slice_t part, const struct regex *re)
+{
+	struct error err;
+	slice_t whole;
+	uint32_t n;
+
+	if (re)
+		return regex_match(a, re, address, &whole, 1, &n, &err) == RC_OK;
+	return slice_is_absent(part) || contains(address, part);
+}
+
+static int compare_ids(struct queue_id a, struct queue_id b)
+{
+	if (a.seconds != b.seconds)
+		return a.seconds < b.seconds ? -1 : 1;
+	return a.serial == b.serial ? 0 : a.serial < b.serial ? -1 : 1;
+}
+
+static bool is_selected(struct arena *a, const struct queue_entry *e, const struct queue_view *v,
+    const struct queue_run_request *r)
 {
 	enum queue_recipient_state st;
 
-	if (!slice_is_absent(r->select_sender) && !contains(v->sender, r->select_sender))
+	/* what has been tried waits for its retry time */
+	if (r->first_only && v->next_attempt_us && v->next_attempt_us != NEVER)
 		return false;
-	if (slice_is_absent(r->select_recipient))
+	if ((r->from.seconds && compare_ids(v->id, r->from) < 0) ||
+	    (r->to.seconds && compare_ids(v->id, r->to) > 0))
+		return false;
+	if (!has_text(a, v->sender, r->select_sender, r->sender_regex))
+		return false;
+	if (slice_is_absent(r->select_recipient) && !r->recipient_regex)
 		return true;
 	for (uint32_t i = 0; i < v->n_recipients; i++)
-		if (contains(queue_entry_recipient(e, i, &st), r->select_recipient) &&
+		if (has_text(a, queue_entry_recipient(e, i, &st), r->select_recipient,
+		        r->recipient_regex) &&
 		    st == QUEUE_RCPT_PENDING)
 			return true;
 	return false;
+}
+
+/* deliver_queue_load_max, and more load than that. */
+static bool is_overloaded(struct deliverer *d, const struct config *cfg)
+{
+	slice_t text = config_text(cfg, MO_deliver_queue_load_max);
+	double now, max;
+	char number[32];
+
+	if (slice_is_absent(text) || !text.len || text.len >= sizeof number)
+		return false;
+	memcpy(number, text.ptr, text.len);
+	number[text.len] = '\0';
+	max = strtod(number, NULL);
+	if (getloadavg(&now, 1) != 1 || now <= max)
+		return false;
+	log_main(scheduler_log(d), slice_absent(),
+	    "Abandon queue run: pid=%ld (load %.2f, max %.2f)", (long)getpid(), now, max);
+	return true;
 }
 
 /* "pid=7 -qf -R x", as Exim names a run. */
@@ -122,7 +169,8 @@ static bool is_open(struct deliverer *d, struct queue_id id)
 		return false;
 	queue_entry_view(e, &v);
 	queue_entry_unref(&e);
-	return v.state == QUEUE_ACTIVE || (v.state == QUEUE_DEFERRED && v.next_attempt_us == 0);
+	return v.state == QUEUE_ACTIVE ||
+	       (v.state == QUEUE_DEFERRED && v.next_attempt_us < IN_ORDER_MAX);
 }
 
 static bool is_over(struct deliverer *d, struct queue_run *r)
@@ -181,8 +229,9 @@ static void log_skipped(struct deliverer *d, struct queue_id id, bool frozen)
 		    "Spool file for %s is locked (another process is handling this message)", text);
 }
 
+/* when: 0, or its place in queue_run_in_order. */
 static void take_one(struct deliverer *d, const struct queue_run_request *r,
-    const struct queue_view *v, int64_t now, struct queue_run *run)
+    const struct queue_view *v, int64_t now, int64_t when, struct queue_run *run)
 {
 	bool due = v->next_attempt_us <= now || v->next_attempt_us == NEVER || r->force;
 
@@ -193,7 +242,7 @@ static void take_one(struct deliverer *d, const struct queue_run_request *r,
 	} else if (v->state == QUEUE_FROZEN) {
 		if (deliver_message(d, v->id, true))
 			add(run, v->id);
-	} else if (due && queue_index_set_next(d->cfg.index, v->id, 0) == RC_OK) {
+	} else if (due && queue_index_set_next(d->cfg.index, v->id, when) == RC_OK) {
 		add(run, v->id); /* else it is gone meanwhile: nothing to do */
 	}
 }
@@ -203,8 +252,15 @@ static void take_one(struct deliverer *d, const struct queue_run_request *r,
 void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 {
 	struct queue_list l;
+	struct config *cfg = d->cfg.snapshot(d->cfg.ctx);
+	bool in_order = cfg && config_bool(cfg, MO_queue_run_in_order);
+	bool late = cfg && is_overloaded(d, cfg);
 	int64_t now = clock_wall_us();
 
+	config_unref(&cfg);
+	if (late)
+		return;
+	struct arena *a = arena_new(0);
 	scheduler_mend_times(d);
 	edit_expire_frozen(d);
 	if (r->force) {
@@ -212,15 +268,17 @@ void deliver_queue_run(struct deliverer *d, const struct queue_run_request *r)
 		d->forced_us = now;
 		deliverer_unlock(d);
 	}
-	queue_index_list(d->cfg.index, QUEUE_UNORDERED, &l);
+	queue_index_list(d->cfg.index, in_order ? QUEUE_BY_ID : QUEUE_UNORDERED, &l);
 	struct queue_run *run = begin(d, r, l.count);
 	for (size_t i = 0; i < l.count; i++) {
 		struct queue_view v;
 		queue_entry_view(l.entries[i], &v);
-		if (is_selected(l.entries[i], &v, r))
-			take_one(d, r, &v, now, run);
+		int64_t place = (int64_t)(i < IN_ORDER_MAX - 1 ? i + 1 : IN_ORDER_MAX - 1);
+		if (is_selected(a, l.entries[i], &v, r))
+			take_one(d, r, &v, now, in_order ? place : 0, run);
 	}
 	queue_list_free(&l);
+	arena_free(&a);
 	if (run) {
 		deliverer_lock(d);
 		run->next = d->runs;

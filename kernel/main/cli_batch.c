@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/strbuf.h"
 #include "main/cli_submit.h"
+#include "main/cli_talk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,16 +16,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define REPLY_MAX 8192
-
 struct batch {
-	int sock;
-	FILE *replies;
+	struct talk talk;
 	struct arena *arena;
 	unsigned line, started_in, accepted;
 	char *text; /* of the present line, without its end */
 	size_t cap;
-	char reply[REPLY_MAX]; /* lines, '\n' between them */
 };
 
 /* false: the end of the input. */
@@ -44,52 +41,9 @@ static bool next_line(struct batch *b, size_t *len)
 	return true;
 }
 
-/* The three digits that a reply begins with, or 0. */
-static int code_of(const char *line)
-{
-	int code = 0;
-
-	for (int i = 0; i < 3; i++) {
-		if (!ascii_isdigit(line[i]))
-			return 0;
-		code = code * 10 + (line[i] - '0');
-	}
-	return code;
-}
-
-static int read_reply(struct batch *b)
-{
-	char *line = NULL;
-	size_t cap = 0, used = 0;
-	int code = 0;
-	ssize_t n;
-
-	while ((n = getline(&line, &cap, b->replies)) > 0) {
-		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-			n--;
-		line[n] = '\0';
-		size_t room = sizeof b->reply - used - 2,
-		       take = (size_t)n < room ? (size_t)n : room;
-		if (used)
-			b->reply[used++] = '\n';
-		memcpy(b->reply + used, line, take);
-		used += take;
-		b->reply[used] = '\0';
-		if (room < 2)
-			break;
-		code = n >= 3 ? code_of(line) : 0;
-		if (n < 4 || line[3] != '-')
-			break;
-	}
-	free(line);
-	if (!code)
-		(void)snprintf(b->reply, sizeof b->reply, "421 Lost the connection to the daemon");
-	return code ? code : 421;
-}
-
 static int fault(struct batch *b, const char *command)
 {
-	printf("%s\nTransaction started in line %u\nError detected in line %u\n", b->reply,
+	printf("%s\nTransaction started in line %u\nError detected in line %u\n", b->talk.reply,
 	    b->started_in, b->line);
 	if (command)
 		printf("%s\n", command);
@@ -97,7 +51,7 @@ static int fault(struct batch *b, const char *command)
 	    "An error was detected while processing a file of BSMTP input.\nThe error message "
 	    "was:\n\n  %s\n\n"
 	    "The SMTP transaction started in line %u.\nThe error was detected in line %u.\n",
-	    b->reply, b->started_in, b->line);
+	    b->talk.reply, b->started_in, b->line);
 	if (command)
 		fprintf(stderr, "The SMTP command at fault was:\n\n   %s\n\n", command);
 	fprintf(stderr,
@@ -110,13 +64,8 @@ static int fault(struct batch *b, const char *command)
 /* 0, or the code of the refusal. */
 static int tell(struct batch *b, const char *command, size_t len)
 {
-	slice_t all = arena_printf(b->arena, "%.*s\r\n", (int)len, command);
+	int code = talk_say(&b->talk, b->arena, slice_tainted(command, len));
 
-	if (io_write_full(b->sock, all.ptr, all.len) < 0) {
-		(void)snprintf(b->reply, sizeof b->reply, "421 Lost the connection to the daemon");
-		return 421;
-	}
-	int code = read_reply(b);
 	return code < 400 ? 0 : code;
 }
 
@@ -127,8 +76,8 @@ static bool send_data(struct batch *b, bool *lost)
 
 	while (next_line(b, &len)) {
 		bool end = len == 1 && b->text[0] == '.';
-		if (io_write_full(b->sock, b->text, len) < 0 ||
-		    io_write_full(b->sock, "\r\n", 2) < 0)
+		if (io_write_full(b->talk.sock, b->text, len) < 0 ||
+		    io_write_full(b->talk.sock, "\r\n", 2) < 0)
 			*lost = true;
 		if (end)
 			return true;
@@ -169,9 +118,9 @@ static void one_command(struct batch *b, size_t len, int *status)
 	if (!data)
 		return;
 	if (!send_data(b, &lost)) {
-		(void)snprintf(b->reply, sizeof b->reply, "421 Lost incoming connection");
+		(void)snprintf(b->talk.reply, sizeof b->talk.reply, "421 Lost incoming connection");
 		*status = fault(b, NULL);
-	} else if (lost || read_reply(b) >= 400) {
+	} else if (lost || talk_reply(&b->talk) >= 400) {
 		*status = fault(b, NULL);
 	} else {
 		b->accepted++;
@@ -184,7 +133,7 @@ static int run(struct batch *b)
 	int status = -1;
 	size_t len;
 
-	if (read_reply(b) >= 400 || tell(b, "EHLO localhost", 14))
+	if (talk_reply(&b->talk) >= 400 || tell(b, "EHLO localhost", 14))
 		return fault(b, NULL);
 	while (status < 0 && next_line(b, &len)) {
 		arena_reset(b->arena);
@@ -197,20 +146,26 @@ static int run(struct batch *b)
 int cli_run_batch(struct process *p, const struct cli *c)
 {
 	struct error err = {.text = ""};
-	struct batch b = {.sock = -1, .arena = arena_new(0)};
+	struct batch b = {.talk = {.sock = -1}, .arena = arena_new(0)};
+	struct submission s;
 	int status;
 
-	enum rc rc = cli_submit_open(p, c, "bsmtp", &b.sock, &err);
-	if (rc != RC_OK) {
-		(void)snprintf(b.reply, sizeof b.reply, "421 %s", err.text);
+	enum rc rc = cli_submit_begin(p, c, &s, &err);
+	if (rc == RC_OK)
+		rc = cli_submit_dial(&s, "bsmtp", -1, &err);
+	int sock = s.fd;
+	s.fd = -1; /* closed with the stream */
+	cli_submit_end(&s);
+	if (rc == RC_FAIL) {
+		status = cli_fail(&err);
+	} else if (rc != RC_OK) {
+		(void)snprintf(b.talk.reply, sizeof b.talk.reply, "421 %s", err.text);
 		status = fault(&b, NULL);
 		status = rc == RC_DEFER ? EX_TEMPFAIL : status;
 	} else {
-		b.replies = fdopen(b.sock, "r");
-		status = b.replies ? run(&b) : 1;
+		status = talk_begin(&b.talk, sock) ? run(&b) : 1;
 	}
-	if (b.replies)
-		(void)fclose(b.replies);
+	talk_end(&b.talk);
 	free(b.text);
 	arena_free(&b.arena);
 	return status;

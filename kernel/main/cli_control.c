@@ -1,11 +1,87 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The modes that ask a running kernel: -bp -bpc -q -M... */
+/* The modes that ask a running kernel: -bp -bpc -q -M... -z */
 #include "config/config.h"
 #include "control/control.h"
 #include "main/cli.h"
+#include "main/cli_submit.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+/* What the request says of messages is on standard output, also when it fails; why it fails on
+ * standard error. */
+bool cli_ask(struct process *p, slice_t request, slice_t *out_answer, struct error *err)
+{
+	const char *path = control_path(p->arena, p->facts.spool_directory).ptr;
+	slice_t login;
+	struct error none;
+
+	if (cli_login(p->arena, &login, &none) == RC_OK)
+		request = arena_printf(p->arena, "@%.*s %.*s", SL_ARG(login), SL_ARG(request));
+	return control_ask(path, request, p->arena, out_answer, err) == RC_OK;
+}
+
+void cli_wait_for(struct process *p, slice_t ids)
+{
+	slice_t answer = SL("busy");
+	struct error err;
+
+	while (slice_starts(answer, "busy"))
+		if (!cli_ask(p, arena_printf(p->arena, "wait %.*s", SL_ARG(ids)), &answer, &err))
+			return;
+}
+
+/* Exim looks at the ids first. */
+static enum rc check_ids(const struct cli *c, struct error *err)
+{
+	struct queue_id id;
+	bool first_only = false;
+
+	if (c->mode != CLI_EDIT)
+		return RC_OK;
+	static const char *const with_addresses[] = {"-Mar", "-Mes", "-Mmd"};
+	for (size_t i = 0; i < sizeof with_addresses / sizeof *with_addresses; i++)
+		first_only = first_only || strcmp(c->option, with_addresses[i]) == 0;
+	if (c->option[2] == 'v' && c->words.count > 1) {
+		printf("*** Only one message can be listed at once\n");
+		return error_set(err, RC_FAIL, "nothing is listed");
+	}
+	VEC_FOREACH(&c->words, slice_t, w)
+	{
+		if (!queue_id_parse(*w, &id))
+			return error_set(err, RC_FAIL, "malformed message id %.*s after %s option",
+			    SL_ARG(*w), c->option);
+		if (first_only)
+			break;
+	}
+	return RC_OK;
+}
+
+static enum rc make_request(
+    struct process *p, const struct cli *c, struct strbuf *req, struct error *err)
+{
+	struct queue_id id;
+	size_t n = 0;
+
+	strbuf_text(req, c->mode == CLI_COUNT ? "count" : c->request);
+	VEC_FOREACH(&c->words, slice_t, w)
+	{
+		if (c->mode == CLI_NOTE)
+			break;
+		if (c->mode != CLI_QUEUE_RUN) {
+			strbuf_printf(req, " %.*s", SL_ARG(*w));
+			continue;
+		}
+		/* of a queue run: the first and the last message */
+		if (n == 2 || !queue_id_parse(*w, &id))
+			return error_set(
+			    err, RC_FAIL, "bad time value %.*s: abandoned", SL_ARG(*w));
+		strbuf_printf(req, " %s=%.*s", n++ ? "to" : "from", SL_ARG(*w));
+	}
+	(void)p;
+	return RC_OK;
+}
 
 int cli_run_control(struct process *p, const struct cli *c)
 {
@@ -14,18 +90,22 @@ int cli_run_control(struct process *p, const struct cli *c)
 	struct strbuf req;
 	slice_t answer = SL("");
 
+	strbuf_init(&req, p->arena, 0);
+	if (check_ids(c, &err) != RC_OK || make_request(p, c, &req, &err) != RC_OK)
+		return cli_fail(&err);
 	if (cli_load(p, c, true, &loaded) != RC_OK)
 		return 1;
 	process_adopt(p, loaded.cfg);
-	strbuf_init(&req, p->arena, 0);
-	strbuf_text(&req, c->mode == CLI_COUNT ? "count" : c->request);
-	VEC_FOREACH(&c->words, slice_t, w) strbuf_printf(&req, " %.*s", SL_ARG(*w));
-	const char *path = control_path(p->arena, p->facts.spool_directory).ptr;
-	enum rc rc = control_ask(path, strbuf_slice(&req), p->arena, &answer, &err);
 	cli_unload(&loaded);
+	bool ok = cli_ask(p, strbuf_slice(&req), &answer, &err);
 	if (answer.len)
 		fwrite(answer.ptr, 1, answer.len, stdout);
 	if (fflush(stdout) != 0)
 		return 1;
-	return rc == RC_OK ? 0 : cli_fail(&err);
+	if (ok && c->mode == CLI_EDIT &&
+	    (strcmp(c->option, "-M") == 0 || strcmp(c->option, "-Mc") == 0)) {
+		size_t space = slice_find(strbuf_slice(&req), ' ');
+		cli_wait_for(p, slice_sub(strbuf_slice(&req), space + 1, req.len));
+	}
+	return ok ? 0 : cli_fail(&err);
 }

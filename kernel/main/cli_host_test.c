@@ -101,10 +101,10 @@ static enum rc assemble(
 		rc = pool_new(&pc, &t->pool, err);
 	if (rc == RC_OK)
 		rc = reactor_new(&rc_cfg, t->pool, &t->reactor, err);
-	facts->login = c->test_ident;
-	facts->host_name = c->test_name;
-	facts->auth = c->test_auth;
-	facts->auth_id = c->test_auth_id;
+	facts->login = c->ident;
+	facts->host_name = c->host_name;
+	facts->auth = c->auth;
+	facts->auth_id = c->auth_id;
 	sc.log = t->loaded.sv->log = t->log;
 	t->loaded.sv->pool = sc.pool = t->pool;
 	sc.reactor = t->reactor;
@@ -154,11 +154,11 @@ static const char *canonical(struct arena *a, const struct net_addr *addr)
 static enum rc addresses(
     const struct cli *c, struct net_addr *peer, struct smtp_played *facts, struct error *err)
 {
-	if (!net_addr_parse_port(slice_cstr(c->test_host), peer))
-		return error_set(err, RC_FAIL, "\"%s\" is not an IP address", c->test_host);
-	if (c->test_interface &&
-	    !net_addr_parse_port(slice_cstr(c->test_interface), &facts->interface))
-		return error_set(err, RC_FAIL, "\"%s\" is not an IP address", c->test_interface);
+	if (!net_addr_parse_port(slice_cstr(c->host), peer))
+		return error_set(err, RC_FAIL, "abandoned: \"%s\" is not an IP address", c->host);
+	if (c->interface && !net_addr_parse_port(slice_cstr(c->interface), &facts->interface))
+		return error_set(
+		    err, RC_FAIL, "abandoned: \"%s\" is not an IP address", c->interface);
 	return RC_OK;
 }
 
@@ -176,7 +176,9 @@ int cli_run_host_test(struct process *p, const struct cli *c)
 	if (cli_load(p, c, false, &t.loaded) != RC_OK)
 		return 1;
 	process_adopt(p, t.loaded.cfg);
-	enum rc rc = assemble(&t, c, &facts, &err);
+	enum rc rc = cli_check_rights(p, t.loaded.cfg, &err);
+	if (rc == RC_OK)
+		rc = assemble(&t, c, &facts, &err);
 	if (rc == RC_OK && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		rc = error_errno(&err, RC_ERROR, errno, "socketpair");
 	if (rc == RC_OK) {

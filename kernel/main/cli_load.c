@@ -3,6 +3,7 @@
 #include "acl/acl.h"
 #include "base/io.h"
 #include "config/config.h"
+#include "config/rights.h"
 #include "deliver/deliver.h"
 #include "driver/lookup.h"
 #include "main/cli.h"
@@ -15,6 +16,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONFIG_MAX  ((size_t)64 << 20)
@@ -211,4 +213,113 @@ void cli_unload(struct loaded *l)
 	}
 	drivers_free(&l->drivers);
 	l->sv = NULL;
+}
+
+/* ---- who it is ---------------------------------------------------------------------------------
+ */
+enum rc cli_login(struct arena *a, slice_t *out, struct error *err)
+{
+	struct passwd pw, *found = NULL;
+	char *buf = arena_bytes(a, 65536);
+	int e = getpwuid_r(getuid(), &pw, buf, 65536, &found);
+
+	if (!found)
+		return error_set(err, RC_FAIL, "failed to get user name for uid %lu%s%s",
+		    (unsigned long)getuid(), e ? ": " : "", e ? strerrordesc_np(e) : "");
+	*out = arena_dup(a, slice_cstr(pw.pw_name));
+	return RC_OK;
+}
+
+/* The daemon's user is who owns the spool; false: there is none that anybody could be. */
+static bool spool_owner(struct process *p, uid_t *uid, gid_t *gid)
+{
+	struct stat st;
+
+	if (stat(arena_cstr(p->arena, p->facts.spool_directory), &st) != 0)
+		return false; /* no daemon has run here: it would be the caller's own */
+	*uid = st.st_uid;
+	*gid = st.st_gid;
+	return true;
+}
+
+static enum rc who_i_am(struct arena *a, struct net_peer *out, struct error *err)
+{
+	int n = getgroups(0, NULL);
+	gid_t *groups = ARENA_ARRAY(a, gid_t, n > 0 ? (size_t)n : 1);
+
+	n = n > 0 ? getgroups(n, groups) : n;
+	if (n < 0)
+		return error_errno(err, RC_DEFER, errno, "getgroups");
+	*out = (struct net_peer){.pid = getpid(), .uid = getuid(), .gid = getgid()};
+	out->groups = ARENA_ARRAY(a, uint32_t, (size_t)n + 1);
+	out->group_count = (uint32_t)n;
+	for (int i = 0; i < n; i++)
+		out->groups[i] = groups[i];
+	return RC_OK;
+}
+
+/* Who this is, and what is needed to ask the configuration about it; false: nobody of importance.
+ */
+static bool begin_rights(struct process *p, const struct config *cfg, struct services *sv,
+    struct eval *ev, struct net_peer *self)
+{
+	struct error err;
+
+	sv->find_user = find_user;
+	sv->find_group = find_group;
+	eval_init(ev, p->arena, cfg);
+	ev->process = &p->facts;
+	ev->services = sv;
+	ev->deadline_us = clock_mono_us() + 60 * US_PER_SEC;
+	return who_i_am(p->arena, self, &err) == RC_OK;
+}
+
+bool cli_is_admin(struct process *p, const struct config *cfg)
+{
+	struct services sv = {.find_user = NULL};
+	struct net_peer self;
+	struct eval ev;
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (getuid() == 0 || !spool_owner(p, &uid, &gid))
+		return true;
+	return begin_rights(p, cfg, &sv, &ev, &self) && config_is_admin(&ev, &self, uid, gid);
+}
+
+bool cli_is_trusted(struct process *p, const struct config *cfg)
+{
+	struct services sv = {.find_user = NULL};
+	struct net_peer self;
+	struct eval ev;
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (getuid() == 0 || !spool_owner(p, &uid, &gid))
+		return true;
+	return begin_rights(p, cfg, &sv, &ev, &self) && config_is_trusted(&ev, &self, uid);
+}
+
+bool cli_may_debug(struct process *p, const struct cli *c)
+{
+	struct loaded loaded;
+	struct error err = {.text = ""};
+
+	if (!c->debug || getuid() == 0)
+		return true;
+	if (cli_load(p, c, true, &loaded) != RC_OK)
+		return false;
+	process_adopt(p, loaded.cfg);
+	bool admin = cli_is_admin(p, loaded.cfg);
+	cli_unload(&loaded);
+	if (!admin)
+		(void)cli_fail((error_set(&err, RC_FAIL, "debugging permission denied"), &err));
+	return admin;
+}
+
+enum rc cli_check_rights(struct process *p, const struct config *cfg, struct error *err)
+{
+	if (!config_bool(cfg, MO_commandline_checks_require_admin) || cli_is_admin(p, cfg))
+		return RC_OK;
+	return error_set(err, RC_FAIL, "those command-line flags are set to require admin");
 }

@@ -24,6 +24,12 @@ static const char help[] =
     "configuration\n"
     "See heddle(8).\n";
 
+/* Without an option that says what to do, and without a recipient. */
+static const char brief[] =
+    "Heddle is a Mail Transfer Agent. It is normally called by Mail User Agents,\n"
+    "not directly from a shell command line. Options and/or arguments control\n"
+    "what it does when called. For a list of options, try --help.\n";
+
 int main(int argc, char **argv)
 {
 	struct process p = {0};
@@ -35,11 +41,14 @@ int main(int argc, char **argv)
 	if (cli_parse(a, argc, argv, &c, &err) != RC_OK ||
 	    process_init(&p, c.config_file, &err) != RC_OK) {
 		status = cli_fail(&err);
+	} else if (!cli_may_debug(&p, &c)) {
+		status = 1;
 	} else {
 		switch (c.mode) {
 		case CLI_DAEMON:
-			status = cli_run_daemon(&p, &c, argv);
+			status = cli_run_daemon(&p, &c);
 			break;
+		case CLI_NOTE:
 		case CLI_LIST:
 		case CLI_COUNT:
 		case CLI_QUEUE_RUN:
@@ -66,9 +75,19 @@ int main(int argc, char **argv)
 		case CLI_VERSION:
 			status = cli_run_version(&p, &c);
 			break;
-		case CLI_NEWALIASES: /* alias files are read as they are */
+		case CLI_MESSAGE:
+			status = cli_run_message(&p, &c);
+			break;
+		case CLI_NEWALIASES:
+			status = cli_run_newaliases(&p, &c);
+			break;
+		case CLI_INFO:
+			status = cli_run_info(&c);
 			break;
 		case CLI_NONE:
+			fputs(brief, stderr);
+			status = 1;
+			break;
 		case CLI_HELP:
 			fputs(help, stdout);
 			break;

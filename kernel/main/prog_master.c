@@ -2,7 +2,8 @@
 /*
  * heddle-master: started by `heddle -bd` with plain words:
  *	heddle-master CONFIG FLAGS QUEUE_MS PORTS PIDFILE [MACRO=VALUE...]
- * FLAGS: letters f (foreground), d (debug), - (none); PORTS and PIDFILE: "-" for none.
+ * FLAGS: letters f (foreground), d (debug), q (-odq), t (-tls-on-connect), w (-bw), - (none); PORTS
+ *and PIDFILE: "-" for none.
  */
 #include "base/clock.h"
 #include "main/master/master.h"
@@ -69,6 +70,9 @@ static bool parse_args(struct master *m, int argc, char **argv)
 	m->opt.config_path = argv[1];
 	m->opt.foreground = strchr(argv[2], 'f') != NULL;
 	m->opt.debug = strchr(argv[2], 'd') != NULL;
+	m->opt.queue_only = strchr(argv[2], 'q') != NULL;
+	m->opt.tls_on_connect = strchr(argv[2], 't') != NULL;
+	m->opt.wait_socket = strchr(argv[2], 'w') != NULL;
 	m->opt.ports = strcmp(argv[4], "-") ? argv[4] : NULL;
 	m->opt.pid_file = strcmp(argv[5], "-") ? argv[5] : NULL;
 	slice_t *d = ARENA_ARRAY(m->process.arena, slice_t, (size_t)argc);

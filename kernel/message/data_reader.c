@@ -83,6 +83,12 @@ static void header_line(struct data_reader *r)
 		r->in_header = false;
 		return;
 	}
+	if (!r->fields && r->is_from_line &&
+	    r->is_from_line(r->from_ctx, slice_sub(line, 0, line.len - 1u))) {
+		r->header.len = r->line_start;
+		r->bytes -= line.len;
+		return;
+	}
 	if (more ? !r->fields : !header_name_length(line)) {
 		header_over(r);
 		return;

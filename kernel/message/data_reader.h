@@ -47,6 +47,10 @@ struct data_reader {
 	uint64_t line_len, max_line_len;
 	bool body_8bit;
 	bool mid_line; /* the last body line has no newline yet */
+	/* ignore_fromline_hosts: lines before the first field for which it is true are no part of
+	 * the message; NULL: none are */
+	bool (*is_from_line)(void *ctx, slice_t line);
+	void *from_ctx;
 };
 void data_reader_init(struct data_reader *r, struct arena *a, struct body_builder *body,
     struct body_budget *budget, const struct data_limits *limits);

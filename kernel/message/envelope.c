@@ -69,6 +69,9 @@ static const struct field_row rows[] = {
     {44, NUMBER, M(downconvert)},
     {45, NUMBER, S(debug_bits)},
     {46, TEXT, S(debug_tag)},
+    {47, NUMBER, M(origin_uid)},
+    {48, NUMBER, M(origin_gid)},
+    {49, FLAG, M(sender_set_untrusted)},
 };
 #undef S
 #undef F

@@ -13,6 +13,8 @@
 #include "expand/facts.h"
 
 #define MESSAGE_ID_LEN 16 /* XXXXXX-YYYYYY-ZZ */
+/* In queue_message.flags: sender_set_untrusted, for listings. */
+#define MESSAGE_FLAG_SENDER_SET (1u << 16)
 
 struct recipient {
 	slice_t address;         /* fully qualified */
@@ -51,8 +53,10 @@ struct message {
 	uint64_t size_bytes;    /* as S= in the log: headers and body in LF form */
 	bool deliver_freeze, manual_thaw, queue_only, body_8bit, body_7bit, local_message, smtputf8,
 	    sender_local;
-	int64_t downconvert; /* utf8_downconvert of an ACL, and 2; 0: none */
-	slice_t origin_user; /* caller's login for local messages (U=), or ABSENT */
+	int64_t downconvert;            /* utf8_downconvert of an ACL, and 2; 0: none */
+	slice_t origin_user;            /* caller's login for local messages (U=), or ABSENT */
+	int64_t origin_uid, origin_gid; /* the caller's, and 1; 0: it was none */
+	bool sender_set_untrusted;      /* he is not trusted, and the sender is his word */
 	_Atomic uint32_t refs;
 };
 struct message *message_new(void); /* one reference, an empty arena */

@@ -160,6 +160,27 @@ static void set_played(struct session *s, const struct smtp_played *p)
 		f->authenticated_id = slice_cstr(p->auth_id);
 }
 
+/* What is known of a session that came by the submission socket. */
+static void set_handed(struct session *s, const struct local_user *u)
+{
+	struct session_facts *f = &s->facts;
+	char buf[NET_ADDR_TEXT];
+	f->sender_ident = slice_is_absent(u->ident) ? u->login : u->ident;
+	if (!slice_is_absent(u->auth_id))
+		f->authenticated_id = u->auth_id;
+	else if (!u->trusted || u->own_sender) /* else who it is is not what has been said */
+		f->authenticated_id = u->login;
+	f->sender_host_authenticated = u->auth;
+	if (!slice_is_absent(u->host_name)) {
+		f->sender_host_name = u->host_name;
+		f->host_lookup = HOST_LOOKUP_OK;
+	}
+	if (u->interface.family) {
+		f->interface_address = arena_dup(s->arena, net_addr_text(&u->interface, buf));
+		f->interface_port = u->interface.port;
+	}
+}
+
 static void set_addresses(struct session *s)
 {
 	char buf[NET_ADDR_TEXT];
@@ -167,15 +188,13 @@ static void set_addresses(struct session *s)
 	session_facts_clear(&s->facts, s->arena);
 	s->facts.log_port = log_selected(s->log, LOG_INCOMING_PORT);
 	s->facts.log_interface = log_selected(s->log, LOG_INCOMING_INTERFACE);
-	if (s->local) {
-		s->facts.sender_ident = s->local->login;
-		if (!s->local->trusted) /* whoever may say who it is has not said it */
-			s->facts.authenticated_id = s->local->login;
-	} else {
+	if (s->handed)
+		set_handed(s, s->handed);
+	if (!s->local) {
 		s->facts.sender_host_address = arena_dup(s->arena, net_addr_text(&s->peer, buf));
 		s->facts.sender_host_port = s->peer.port;
 	}
-	if (!s->local && net_local_addr(s->fd, &local)) {
+	if (!s->handed && net_local_addr(s->fd, &local)) {
 		s->facts.interface_address = arena_dup(s->arena, net_addr_text(&local, buf));
 		s->facts.interface_port = local.port;
 	}
@@ -200,6 +219,13 @@ static const struct local_user *keep_user(struct arena *a, const struct local_us
 	kept->login = arena_dup(a, u->login);
 	kept->full_name = arena_dup(a, u->full_name);
 	kept->given_name = arena_dup(a, u->given_name);
+	kept->host_name = arena_dup(a, u->host_name);
+	kept->auth = arena_dup(a, u->auth);
+	kept->auth_id = arena_dup(a, u->auth_id);
+	kept->auth_sender = arena_dup(a, u->auth_sender);
+	kept->protocol = arena_dup(a, u->protocol);
+	kept->ident = arena_dup(a, u->ident);
+	kept->reference = arena_dup(a, u->reference);
 	return kept;
 }
 
@@ -224,7 +250,8 @@ static void take(
 	s->peer = *peer;
 	net_addr_unmap(&s->peer);
 	s->counted_as = s->peer;
-	s->local = u ? keep_user(a, u) : NULL;
+	s->handed = u ? keep_user(a, u) : NULL;
+	s->local = u && !u->host.family ? s->handed : NULL;
 	s->connected_us = clock_mono_us();
 	s->command_timeout_us = INT64_C(300) * US_PER_SEC;
 	s->state = ST_START;
@@ -259,8 +286,7 @@ void smtp_server_take(struct smtp_server *server, int fd, const struct net_addr 
 
 void server_take_local(struct smtp_server *server, int fd, const struct local_user *u)
 {
-	struct net_addr none = {.family = 0};
-	take(server, fd, &none, u);
+	take(server, fd, &u->host, u);
 }
 
 /* ---- listeners ---- */

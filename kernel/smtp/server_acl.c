@@ -122,7 +122,7 @@ enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_opti
 	slice_t text = slice_absent();
 	struct error err = {0};
 	outcome_clear(out, denies_when_unset(where) ? ACL_DENY : ACL_ACCEPT);
-	if (s->local && s->local->batch) { /* this is not really SMTP */
+	if (s->handed && s->handed->batch) { /* this is not really SMTP */
 		outcome_clear(out, ACL_ACCEPT);
 		if (where != ACL_DATA)
 			return ACL_ACCEPT;
@@ -247,7 +247,7 @@ static slice_t told_text(struct run *r, const struct acl_outcome *out)
 
 bool acl_refuse(struct run *r, enum acl_where where, const struct acl_outcome *out, slice_t what)
 {
-	if (where == ACL_DATA && r->s->local && r->s->local->batch)
+	if (where == ACL_DATA && r->s->handed && r->s->handed->batch)
 		where = ACL_NOT_SMTP;
 	const struct where_row *row = row_of(where);
 	bool defer = out->verdict == ACL_DEFER;

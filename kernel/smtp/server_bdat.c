@@ -85,6 +85,7 @@ void serve_bdat(struct run *r)
 	}
 	if (!s->chunk_refused && !s->chunked) {
 		data_begin(s);
+		data_heed_from_line(r);
 		data_reader_set_chunked(s->reader);
 		s->chunked = true;
 	}

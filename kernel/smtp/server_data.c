@@ -4,7 +4,10 @@
  * What is in the way of a message is told after its end, when all of it has been read.  250 is said
  * when the queue says that the message is on stable storage, and only then.
  */
+#include "expand/regex.h"
 #include "smtp/server_private.h"
+
+#include <unistd.h>
 
 #define FIELDS_MAX 50000
 
@@ -72,6 +75,41 @@ void data_begin(struct session *s)
 	data_reader_init(s->reader, m->arena, s->body, s->server->cfg.budget, &limits);
 }
 
+struct from_line {
+	const struct regex *pattern;
+	struct arena *arena;
+};
+
+static bool is_from_line(void *ctx, slice_t line)
+{
+	struct from_line *f = ctx;
+	slice_t whole;
+	uint32_t n;
+	struct error err;
+	return slice_starts(line, "From ") &&
+	       regex_match(f->arena, f->pattern, line, &whole, 1, &n, &err) == RC_OK;
+}
+
+/* ignore_fromline_hosts, ignore_fromline_local: what looks like mbox's line is passed over. */
+void data_heed_from_line(struct run *r)
+{
+	struct session *s = r->s;
+	struct from_line *f = ARENA_NEW(s->m->arena, struct from_line);
+	slice_t pattern = config_text(s->cfg, MO_uucp_from_pattern);
+	struct error err;
+	bool ignore = s->local ? config_bool(s->cfg, MO_ignore_fromline_local)
+	                       : host_matches(r, MO_ignore_fromline_hosts);
+	if (!ignore || slice_is_absent(pattern) || !pattern.len)
+		return;
+	f->arena = s->m->arena;
+	if (regex_compile(f->arena, pattern, 0, &f->pattern, &err)) {
+		log_line(r, LOG_TO_MAIN | LOG_TO_PANIC, "uucp_from_pattern: %s", err.text);
+		return;
+	}
+	s->reader->is_from_line = is_from_line;
+	s->reader->from_ctx = f;
+}
+
 void serve_data_command(struct run *r)
 {
 	struct session *s = r->s;
@@ -92,6 +130,7 @@ void serve_data_command(struct run *r)
 		s->discarding = true;
 	}
 	data_begin(s);
+	data_heed_from_line(r);
 	if (out.verdict == ACL_DISCARD)
 		reply(r, 354, usual);
 	else
@@ -257,7 +296,8 @@ static bool make_header(struct run *r)
 	message_take_session(m, &s->facts);
 	struct fixup_request fix = {.submission = s->effects.submission,
 	    .sender_retain = s->effects.submission_sender_retain,
-	    .suppress = s->effects.suppress_local_fixups,
+	    .suppress =
+	        s->effects.suppress_local_fixups || (s->handed && s->handed->suppress_fixups),
 	    .submission_domain = s->effects.submission_domain,
 	    .submission_name = s->effects.submission_name,
 	    .local = s->local != NULL,
@@ -316,18 +356,56 @@ static bool waits_for_queue_run(const struct session *s)
 	return per_connection > 0 && (int64_t)s->messages_accepted >= per_connection;
 }
 
+/* queue_only_file: one of these is there.  "smtp" in front of it is about remote deliveries alone;
+ * with those the local ones wait here. */
+static bool queue_file_says_so(const struct session *s)
+{
+	slice_t list = config_text(s->cfg, MO_queue_only_file), item;
+	uint64_t pos = 0;
+	bool found = false;
+	if (slice_is_absent(list) || !list.len)
+		return false;
+	while (!found && expand_list_next(s->m->arena, list, &pos, &item)) {
+		slice_t path = slice_starts(item, "smtp") ? slice_sub(item, 4, item.len) : item;
+		found = path.len && path.ptr[0] == '/' &&
+		        access(arena_cstr(s->m->arena, path), F_OK) == 0;
+	}
+	return found;
+}
+
 /* To be held until a queue run asks for it: on record too, so that a restart does not let it go. */
 static bool queue_only(struct session *s)
 {
+	bool overridden =
+	    s->handed && s->handed->deliver_now && config_bool(s->cfg, MO_queue_only_override);
 	s->delay_reason = DELAY_NONE;
-	if (s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
-	    s->effects.queue_only)
+	if ((s->handed && s->handed->queue_only) || s->effects.queue_only)
+		return true;
+	if (!overridden && (s->server->cfg.queue_only || config_bool(s->cfg, MO_queue_only) ||
+	                       queue_file_says_so(s)))
 		return true;
 	if (s->queue_by_load)
 		s->delay_reason = s->load > 0 ? DELAY_LOAD : DELAY_CONNECTIONS;
 	else if (waits_for_queue_run(s))
 		s->delay_reason = DELAY_MESSAGES;
 	return s->delay_reason != DELAY_NONE;
+}
+
+/* Which user of this host it came from. */
+static void take_origin(struct session *s)
+{
+	struct message *m = s->m;
+	const struct local_user *u = s->handed;
+	if (!u)
+		return;
+	slice_t own = arena_printf(m->arena, "%.*s@%.*s", SL_ARG(u->login),
+	    SL_ARG(config_text(s->cfg, MO_qualify_domain)));
+	m->origin_user = arena_dup(m->arena, u->login);
+	m->origin_uid = (int64_t)u->uid + 1;
+	m->origin_gid = (int64_t)u->gid + 1;
+	m->local_message = s->local != NULL;
+	m->sender_local = m->local_message && !slice_is_absent(s->facts.authenticated_id);
+	m->sender_set_untrusted = !u->trusted && m->sender.len && !slice_eq(m->sender, own);
 }
 
 /* The message as it goes to the queue; only its body is missing. */
@@ -347,6 +425,7 @@ static void complete(struct session *s)
 	m->downconvert = s->effects.has_downconvert ? s->effects.downconvert + 2 : 0;
 	m->deliver_freeze = s->effects.freeze;
 	m->queue_only = queue_only(s);
+	take_origin(s);
 	slice_t *addresses =
 	    ARENA_ARRAY(m->arena, slice_t, m->recipient_count ? m->recipient_count : 1);
 	for (uint32_t i = 0; i < m->recipient_count; i++)

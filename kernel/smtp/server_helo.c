@@ -106,10 +106,12 @@ void session_client_limits(struct run *r)
 	int64_t ms = 0;
 	(void)option_number(r, MO_smtp_receive_timeout, &ms);
 	s->command_timeout_us = ms > 0 ? ms * 1000 : INT64_C(300) * US_PER_SEC;
+	if (s->handed && s->handed->timeout_us > 0)
+		s->command_timeout_us = s->handed->timeout_us;
 	s->nonmail_limit = config_int(s->cfg, MO_smtp_accept_max_nonmail);
 	s->rcpt_limit = config_int(s->cfg, MO_recipients_max);
 	s->enforce_sync =
-	    !s->local && !s->server->cfg.played && config_bool(s->cfg, MO_smtp_enforce_sync);
+	    !s->handed && !s->server->cfg.played && config_bool(s->cfg, MO_smtp_enforce_sync);
 	s->unqualified_sender_ok =
 	    s->local ? !s->local->unqualified : host_matches(r, MO_sender_unqualified_hosts);
 	s->unqualified_recipient_ok =
@@ -194,7 +196,7 @@ void serve_start(struct run *r)
 		session_close(r, NULL);
 		return;
 	}
-	if (!s->local && !connection_limits(r))
+	if (!s->handed && !connection_limits(r))
 		return;
 	session_client_limits(r);
 	if (s->local && log_selected(s->log, LOG_SMTP_CONNECTION))
@@ -204,7 +206,7 @@ void serve_start(struct run *r)
 		log_line(r, LOG_TO_MAIN,
 		    "SMTP connection from %.*s (TCP/IP connection count = %lld)",
 		    SL_ARG(host_for_text(r)), (long long)s->facts.smtp_count_at_connection_start);
-	if (s->local) {
+	if (s->local || (s->handed && s->handed->batch)) {
 		serve_greet(r);
 		return;
 	}
@@ -319,7 +321,8 @@ static bool greeted(struct run *r, const char *verb)
 	}
 	slice_t was = s->facts.sender_helo_name;
 	if (slice_is_absent(was) || !slice_eq(was, r->arg)) {
-		s->facts.sender_helo_name = arena_dup(s->arena, r->arg);
+		if (!s->handed || !s->handed->batch) /* else it is the command that says it */
+			s->facts.sender_helo_name = arena_dup(s->arena, r->arg);
 		session_update_host(&s->facts);
 	}
 	if (s->facts.host_lookup == HOST_LOOKUP_NONE && claims_our_name(r))
@@ -338,6 +341,15 @@ static bool greeted(struct run *r, const char *verb)
 	return true;
 }
 
+static slice_t batch_protocol(const struct local_user *u)
+{
+	if (!slice_is_absent(u->protocol))
+		return u->protocol;
+	if (!u->message)
+		return SL("local-bsmtp");
+	return u->rmail ? SL("local-rmail") : SL("local");
+}
+
 /* RFC 3848's names, with Exim's for what comes from this host. */
 slice_t session_protocol(const struct session *s)
 {
@@ -345,8 +357,8 @@ slice_t session_protocol(const struct session *s)
 	    {"smtp", "smtp", "smtps", "smtps", "esmtp", "esmtpa", "esmtps", "esmtpsa"},
 	    {"local-smtp", "local-smtp", "local-smtps", "local-smtps", "local-esmtp",
 	        "local-esmtpa", "local-esmtps", "local-esmtpsa"}};
-	if (s->local && s->local->batch)
-		return SL("local-bsmtp");
+	if (s->handed && s->handed->batch)
+		return batch_protocol(s->handed);
 	bool auth = !slice_is_absent(s->facts.sender_host_authenticated);
 	bool tls = !slice_is_absent(s->facts.tls_in_cipher);
 	return slice_cstr(
@@ -426,7 +438,8 @@ static void offer_pipelining(struct run *r, struct strbuf *sb)
 	if (!s->pipelining_advertised)
 		return;
 	strbuf_text(sb, "\nPIPELINING");
-	s->pipeconnect_offered = host_matches(r, MO_pipelining_connect_advertise_hosts);
+	s->pipeconnect_offered =
+	    !s->local && host_matches(r, MO_pipelining_connect_advertise_hosts);
 	if (s->pipeconnect_offered)
 		strbuf_text(sb, "\nPIPECONNECT");
 }

@@ -241,6 +241,8 @@ void log_arrival(struct run *r, const struct message *m)
 	else
 		strbuf_text(&sb, "<>");
 	strbuf_char(&sb, ' ');
+	if (s->handed && has(s->handed->reference))
+		strbuf_printf(&sb, "R=%.*s ", SL_ARG(s->handed->reference));
 	strbuf_add(&sb, host_for_log(r, true));
 	strbuf_text(&sb, " P=");
 	strbuf_add(&sb, s->facts.received_protocol);

@@ -169,12 +169,25 @@ static enum rc local_sender(struct run *r, struct arena *a, slice_t *sender, str
 	struct match_list *may = config_list(s->cfg, MO_untrusted_set_sender);
 	if (!s->local || s->local->trusted)
 		return RC_OK;
+	if (s->local->message && !sender->len) /* anybody may send what nobody is told about */
+		return RC_OK;
 	enum rc rc = may ? match_address(&r->ev, may, *sender, NULL, err) : RC_FAIL;
 	if (rc != RC_FAIL)
 		return rc;
 	*sender = arena_printf(a, "%.*s@%.*s", SL_ARG(s->local->login),
 	    SL_ARG(config_text(s->cfg, MO_qualify_domain)));
 	return RC_OK;
+}
+
+/* $authenticated_sender, if MAIL does not say it. */
+static slice_t handed_sender(const struct session *s, struct arena *a)
+{
+	const struct local_user *u = s->handed;
+	if (!slice_is_absent(u->auth_sender) || !u->message)
+		return u->auth_sender;
+	return u->trusted && !u->own_sender ? slice_absent()
+	                                    : arena_printf(a, "%.*s@%.*s", SL_ARG(u->login),
+	                                          SL_ARG(config_text(s->cfg, MO_qualify_domain)));
 }
 
 void serve_mail(struct run *r)
@@ -210,6 +223,8 @@ void serve_mail(struct run *r)
 		session_reset_transaction(s);
 		return;
 	}
+	if (s->handed && slice_is_absent(s->mf.authenticated_sender))
+		s->mf.authenticated_sender = handed_sender(s, m->arena);
 	s->mf.sender_address = sender;
 	s->mf.message_size = p.size;
 	s->mf.dsn_ret = arena_dup(m->arena, p.dsn.ret);

@@ -182,8 +182,9 @@ enum step serve_chunk(struct run *r);
 /* Where a series of chunks is being sent: is this command out of place there?  Then it has been
  * answered. */
 bool chunks_forbid(struct run *r);
-void data_begin(struct session *s); /* all that reading the message needs */
-enum step data_end(struct run *r);  /* all of it has been read */
+void data_begin(struct session *s);
+void data_heed_from_line(struct run *r); /* after it */ /* all that reading the message needs */
+enum step data_end(struct run *r);                      /* all of it has been read */
 enum step data_faulty(struct run *r);
 /* There must be a recipient before DATA or BDAT; false: answered. */
 bool data_allowed(struct run *r, const char *verb);

@@ -88,8 +88,20 @@ enum { COMMIT_GIVING = -1 };
 struct local_user {
 	slice_t login, full_name, given_name; /* given: -F, or ABSENT */
 	bool trusted;                         /* may say who the sender is */
-	bool batch;                           /* -bS: nothing but acl_not_smtp is asked */
+	bool batch;                           /* not really SMTP: only acl_not_smtp is asked */
+	bool message;                         /* batch, and one message: -bm */
+	bool rmail;                           /* called by that name */
 	bool unqualified;                     /* -bnq: addresses stay as they are */
+	bool own_sender;                      /* nobody said who the sender is */
+	bool queue_only, deliver_now;         /* -odq; -odb and the like, over queue_only */
+	bool suppress_fixups;                 /* -G */
+	/* what a trusted user says of where the message came from, or ABSENT: -oMs -oMaa -oMai
+	 * -oMas -oMr -oMt, -oMm or -E */
+	slice_t host_name, auth, auth_id, auth_sender, protocol, ident, reference;
+	struct net_addr host, interface; /* -oMa, -oMi; family 0: not said */
+	int64_t timeout_us;              /* -os; 0: not said */
+	uid_t uid;
+	gid_t gid;
 };
 
 /* smtp_ratelimit_mail and _rcpt; see server_rate.c. */
@@ -109,8 +121,9 @@ struct session {
 	struct config *cfg;
 	struct log *log;
 	struct net_addr peer;
-	struct net_addr counted_as;     /* of the connection, whatever XCLIENT says */
-	const struct local_user *local; /* on arena; NULL: over TCP/IP */
+	struct net_addr counted_as;      /* of the connection, whatever XCLIENT says */
+	const struct local_user *handed; /* on arena: came by the submission socket */
+	const struct local_user *local;  /* the same, unless it says that it is from a host */
 	struct session_facts facts;
 	struct message_facts mf; /* of the transaction, or of none */
 	struct message *m;       /* the transaction: MAIL was accepted */

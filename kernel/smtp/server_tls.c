@@ -125,7 +125,7 @@ bool session_tls_offered(struct run *r)
 {
 	struct session *s = r->s;
 	struct services *sv = s->server->cfg.services;
-	return s->layer == LAYER_PLAIN && !s->local && sv && sv->tls &&
+	return s->layer == LAYER_PLAIN && !s->handed && sv && sv->tls &&
 	       host_matches(r, MO_tls_advertise_hosts);
 }
 
@@ -149,7 +149,7 @@ bool smtp_server_port_is_tls(const struct config *cfg, struct arena *scratch, in
 bool session_tls_begins_at_once(const struct session *s)
 {
 	const struct smtp_server_config *c = &s->server->cfg;
-	if (s->local || c->played)
+	if (s->handed || c->played)
 		return false;
 	return c->tls_on_connect ||
 	       smtp_server_port_is_tls(s->cfg, s->arena, s->facts.interface_port);

@@ -29,7 +29,7 @@ enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 bool xclient_allowed(struct run *r)
 {
 	struct session *s = r->s;
-	if (s->local)
+	if (s->handed)
 		return false;
 	if (!s->xclient_known) { /* while the facts are still the connection's */
 		s->xclient_known = true;

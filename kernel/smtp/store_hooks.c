@@ -85,7 +85,8 @@ static enum rc index_part(struct message *m, struct queue_message *out, struct e
 	out->next_attempt_us = m->queue_only ? INT64_MAX : 0; /* a queue run makes it due */
 	out->sender = m->sender;
 	out->flags = (m->deliver_freeze ? QUEUE_MSG_FROZEN : 0u) |
-	             (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u);
+	             (m->body.in_file ? QUEUE_MSG_BODY_FILE : 0u) |
+	             (m->sender_set_untrusted ? MESSAGE_FLAG_SENDER_SET : 0u);
 	out->frozen_us = m->deliver_freeze ? m->received_us : 0;
 	out->n_recipients = m->recipient_count;
 	out->recipients = ARENA_ARRAY(

@@ -23,7 +23,6 @@
 #define TEXTS_MAX     4096
 #define TEXTS_BYTES   ((size_t)32 << 20)
 #define NEVER_DUE     INT64_MAX
-#define ACCOUNT_TIME  (5 * US_PER_SEC)
 
 static enum rc find_user(struct services *s, struct arena *a, slice_t login, int64_t deadline_us,
     struct user_info *out, struct error *err)
@@ -151,6 +150,8 @@ static enum rc make_server(struct kernel *k, struct error *err)
 	    .reactor = k->reactor,
 	    .pool = k->pool,
 	    .handshake_pool = k->handshake_pool,
+	    .queue_only = (k->link_flags & LINK_QUEUE_ONLY) != 0,
+	    .tls_on_connect = (k->link_flags & LINK_TLS_ON_CONNECT) != 0,
 	    .resolver = k->resolver,
 	    .eval_hooks = &eval_hooks,
 	    .verify_address = deliver_verify_address,
@@ -182,35 +183,10 @@ static enum rc ask_reload(void *ctx, struct error *err)
 	                                       : error_errno(err, RC_DEFER, errno, "ask master");
 }
 
-/* admin_groups of the configuration as it is now, and the group that the daemon has for itself. */
-static bool is_admin(void *ctx, const struct net_peer *peer)
-{
-	struct kernel *k = ctx;
-	struct config *cfg = kernel_snapshot(k);
-	struct arena *a = arena_new(0);
-	struct error err;
-	struct eval ev;
-	slice_t groups = slice_absent();
-	bool yes = !k->process.ordinary_user && net_peer_in_group(peer, getegid());
-
-	if (!yes && cfg) {
-		eval_init(&ev, a, cfg);
-		ev.process = config_process(cfg);
-		ev.services = &k->services;
-		ev.deadline_us = clock_mono_us() + ACCOUNT_TIME;
-		yes = config_expand(&ev, MO_admin_groups, &groups, &err) == RC_OK &&
-		      services_peer_listed(&ev, slice_absent(), groups, peer, &err) == RC_OK;
-	}
-	config_unref(&cfg);
-	arena_free(&a);
-	return yes;
-}
-
 static enum rc make_control(struct kernel *k, struct error *err)
 {
 	struct control_config cc = {
 	    .path = control_path(k->process.arena, k->process.facts.spool_directory).ptr,
-	    .is_admin = is_admin,
 	    .reactor = k->reactor,
 	    .pool = k->pool,
 	    .index = k->index,
@@ -218,6 +194,10 @@ static enum rc make_control(struct kernel *k, struct error *err)
 	    .deliverer = k->deliverer,
 	    .drivers = k->drivers,
 	    .hints = k->hints,
+	    .services = &k->services,
+	    .ordinary_user = k->process.ordinary_user,
+	    .log = k->services.log,
+	    .snapshot = kernel_snapshot,
 	    .reload = ask_reload,
 	    .ctx = k};
 

@@ -165,6 +165,9 @@ static void adopt(struct master *m, const struct config *cfg, struct arena *a, s
 	slice_t spool = config_text(cfg, MO_spool_directory);
 	slice_t pid = config_text(cfg, MO_pid_file_path);
 
+	m->backlog = config_main(cfg, MO_smtp_connect_backlog)->is_set
+	                 ? (int)config_int(cfg, MO_smtp_connect_backlog)
+	                 : 0;
 	m->bundle = strbuf_slice(&r->bundle);
 	m->snapshot++;
 	m->spool =

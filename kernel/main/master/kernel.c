@@ -26,7 +26,9 @@ static int send_start(struct master *m)
 	struct link_message hello = {.type = LINK_HELLO,
 	    .number = {(m->opt.foreground ? LINK_FOREGROUND : 0) |
 	                   (m->process.ordinary_user ? LINK_ORDINARY_USER : 0) |
-	                   (m->opt.debug ? LINK_DEBUG : 0),
+	                   (m->opt.debug ? LINK_DEBUG : 0) |
+	                   (m->opt.queue_only ? LINK_QUEUE_ONLY : 0) |
+	                   (m->opt.tls_on_connect ? LINK_TLS_ON_CONNECT : 0),
 	        m->opt.queue_interval_ms, (int64_t)m->snapshot}};
 	struct link_message go = {.type = LINK_GO};
 

@@ -17,6 +17,9 @@
 struct master_options { /* from the command line */
 	const char *config_path;
 	bool foreground, debug;
+	bool queue_only;     /* -odq */
+	bool tls_on_connect; /* -tls-on-connect */
+	bool wait_socket;    /* -bw: standard input listens */
 	int64_t queue_interval_ms;
 	const char *ports;    /* -oX or NULL */
 	const char *pid_file; /* -oP or NULL */
@@ -80,6 +83,7 @@ struct master {
 	gid_t gid;
 	int link; /* to the kernel, -1: it is down */
 	bool kernel_ready, stopping;
+	int backlog;    /* smtp_connect_backlog; 0: not said */
 	bool was_ready; /* a kernel has accepted the configuration: from then on it is started again
 	                   when it dies */
 	int status;     /* what master_loop returns */

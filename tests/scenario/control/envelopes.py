@@ -8,7 +8,7 @@ RETRY = "out.example quota_1d F,4h,1m\nout.example quota F,2h,5m\n*@out.example 
 
 with Site("queue_only\n", retry=RETRY) as site:
     name = site.send("alice@test.example", "bob@test.example", subject="hello", body="a line\n")
-    like(site.cli("-Mvh", name).stdout, rf"\A{name}-H\n<sender@client\.example>\n\d+ 0\nXX\n2\nalice@test\.example\nbob@test\.example\n\n\d\d\dP Received: ")
+    like(site.cli("-Mvh", name).stdout, rf"\A{name}-H\nheddle \d+ \d+\n<sender@client\.example>\n\d+ 0\n(?:--?[a-z_]+(?: .*)?\n)+XX\n2\nalice@test\.example\nbob@test\.example\n\n\d\d\dP Received: ")
     like(site.cli("-Mvh", name).stdout, r"(?m)^0\d\d  Subject: hello$")
     equal(site.cli("-Mvb", name).stdout, f"{name}-D\na line\n")
     like(site.cli("-Mvc", name).stdout, r"\AReceived: (?s:.*)\nSubject: hello\n(?s:.*)\na line\n")

@@ -54,7 +54,8 @@ static slice_t listing(const slice_t *only, uint32_t n)
 {
 	struct strbuf sb;
 	strbuf_init(&sb, arena, 0);
-	control_list_queue(idx, only, n, false, NOW, &sb);
+	const struct control_list what = {.only = only, .count = n, .now_us = NOW};
+	control_list_queue(idx, &what, &sb);
 	return strbuf_slice(&sb);
 }
 
@@ -117,6 +118,7 @@ TEST(ages_and_sizes)
  * ------------------------------------------------------------------------------------------- */
 
 static struct control_config cfg;
+static struct control_asker asker = {.name = SL_INIT("uid 0"), .admin = true};
 
 static enum rc ask(const char *request, slice_t *out, struct error *err)
 {
@@ -124,7 +126,7 @@ static enum rc ask(const char *request, slice_t *out, struct error *err)
 	strbuf_init(&sb, arena, 0);
 	*err = (struct error){.text = ""};
 	enum rc rc =
-	    control_answer(&cfg, slice_tainted(request, strlen(request)), SL("uid 0"), &sb, err);
+	    control_answer(&cfg, slice_tainted(request, strlen(request)), &asker, NULL, &sb, err);
 	*out = strbuf_slice(&sb);
 	return rc;
 }
@@ -171,12 +173,12 @@ TEST(words)
 	slice_t out;
 	CHECK_EQ_INT(ask("ids", &out, &err), RC_OK);
 	CHECK_EQ_STR(out, arena_cstr(arena, arena_printf(arena, "%s\n%s\n", id_of(1), id_of(2))));
-	char *many = arena_bytes(arena, 5000);
-	memset(many, ' ', 4999);
-	for (size_t i = 0; i < 4400; i += 2)
+	char *many = arena_bytes(arena, 9000);
+	memset(many, ' ', 8999);
+	for (size_t i = 0; i < 8900; i += 2)
 		many[i] = 'x';
 	CHECK_EQ_INT(ask(many, &out, &err), RC_FAIL);
-	CHECK_EQ_STR(slice_cstr(err.text), "more than 1024 words");
+	CHECK_EQ_STR(slice_cstr(err.text), "more than 4096 words");
 	end();
 }
 
