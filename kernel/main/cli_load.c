@@ -312,8 +312,10 @@ bool cli_may_debug(struct process *p, const struct cli *c)
 	process_adopt(p, loaded.cfg);
 	bool admin = cli_is_admin(p, loaded.cfg);
 	cli_unload(&loaded);
-	if (!admin)
-		(void)cli_fail((error_set(&err, RC_FAIL, "debugging permission denied"), &err));
+	if (!admin) {
+		(void)error_set(&err, RC_FAIL, "debugging permission denied");
+		(void)cli_fail(&err);
+	}
 	return admin;
 }
 

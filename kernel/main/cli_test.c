@@ -240,7 +240,8 @@ static enum rc print_one(struct test *t, const struct cli *c, slice_t what, stru
 	if (slice_eqs(what, "environment"))
 		return print_environment(t, c, err);
 	if (slice_starts(what, "macro") && !admin) {
-		(void)cli_fail((error_set(err, RC_FAIL, "permission denied"), err));
+		(void)error_set(err, RC_FAIL, "permission denied");
+		(void)cli_fail(err);
 		return RC_DEFER;
 	}
 	strbuf_init(&out, t->p->arena, 0);
@@ -459,7 +460,7 @@ static enum rc set_from_answer(struct test *t, slice_t answer, struct error *err
 	struct arena *a = t->p->arena;
 	struct message *m = message_new(); /* lives as long as the process */
 	struct vec recipients = {0};
-	slice_t line, value, bytes;
+	slice_t line, value, bytes = SL("");
 
 	while (slice_next(&answer, '\n', &line) && !slice_eqs(line, "body")) {
 		size_t space = slice_find(line, ' ');
