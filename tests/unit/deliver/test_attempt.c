@@ -84,8 +84,8 @@ TEST(a_failure_is_told_to_the_sender)
 	    "\n  fail@x.example\n    said so\n", "\n  x@lost.example\n    nobody here\n",
 	    "\nAction: failed\nFinal-Recipient: rfc822;fail@x.example\nStatus: 5.0.0\n",
 	    "\nDiagnostic-Code: smtp; said so\n", "\nReporting-MTA: dns; mx.example.org\n",
-	    "\nContent-type: message/rfc822\n\nReturn-path: <ok-s@from.example>\n",
-	    "\nSubject: test\nTo: you\n\na body\n"};
+	    ("\nContent-type: message/rfc822\n\nReturn-path: <ok-s@from.example>\nSubject: "
+	     "test\nTo: you\n\na body\n")};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		if (!CHECK_EQ_INT(mill_count(saved, parts[i]), 1))
 			printf("# missing: %s\n", parts[i]);
