@@ -132,11 +132,12 @@ static enum rc check_domains(struct route_step *s, struct error *err)
 static enum rc check_local_parts(struct route_step *s, struct error *err)
 {
 	struct address_facts *f = &s->addr->facts;
+	struct match_list *list = OPT(s, local_parts)->list;
 
-	if (!OPT(s, local_parts)->list)
+	if (!list)
 		return RC_OK;
-	return match_local_part(
-	    s->run->eval, OPT(s, local_parts)->list, f->local_part, &f->local_part_data, err);
+	return (flag(s, RO_caseful_local_part) ? match_local_part_caseful : match_local_part)(
+	    s->run->eval, list, f->local_part, &f->local_part_data, err);
 }
 
 static enum rc check_local_user(struct route_step *s, struct error *err)

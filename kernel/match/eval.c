@@ -75,7 +75,9 @@ enum rc match_regex_item(struct run *r, const struct item *it, slice_t subject, 
 {
 	uint32_t n = 0;
 	slice_t cap[EVAL_CAPTURES];
-	enum rc rc = regex_match(r->ev->arena, it->extra, subject, cap, EVAL_CAPTURES, &n, err);
+	const struct item_regex *re = it->extra;
+	enum rc rc = regex_match(r->ev->arena, r->caseful && re->caseful ? re->caseful : re->usual,
+	    subject, cap, EVAL_CAPTURES, &n, err);
 	if (rc != RC_OK)
 		return rc;
 	r->re_count = n < EVAL_CAPTURES ? n : EVAL_CAPTURES;

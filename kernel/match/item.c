@@ -18,9 +18,12 @@ static enum rc classify_named(
 
 static enum rc classify_regex(struct compile *c, slice_t text, struct item *out, struct error *err)
 {
-	const struct regex *re = NULL;
-	unsigned flags = REGEX_JIT | (out->flags & ITEM_CASEFUL ? 0 : REGEX_CASELESS);
-	enum rc rc = regex_compile(c->arena, text, flags, &re, err);
+	struct item_regex *re = ARENA_NEW(c->arena, struct item_regex);
+	bool caseful = out->flags & ITEM_CASEFUL;
+	enum rc rc = regex_compile(
+	    c->arena, text, REGEX_JIT | (caseful ? 0 : REGEX_CASELESS), &re->usual, err);
+	if (rc == RC_OK && c->kind == MATCH_LOCALPARTS && !caseful)
+		rc = regex_compile(c->arena, text, REGEX_JIT, &re->caseful, err);
 	out->kind = ITEM_REGEX;
 	out->extra = re;
 	return rc;

@@ -24,7 +24,7 @@ enum item_kind {
 	ITEM_WHOLE,  /* address lists: local@domain without anything special */
 	ITEM_NET,    /* an address or a network; extra: struct net_cidr */
 	/* evaluated */
-	ITEM_REGEX,      /* extra: struct regex */
+	ITEM_REGEX,      /* extra: struct item_regex */
 	ITEM_LOOKUP,     /* extra: struct item_lookup */
 	ITEM_NAMED,      /* extra: struct match_list */
 	ITEM_FILE,       /* text: the path */
@@ -57,6 +57,12 @@ struct item_lookup {
 	slice_t query;
 	int mask_bits;  /* net24-: 24; -1: none */
 	bool whole_key; /* partial- has no meaning here */
+};
+
+struct item_regex {
+	const struct regex *usual;
+	const struct regex *caseful; /* in lists of local parts, unless the usual one is: for a
+	                                router with caseful_local_part */
 };
 
 struct item_split {
