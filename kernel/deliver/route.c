@@ -37,29 +37,7 @@ static struct address *new_address(struct routing *r, slice_t text)
 	a->errors_to = a->headers_add = a->headers_remove = a->shown = a->logged = a->user_home =
 	    none;
 	a->uid = a->gid = -1;
-	*f = (struct address_facts){.arena = r->arena,
-	    .local_part = none,
-	    .domain = none,
-	    .local_part_data = none,
-	    .domain_data = none,
-	    .local_part_prefix = none,
-	    .local_part_prefix_v = none,
-	    .local_part_suffix = none,
-	    .local_part_suffix_v = none,
-	    .original_local_part = none,
-	    .original_domain = none,
-	    .parent_local_part = none,
-	    .parent_domain = none,
-	    .address_data = none,
-	    .address_file = none,
-	    .address_pipe = none,
-	    .home = none,
-	    .self_hostname = none,
-	    .router_name = none,
-	    .transport_name = none,
-	    .local_user_uid = -1,
-	    .local_user_gid = -1,
-	    .verify_mode = none};
+	address_facts_clear(f, r->arena);
 	if (r->flags & ROUTE_VERIFY)
 		f->verify_mode = (r->flags & ROUTE_VERIFY_SENDER) ? SL("S") : SL("R");
 	return a;

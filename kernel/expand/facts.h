@@ -111,6 +111,10 @@ struct address_facts {
 	struct map *router_vars;                /* $r_NAME: slice_t *, or NULL */
 };
 
+/* All unset: every text ABSENT. */
+void session_facts_clear(struct session_facts *f, struct arena *a);
+void address_facts_clear(struct address_facts *f, struct arena *a);
+
 struct host_facts {
 	slice_t host, host_address, sending_ip_address;
 	int64_t host_port, sending_port;

@@ -328,34 +328,14 @@ static enum rc set_session(struct test *t, const struct cli *c, struct error *er
 	struct session_facts *f = &t->session;
 	char buf[NET_ADDR_TEXT];
 	struct net_addr addr;
-	slice_t no = slice_absent();
 
-	/* all that a slice can be is absent; the numbers are 0 */
-	*f = (struct session_facts){.arena = t->p->arena,
-	    .sender_host_address = no,
-	    .sender_host_name = slice_cstr(c->host_name),
-	    .sender_helo_name = no,
-	    .sender_ident = slice_cstr(c->ident),
-	    .sender_fullhost = no,
-	    .sender_rcvhost = no,
-	    .interface_address = no,
-	    .received_protocol = slice_cstr(c->protocol),
-	    .smtp_active_hostname = t->p->facts.primary_hostname,
-	    .smtp_command = no,
-	    .smtp_command_argument = no,
-	    .smtp_notquit_reason = no,
-	    .sender_host_authenticated = slice_cstr(c->auth),
-	    .authenticated_id = slice_cstr(c->auth_id),
-	    .authenticated_fail_id = no,
-	    .auth = {no, no, no},
-	    .host_data = no,
-	    .tls_in_cipher = no,
-	    .tls_in_cipher_std = no,
-	    .tls_in_ver = no,
-	    .tls_in_sni = no,
-	    .tls_in_peerdn = no,
-	    .tls_in_peercert = no,
-	    .tls_in_ourcert = no};
+	session_facts_clear(f, t->p->arena);
+	f->sender_host_name = slice_cstr(c->host_name);
+	f->sender_ident = slice_cstr(c->ident);
+	f->received_protocol = slice_cstr(c->protocol);
+	f->smtp_active_hostname = t->p->facts.primary_hostname;
+	f->sender_host_authenticated = slice_cstr(c->auth);
+	f->authenticated_id = slice_cstr(c->auth_id);
 	if (c->host_name)
 		f->host_lookup = HOST_LOOKUP_OK;
 	t->message.authenticated_sender = slice_cstr(c->auth_sender);

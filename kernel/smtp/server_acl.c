@@ -86,32 +86,12 @@ static slice_t lowered(struct arena *a, slice_t s)
 
 void session_address_facts(struct run *r, slice_t recipient, struct address_facts *out)
 {
-	slice_t none = slice_absent(), local, domain = none;
+	slice_t local, domain = slice_absent();
 	if (!address_split_hacked(&r->ev, recipient, &local, &domain))
 		local = recipient;
-	*out = (struct address_facts){.arena = r->scratch,
-	    .local_part = lowered(r->scratch, local),
-	    .domain = slice_is_absent(domain) ? domain : lowered(r->scratch, domain),
-	    .local_part_data = none,
-	    .domain_data = none,
-	    .local_part_prefix = none,
-	    .local_part_prefix_v = none,
-	    .local_part_suffix = none,
-	    .local_part_suffix_v = none,
-	    .original_local_part = none,
-	    .original_domain = none,
-	    .parent_local_part = none,
-	    .parent_domain = none,
-	    .address_data = none,
-	    .address_file = none,
-	    .address_pipe = none,
-	    .home = none,
-	    .self_hostname = none,
-	    .router_name = none,
-	    .transport_name = none,
-	    .verify_mode = none,
-	    .local_user_uid = -1,
-	    .local_user_gid = -1};
+	address_facts_clear(out, r->scratch);
+	out->local_part = lowered(r->scratch, local);
+	out->domain = slice_is_absent(domain) ? domain : lowered(r->scratch, domain);
 }
 
 enum acl_verdict session_acl(struct run *r, enum acl_where where, enum main_option option,

@@ -220,5 +220,4 @@ void server_remove(struct session *s) EXCLUDES(lk_smtp_clients);
 size_t server_client_count(struct smtp_server *server, const struct net_addr *peer)
     EXCLUDES(lk_smtp_clients);
 void message_facts_clear(struct message_facts *mf, struct arena *a);
-void session_facts_clear(struct session_facts *f, struct arena *a);
 #endif

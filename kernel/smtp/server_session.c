@@ -57,38 +57,6 @@ void message_facts_clear(struct message_facts *mf, struct arena *a)
 	    .dsn_ret = no};
 }
 
-void session_facts_clear(struct session_facts *f, struct arena *a)
-{
-	slice_t no = slice_absent();
-	*f = (struct session_facts){.arena = a,
-	    .sender_host_address = no,
-	    .sender_host_name = no,
-	    .sender_helo_name = no,
-	    .sender_ident = no,
-	    .sender_fullhost = no,
-	    .sender_rcvhost = no,
-	    .interface_address = no,
-	    .received_protocol = no,
-	    .smtp_active_hostname = no,
-	    .smtp_command = no,
-	    .smtp_command_argument = no,
-	    .smtp_notquit_reason = no,
-	    .sender_host_authenticated = no,
-	    .authenticated_id = no,
-	    .authenticated_fail_id = no,
-	    .auth = {no, no, no},
-	    .host_data = no,
-	    .host_lookup_msg = no,
-	    .debug_tag = no,
-	    .tls_in_cipher = no,
-	    .tls_in_cipher_std = no,
-	    .tls_in_ver = no,
-	    .tls_in_sni = no,
-	    .tls_in_peerdn = no,
-	    .tls_in_peercert = no,
-	    .tls_in_ourcert = no};
-}
-
 void session_reset_transaction(struct session *s)
 {
 	if (s->body)
