@@ -59,9 +59,8 @@ struct control_asker {
 /* login: what the peer calls itself, or empty. */
 MUST_USE enum rc control_rights(const struct control_config *cfg, int fd, slice_t login,
     struct arena *a, struct worker *w, struct control_asker *out, struct error *err);
-/* w may be NULL: then what waits is not bracketed. */
 enum rc control_answer(const struct control_config *cfg, slice_t request,
-    const struct control_asker *who, struct worker *w, struct strbuf *out, struct error *err);
+    const struct control_asker *who, struct strbuf *out, struct error *err);
 /* "list [TEXT]", "show [TEXT]", "delete KEY...": the hints about retries. */
 enum rc control_hints(
     struct hints *h, const slice_t *words, uint32_t count, struct strbuf *out, struct error *err);

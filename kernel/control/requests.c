@@ -10,13 +10,9 @@
 
 #define MAX_WORDS 4096
 
-#define WAIT_MAX  (45 * US_PER_SEC) /* then the other end asks again */
-#define WAIT_STEP 20000
-
 struct request {
 	const struct control_config *cfg;
 	const struct control_asker *asker;
-	struct worker *w;
 	slice_t who;          /* the asker's name */
 	const slice_t *words; /* behind the name */
 	uint32_t count;
@@ -161,28 +157,17 @@ static bool is_active(struct queue_index *index, struct queue_id id)
 	return v.state == QUEUE_ACTIVE;
 }
 
-/* Until none of these is being delivered: "busy" when that takes too long. */
-static enum rc do_wait(const struct request *r, struct error *err)
+/* Is one of these being delivered?  Whoever waits for that asks again: no thread of ours does. */
+static enum rc do_busy(const struct request *r, struct error *err)
 {
-	int64_t until = clock_mono_us() + WAIT_MAX;
 	bool active = false;
 	struct queue_id id;
 
-	for (uint32_t i = 0; i < r->count; i++)
+	for (uint32_t i = 0; i < r->count; i++) {
 		if (take_id(r->words[i], &id, err) != RC_OK)
 			return RC_FAIL;
-	if (r->w && pool_blocking_begin(r->w, POOL_FOR_ACL, r->asker->uid, err) != RC_OK)
-		return RC_DEFER;
-	do {
-		active = false;
-		for (uint32_t i = 0; i < r->count; i++)
-			active = active ||
-			         (queue_id_parse(r->words[i], &id) && is_active(r->cfg->index, id));
-		if (active)
-			(void)usleep(WAIT_STEP);
-	} while (active && clock_mono_us() < until);
-	if (r->w)
-		pool_blocking_end(r->w);
+		active = active || is_active(r->cfg->index, id);
+	}
 	strbuf_text(r->out, active ? "busy\n" : "done\n");
 	return RC_OK;
 }
@@ -503,7 +488,7 @@ static const struct {
     {"view-message", do_view_message, 1, NEED_ADMIN},
     {"view-log", do_view_log, 1, NEED_ADMIN},
     {"view-facts", do_view_facts, 1, NEED_ADMIN},
-    {"wait", do_wait, 1, NEED_NOTHING},
+    {"busy", do_busy, 1, NEED_NOTHING},
     {"note", do_note, 1, NEED_ADMIN},
     {"freeze", do_freeze, 1, NEED_ADMIN},
     {"thaw", do_thaw, 1, NEED_ADMIN},
@@ -515,7 +500,7 @@ static const struct {
 };
 
 enum rc control_answer(const struct control_config *cfg, slice_t request,
-    const struct control_asker *who, struct worker *w, struct strbuf *out, struct error *err)
+    const struct control_asker *who, struct strbuf *out, struct error *err)
 {
 	slice_t *words = ARENA_ARRAY(out->arena, slice_t, MAX_WORDS);
 	slice_t rest = request, word;
@@ -540,7 +525,6 @@ enum rc control_answer(const struct control_config *cfg, slice_t request,
 			return error_set(err, RC_FAIL, "permission denied");
 		struct request r = {.cfg = cfg,
 		    .asker = who,
-		    .w = w,
 		    .who = who->name,
 		    .words = words + 1,
 		    .count = n - 1,

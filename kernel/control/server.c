@@ -73,7 +73,7 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 	}
 	enum rc rc = control_rights(&q->cfg, q->fd, login, a, w, &who, &err);
 	if (rc == RC_OK)
-		rc = control_answer(&q->cfg, request, &who, w, &out, &err);
+		rc = control_answer(&q->cfg, request, &who, &out, &err);
 	if (rc == RC_OK && strbuf_is_overfull(&out)) {
 		strbuf_reset(&out);
 		rc = error_set(&err, RC_FAIL, "the answer is too long");

@@ -7,7 +7,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+/* How long it sleeps between two questions at most, when something takes long. */
+#define NAP_MAX_NS (160 * 1000 * 1000)
 
 /* What the request says of messages is on standard output, also when it fails; why it fails on
  * standard error. */
@@ -24,12 +28,18 @@ bool cli_ask(struct process *p, slice_t request, slice_t *out_answer, struct err
 
 void cli_wait_for(struct process *p, slice_t ids)
 {
-	slice_t answer = SL("busy");
+	struct arena_mark m = arena_mark(p->arena);
+	slice_t question = arena_printf(p->arena, "busy %.*s", SL_ARG(ids)), answer;
+	struct timespec nap = {.tv_nsec = 5 * 1000 * 1000};
 	struct error err;
 
-	while (slice_starts(answer, "busy"))
-		if (!cli_ask(p, arena_printf(p->arena, "wait %.*s", SL_ARG(ids)), &answer, &err))
-			return;
+	while (cli_ask(p, question, &answer, &err) && slice_starts(answer, "busy")) {
+		arena_release(p->arena, m);
+		question = arena_printf(p->arena, "busy %.*s", SL_ARG(ids));
+		(void)nanosleep(&nap, NULL);
+		if (nap.tv_nsec < NAP_MAX_NS)
+			nap.tv_nsec *= 2;
+	}
 }
 
 /* Exim looks at the ids first. */

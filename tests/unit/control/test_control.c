@@ -126,7 +126,7 @@ static enum rc ask(const char *request, slice_t *out, struct error *err)
 	strbuf_init(&sb, arena, 0);
 	*err = (struct error){.text = ""};
 	enum rc rc =
-	    control_answer(&cfg, slice_tainted(request, strlen(request)), &asker, NULL, &sb, err);
+	    control_answer(&cfg, slice_tainted(request, strlen(request)), &asker, &sb, err);
 	*out = strbuf_slice(&sb);
 	return rc;
 }
