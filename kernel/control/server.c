@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,28 +15,61 @@
 #define REQUEST_MAX  65536
 #define PEER_TIMEOUT (10 * US_PER_SEC)
 #define ANSWER_MAX   ((size_t)256 << 20)
+/* Connections at a time of all users but root and our own account: everybody may ask. */
+#define OTHERS_MAX 64
 
 struct control {
 	struct control_config cfg; /* constant */
 	int fd;
 	struct park *park;
+	_Atomic unsigned others; /* relaxed: a count */
+	/* reference count: the listener's and one for each connection */
+	_Atomic unsigned refs;
 };
 
 /* One connection; belongs to whoever runs its park. */
 struct asker {
-	struct control_config cfg; /* a copy: the listener may go first */
+	struct control *of; /* a reference: the listener may go first */
 	struct park *park;
 	int fd;
+	bool is_other; /* counted in others */
 	int64_t deadline_us;
 	size_t have;
 	char line[REQUEST_MAX];
 };
 
+static void control_unref(struct control *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) == 1)
+		free(c);
+}
+
+static void asker_free(struct asker *q)
+{
+	close(q->fd);
+	if (q->is_other)
+		(void)atomic_fetch_sub_explicit(&q->of->others, 1, memory_order_relaxed);
+	control_unref(q->of);
+	free(q);
+}
+
 static void asker_end(struct asker *q)
 {
 	park_free(&q->park);
-	close(q->fd);
-	free(q);
+	asker_free(q);
+}
+
+/* One of the many, and there is no more room for them. */
+static bool is_one_too_many(struct control *c, int fd, bool *out_is_other)
+{
+	struct arena *a = arena_new(0);
+	struct net_peer p;
+	bool known = net_peer_of(fd, a, &p, NULL) == RC_OK;
+
+	arena_free(&a);
+	*out_is_other = !known || (p.uid != 0 && p.uid != geteuid());
+	return *out_is_other &&
+	       atomic_load_explicit(&c->others, memory_order_relaxed) >= OTHERS_MAX;
 }
 
 /* All of it, waiting for the peer at most PEER_TIMEOUT for each piece. */
@@ -71,9 +105,9 @@ static void answer(struct asker *q, slice_t request, struct worker *w)
 		login = slice_sub(request, 1, space == SIZE_MAX ? request.len : space - 1);
 		request = slice_sub(request, login.len + 1, request.len);
 	}
-	enum rc rc = control_rights(&q->cfg, q->fd, login, a, w, &who, &err);
+	enum rc rc = control_rights(&q->of->cfg, q->fd, login, a, w, &who, &err);
 	if (rc == RC_OK)
-		rc = control_answer(&q->cfg, request, &who, &out, &err);
+		rc = control_answer(&q->of->cfg, request, &who, &out, &err);
 	if (rc == RC_OK && strbuf_is_overfull(&out)) {
 		strbuf_reset(&out);
 		rc = error_set(&err, RC_FAIL, "the answer is too long");
@@ -123,19 +157,22 @@ static void asker_run(void *owner, enum wake why, struct worker *w)
 
 static void accept_one(struct control *c, int fd)
 {
-	struct asker *q = calloc(1, sizeof *q);
+	bool is_other;
+	struct asker *q = is_one_too_many(c, fd, &is_other) ? NULL : calloc(1, sizeof *q);
 
 	if (!q) {
 		close(fd);
 		return;
 	}
-	q->cfg = c->cfg;
+	q->of = c;
 	q->fd = fd;
+	q->is_other = is_other;
+	(void)atomic_fetch_add(&c->refs, 1);
+	(void)atomic_fetch_add_explicit(&c->others, is_other, memory_order_relaxed);
 	q->deadline_us = clock_mono_us() + PEER_TIMEOUT;
 	q->park = park_new(c->cfg.reactor, fd, asker_run, q, NULL);
 	if (!q->park) {
-		close(fd);
-		free(q);
+		asker_free(q);
 		return;
 	}
 	park_start(q->park);
@@ -149,7 +186,7 @@ static void accept_run(void *owner, enum wake why, struct worker *w)
 	if (why == WAKE_CANCEL) {
 		park_free(&c->park);
 		close(c->fd);
-		free(c);
+		control_unref(c);
 		return;
 	}
 	for (int i = 0; i < 64; i++) {
@@ -171,6 +208,7 @@ enum rc control_new(const struct control_config *cfg, struct control **out, stru
 
 	MUST(c != NULL);
 	c->cfg = *cfg;
+	atomic_init(&c->refs, 1);
 	if (io_listen_unix(cfg->path, 0666, &c->fd, err) != RC_OK) {
 		free(c);
 		return RC_ERROR;
