@@ -5,12 +5,6 @@
 #include "config/config.h"
 #include "main/master/master.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #define AT_ONCE         32 /* names for one helper */
 #define ANSWER_MAX      4096
 #define ACCOUNT_TIMEOUT (15 * US_PER_SEC)
@@ -21,32 +15,13 @@ static enum rc ask(struct master *m, struct arena *a, const struct config_accoun
 {
 	const char *args[AT_ONCE + 2] = {"-k"};
 	struct strbuf text;
-	int pipefd[2], status;
+	int status = 0;
 
 	for (size_t i = 0; i < n; i++)
 		args[i + 1] =
 		    arena_printf(a, "%c%.*s", c[i].is_group ? 'g' : 'u', SL_ARG(c[i].name)).ptr;
-	if (pipe2(pipefd, O_CLOEXEC) != 0)
-		return error_errno(err, RC_DEFER, errno, "pipe");
-	struct spawn s = {.program = "heddle-nss",
-	    .args = args,
-	    .keep_fd = -1,
-	    .stdout_fd = pipefd[1],
-	    .uid = m->uid,
-	    .gid = m->gid,
-	    .change_user = !m->process.ordinary_user};
-	pid_t pid = master_spawn(m, &s);
-	int saved = errno;
-	close(pipefd[1]);
-	if (pid < 0) {
-		close(pipefd[0]);
-		return error_errno(err, RC_DEFER, saved, "start heddle-nss");
-	}
 	strbuf_init(&text, a, ANSWER_MAX);
-	enum rc rc = master_collect(pipefd[0], ACCOUNT_TIMEOUT, &text, err);
-	close(pipefd[0]);
-	(void)kill(pid, rc == RC_OK ? 0 : SIGKILL);
-	(void)waitpid(pid, &status, 0);
+	enum rc rc = master_ask_helper(m, "heddle-nss", args, ACCOUNT_TIMEOUT, &text, &status, err);
 	*out = strbuf_slice(&text);
 	return rc;
 }

@@ -12,11 +12,7 @@
 #include "main/master/master.h"
 #include "net/net.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define CONFIG_MAX       ((size_t)64 << 20)
@@ -41,61 +37,15 @@ static enum rc read_one(void *ctx, const char *path, slice_t *out, struct error 
 	return rc;
 }
 
-enum rc master_collect(int fd, int64_t timeout_us, struct strbuf *out, struct error *err)
-{
-	int64_t until = clock_mono_us() + timeout_us;
-	char buf[16384];
-
-	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int64_t left = (until - clock_mono_us()) / 1000;
-		int r = left > 0 ? poll(&p, 1, (int)left) : 0;
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return error_set(err, RC_ERROR, "a helper did not answer within %d s",
-			    (int)(timeout_us / US_PER_SEC));
-		ssize_t n = read(fd, buf, sizeof buf);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno(err, RC_ERROR, errno, "read what a helper says");
-		if (n == 0)
-			return strbuf_is_overfull(out)
-			           ? error_set(err, RC_ERROR, "what a helper says is too long")
-			           : RC_OK;
-		strbuf_add(out, slice_of(buf, (size_t)n, HEDDLE_CLEAN));
-	}
-}
-
 static enum rc describe(struct master *m, struct arena *a, struct drivers **out, struct error *err)
 {
-	int pipefd[2];
+	static const char *const args[] = {"--describe-drivers", NULL};
 	struct strbuf text;
-	const char *args[] = {"--describe-drivers", NULL};
-
-	if (pipe2(pipefd, O_CLOEXEC) != 0)
-		return error_errno(err, RC_ERROR, errno, "pipe");
-	struct spawn s = {.program = "heddle-kernel",
-	    .args = args,
-	    .keep_fd = -1,
-	    .stdout_fd = pipefd[1],
-	    .uid = m->uid,
-	    .gid = m->gid,
-	    .change_user = !m->process.ordinary_user};
-	pid_t pid = master_spawn(m, &s);
-	int saved = errno;
-	close(pipefd[1]);
-	if (pid < 0) {
-		close(pipefd[0]);
-		return error_errno(err, RC_ERROR, saved, "start the drivers' description");
-	}
-	strbuf_init(&text, a, DESCRIPTION_MAX);
-	enum rc rc = master_collect(pipefd[0], DESCRIBE_TIMEOUT, &text, err);
-	close(pipefd[0]);
 	int status = 0;
-	(void)kill(pid, rc == RC_OK ? 0 : SIGKILL);
-	(void)waitpid(pid, &status, 0);
+
+	strbuf_init(&text, a, DESCRIPTION_MAX);
+	enum rc rc =
+	    master_ask_helper(m, "heddle-kernel", args, DESCRIBE_TIMEOUT, &text, &status, err);
 	if (rc == RC_OK && status != 0)
 		rc = error_set(err, RC_ERROR,
 		    "the drivers' description failed (status %d): is %s readable for the kernel's "

@@ -103,8 +103,9 @@ void master_say(const struct master *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* config.c: read and check the configuration; on OK the bundle, spool directory and so on are the
  * new ones. */
 MUST_USE enum rc master_read_config(struct master *m, struct vec *out_listen, struct error *err);
-/* All that a helper writes until it ends. */
-MUST_USE enum rc master_collect(int fd, int64_t timeout_us, struct strbuf *out, struct error *err);
+/* helper.c: run a program of libexec as the kernel's account, add all that it writes to out. */
+MUST_USE enum rc master_ask_helper(struct master *m, const char *program, const char *const *args,
+    int64_t timeout_us, struct strbuf *out, int *out_status, struct error *err);
 /* accounts.c: problems get a struct error for each name that nobody has, never the uids (int64_t)
  * of never_users. */
 struct config;
