@@ -274,7 +274,8 @@ static bool begin_rights(struct process *p, const struct config *cfg, struct ser
 	return who_i_am(p->arena, self, &err) == RC_OK;
 }
 
-bool cli_is_admin(struct process *p, const struct config *cfg)
+/* Who runs this, as the configuration sees it; root is not asked about. */
+static bool has_right(struct process *p, const struct config *cfg, bool to_administer)
 {
 	struct services sv = {.find_user = NULL};
 	struct net_peer self;
@@ -284,20 +285,20 @@ bool cli_is_admin(struct process *p, const struct config *cfg)
 
 	if (getuid() == 0 || !spool_owner(p, &uid, &gid))
 		return true;
-	return begin_rights(p, cfg, &sv, &ev, &self) && config_is_admin(&ev, &self, uid, gid);
+	if (!begin_rights(p, cfg, &sv, &ev, &self))
+		return false;
+	return to_administer ? config_is_admin(&ev, &self, uid, gid)
+	                     : config_is_trusted(&ev, &self, uid);
+}
+
+bool cli_is_admin(struct process *p, const struct config *cfg)
+{
+	return has_right(p, cfg, true);
 }
 
 bool cli_is_trusted(struct process *p, const struct config *cfg)
 {
-	struct services sv = {.find_user = NULL};
-	struct net_peer self;
-	struct eval ev;
-	uid_t uid = 0;
-	gid_t gid = 0;
-
-	if (getuid() == 0 || !spool_owner(p, &uid, &gid))
-		return true;
-	return begin_rights(p, cfg, &sv, &ev, &self) && config_is_trusted(&ev, &self, uid);
+	return has_right(p, cfg, false);
 }
 
 bool cli_may_debug(struct process *p, const struct cli *c)
