@@ -2,8 +2,8 @@
 /*
  * config/rights: what a user of this host may do (Exim's specification, 5.2): trusted users say who
  * a message is from and where it came from, admin users look at the queue and change it.
- * Who it is comes from the system (net_peer_of), which uid is the daemon's from the caller. Blocks:
- * names of users and groups are asked for.
+ * Who it is comes from net_peer_of, which uid is the daemon's from the caller. Blocks: names of
+ * users and groups are asked for.
  */
 #ifndef HEDDLE_CONFIG_RIGHTS_H
 #define HEDDLE_CONFIG_RIGHTS_H
